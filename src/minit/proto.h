@@ -1,0 +1,97 @@
+/*
+ * proto.h - between quilt-minit, the init of every container, and who talks to it: the runtime (start, stop, ping) and, over
+ * connections that the runtime made for them, workers (exec).
+ *
+ * One SOCK_SEQPACKET connection carries pings, or one exec. Messages are a struct mi_msg, then the texts it counts. Both
+ * sides check every length; minit drops a peer that breaks the protocol, and nothing that a container's process can say ends
+ * up here: the listening socket lies in the host's mount namespace, and minit obeys only peers whose SO_PEERCRED shows that
+ * they are outside the container's pid namespace (pid 0).
+ */
+#ifndef QT_MINIT_PROTO_H
+#define QT_MINIT_PROTO_H
+
+#include <stdint.h>
+
+#define MI_MAGIC   0x314e494dU /* "MIN1" */
+#define MI_VERSION 1U
+#define MI_MSG_MAX 65536U
+
+/* The descriptors that minit is born with; 0 to 2 are /dev/null. All others are closed. */
+enum {
+	MI_FD_LISTEN = 3, /* SOCK_SEQPACKET, listening */
+	MI_FD_LOG = 4,	  /* and 5: the two log files (logfmt.h) */
+	MI_FD_STATUS = 6, /* a file that holds one struct mi_status */
+	MI_FD_CONFIG = 7, /* struct mi_config and its texts, read once and closed */
+	MI_FD_READY = 8,  /* minit writes one struct mi_ready and closes it: the container is up, or why not */
+};
+
+/* What to run first. Then come argv_len bytes of NUL-ended texts (0: no command, the container idles), env_len bytes, and the
+ * working directory with its NUL. */
+struct mi_config {
+	uint32_t magic, version;
+	uint32_t argv_len, env_len, cwd_len;
+	uint32_t log_file_bytes; /* each log file is at most so long */
+	uint32_t umask;
+	uint32_t uid, gid;    /* inside the container, of the first command and the default of exec */
+	uint32_t stop_signal; /* sent to the command at stop; 15 if the image does not say */
+};
+
+/* step: 0 all is well, else enum mi_step, with the errno. A command that cannot be executed is not a failure of the
+ * container: it is logged, and recorded as ended with 126 or 127. */
+struct mi_ready {
+	uint32_t magic, step, sys;
+};
+
+enum mi_step { MI_STEP_NONE, MI_STEP_CONFIG, MI_STEP_SETUP, MI_STEP_CWD, MI_STEP_USER, MI_STEP_EXEC, MI_STEP_FORK };
+
+enum mi_kind {
+	/* requests */
+	MI_PING = 1,
+	MI_EXEC,   /* with three descriptors: stdin, stdout, stderr of the new process */
+	MI_SIGNAL, /* arg: the signal, for the process group of this connection's exec */
+	MI_STOP,   /* end the command: its stop signal to its process group, SIGTERM to the rest when it is gone; minit exits with
+		    * the command's exit code (0 if there was none) when nothing is left */
+	/* answers */
+	MI_PONG = 64, /* a struct mi_pong follows */
+	MI_STARTED,   /* arg: the pid as the container sees it */
+	MI_FAILED,    /* arg: enum mi_step; arg2: errno. Nothing runs. */
+	MI_EXITED,    /* arg: exit code, 128 + n for signal n; arg2: the signal or 0 */
+	MI_ERROR,     /* arg2: errno; the request was not understood or not possible; the connection ends */
+};
+
+struct mi_msg {
+	uint32_t magic;
+	uint32_t kind;
+	uint32_t arg, arg2;
+	/* of MI_EXEC; 0 otherwise: the texts behind, in this order */
+	uint32_t argv_len, env_len, cwd_len;
+	uint32_t flags; /* MI_EXEC_* */
+	uint32_t uid, gid; /* MI_ID_DEFAULT: those of the config */
+};
+
+#define MI_ID_DEFAULT 0xffffffffU
+
+enum {
+	MI_EXEC_MKCWD = 1 << 0, /* make the working directory if it is not there */
+};
+
+struct mi_pong {
+	uint32_t version;
+	uint32_t command_state; /* 0 none, 1 runs, 2 ended */
+	int32_t command_exit;
+	uint32_t execs;	 /* running now */
+	uint64_t uptime_ms;
+};
+
+/* What survives minit, in the file behind MI_FD_STATUS, written whole with one pwrite. */
+struct mi_status {
+	uint32_t magic;
+	uint32_t command_state; /* as in mi_pong */
+	int32_t command_exit;
+	uint32_t exiting; /* 1: minit left of its own accord (stop), and exit_code is its exit code */
+	int32_t exit_code;
+	uint32_t pad;
+	uint64_t command_ended_ms, exited_ms; /* since 1970 */
+};
+
+#endif
