@@ -1,0 +1,58 @@
+/* cgroup.h - one control group a container, on cgroup v2 and on v1/hybrid hosts alike. */
+#ifndef RT_CGROUP_H
+#define RT_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "err.h"
+#include "id.h"
+
+struct rt_cgroups; /* what the host has: version, hierarchies, our directory in each (named by the `instance` setting) */
+
+struct rt_limits {
+	uint32_t memory_mb; /* swap the same where the host counts it: no swap */
+	uint32_t cpu_centi; /* hundredths of a percent of one cpu; 10000 is one cpu */
+	uint32_t pids;
+};
+
+/* Finds the hierarchies and makes our directories. An error when memory, cpu, pids or devices cannot be controlled: limits
+ * are never silently absent. */
+int rt_cgroups_open(struct rt_cgroups **ret, const char *instance, struct qt_err *e);
+void rt_cgroups_close(struct rt_cgroups *c);
+unsigned rt_cgroups_version(const struct rt_cgroups *c); /* 1 or 2 */
+
+/* Make the container's group, write its limits and the device list, and read them back. Undone entirely on failure. */
+int rt_cgroup_make(struct rt_cgroups *c, const struct qt_id *id, const struct rt_limits *l, struct qt_err *e);
+
+/* v2: a descriptor for CLONE_INTO_CGROUP (the caller's). v1: -1, and rt_cgroup_add() must be called with the new pid. */
+int rt_cgroup_fd(struct rt_cgroups *c, const struct qt_id *id);
+int rt_cgroup_add(struct rt_cgroups *c, const struct qt_id *id, pid_t pid, struct qt_err *e);
+
+/* SIGKILL to everything in it, forks in flight included (v2: cgroup.kill; v1: freeze, kill, thaw). */
+int rt_cgroup_kill(struct rt_cgroups *c, const struct qt_id *id, struct qt_err *e);
+bool rt_cgroup_empty(struct rt_cgroups *c, const struct qt_id *id);
+
+/* Remove the group. True when it is gone (or never was); false while a dead process still holds it: ask again. */
+bool rt_cgroup_remove(struct rt_cgroups *c, const struct qt_id *id);
+
+/* Freeze or thaw; returns when the kernel says it is so (bounded to budget_ms). */
+int rt_cgroup_freeze(struct rt_cgroups *c, const struct qt_id *id, bool on, int budget_ms, struct qt_err *e);
+
+struct rt_cgroup_stats {
+	uint64_t cpu_usage_usec, cpu_user_usec, cpu_system_usec, cpu_throttled_usec;
+	uint64_t memory_current, memory_peak, memory_limit, memory_cache, memory_rss, oom_kills;
+	uint64_t read_bytes, write_bytes, read_ops, write_ops, pids;
+};
+/* Zeros where the host does not tell. */
+void rt_cgroup_stats(struct rt_cgroups *c, const struct qt_id *id, struct rt_cgroup_stats *ret);
+
+/* Calls FN with every id that has a group of ours: for the sweep at start. */
+void rt_cgroup_each(struct rt_cgroups *c, void (*fn)(const struct qt_id *id, void *arg), void *arg);
+
+/* A descriptor that becomes readable (v1: eventfd on memory.oom_control; v2: inotify on memory.events) when the kernel killed for
+ * memory; -1 if the host cannot. The caller's. */
+int rt_cgroup_oom_fd(struct rt_cgroups *c, const struct qt_id *id);
+
+#endif
