@@ -1,0 +1,84 @@
+/* life.h - what happens to containers: each verb once, for workers (at once) and agents (as operations) alike. Every verb goes: Redis
+ * says whether it may, the runtime does it, Redis learns of it; and each survives a death of its process at any line, since the
+ * agent mends what was left half done (settle.h). */
+#ifndef QT_LIFE_H
+#define QT_LIFE_H
+
+#include "client.h"
+#include "conf.h"
+#include "store.h"
+
+/* What a thread works with. Not for two threads. */
+struct qt_life {
+	const struct qt_conf *conf;
+	struct qt_store *store;
+	struct rt_client rt;
+};
+int qt_life_init(struct qt_life *l, const struct qt_conf *conf, struct qt_err *e);
+void qt_life_done(struct qt_life *l);
+
+struct qt_ready {
+	enum qt_state state;
+	int64_t uptime_ms;
+	bool state_running, minit_responsive, network_configured, managed_image_valid;
+	/* exec_ready = the first, second and fourth; network_ready = the third; ready = both */
+};
+bool qt_ready_exec(const struct qt_ready *r);
+json_t *qt_ready_view(const struct qt_ready *r, const char *container_id); /* contract 3.6 */
+/* The members exec_ready, network_ready, checks into a container object (3.3). */
+void qt_ready_add(const struct qt_ready *r, json_t *container);
+
+/* C holds what to create (id, tenant, name, limits …; node, state, times are set here). On success it is the running container. What the
+ * runtime refuses leaves nothing. IMAGE_NOT_FOUND, CONTAINER_NAME_CONFLICT, QUOTA_EXCEEDED, CAPACITY_FULL, VALIDATION_ERROR. */
+int qt_life_create(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e);
+/* The two halves, for execution=async: reserve now (all refusals are answered here), bring up in the agent. */
+int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
+int qt_life_bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e);
+
+/* C was read from the store and is brought up to date. INVALID_STATE as contract 3.9 says. */
+int qt_life_start(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
+int qt_life_stop(struct qt_life *l, struct qt_ctr *c, uint32_t timeout_ms, struct qt_err *e);
+int qt_life_kill(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
+int qt_life_delete(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
+int qt_life_rename(struct qt_life *l, struct qt_ctr *c, const char *new_name, char *old_name, struct qt_err *e);
+int qt_life_env(struct qt_life *l, struct qt_ctr *c, const json_t *env, bool merge, struct qt_err *e);
+
+int qt_life_ready(struct qt_life *l, const struct qt_ctr *c, struct qt_ready *ret, struct qt_err *e);
+json_t *qt_life_metrics(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* contract 3.7 */
+json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, unsigned limit, struct qt_err *e); /* contract 3.8: the array */
+
+/* May the state of C take this verb? The table of contract 3.9; INVALID_STATE with details otherwise. */
+enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE };
+int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e);
+
+/* exec (contract 7.1) */
+struct qt_exec {
+	const json_t *command;	   /* array of at least one string */
+	const char *workdir;	   /* NULL: the container's */
+	const json_t *environment; /* object or NULL: on top of the container's */
+	const char *stdin_data;
+	size_t stdin_len;
+	uint32_t timeout_ms;
+	bool capture;
+};
+struct qt_exec_result {
+	int exit_code;
+	bool timed_out, out_cut, err_cut;
+	char *out, *err; /* raw bytes; free with qt_exec_result_done() */
+	size_t out_len, err_len;
+	int64_t started_ms, took_ms;
+};
+/* GONE, if not NULL, is asked now and then whether the client went away; then the process is killed and UNAVAILABLE returned. A missing
+ * program is exit 127 and one that cannot be executed 126, with a sentence in err; a missing workdir is VALIDATION_ERROR.
+ * EXEC_NOT_READY when the init does not answer. */
+int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, bool (*gone)(void *arg), void *arg,
+		 struct qt_exec_result *ret, struct qt_err *e);
+void qt_exec_result_done(struct qt_exec_result *r);
+
+/* Operations: submit the record for an agent. ARGS is stolen. */
+int qt_life_submit(struct qt_life *l, enum qt_op_type type, const struct qt_ctr *c, json_t *args, struct qt_op *ret, struct qt_err *e);
+/* The agent's executor: do what x->op says; the result is in x->op. Renews the lease while it works. Never returns an error that
+ * belongs to the operation: that is its result. -1 only when the store is away. */
+int qt_life_execute(struct qt_life *l, struct qt_op_entry *x, struct qt_err *e);
+
+#endif

@@ -1,0 +1,105 @@
+/* model.h - what a container, an operation, a tenant is. No I/O. */
+#ifndef QT_MODEL_H
+#define QT_MODEL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "id.h"
+
+/* --- containers --------------------------------------------------------------------------------------- */
+
+enum qt_state { QT_ST_CREATED, QT_ST_STARTING, QT_ST_RUNNING, QT_ST_EXITED, QT_ST_ERROR, QT_ST_COUNT };
+const char *qt_state_name(enum qt_state s);		/* "created" … */
+bool qt_state_parse(enum qt_state *ret, const char *text); /* `stopped` is taken as exited */
+
+#define QT_NAME_MAX    63
+#define QT_IMAGE_MAX   255
+#define QT_WORKDIR_MAX 511
+#define QT_ARGV_MAX    256	/* words */
+#define QT_ARGV_BYTES  16384	/* of all words, with a NUL each; the same for environments */
+#define QT_ENV_MAX     256
+#define QT_LABELS_MAX  64
+
+/* A container as Redis and the runtime's record hold it. JSON members are owned (never NULL after _init); times are milliseconds
+ * since 1970, 0 for none. */
+struct qt_ctr {
+	struct qt_id id, tenant;
+	char name[QT_NAME_MAX + 1];
+	char node[40];
+	enum qt_state state;
+	uint32_t pid; /* 0: none */
+	bool has_exit_code;
+	int exit_code;
+	char ip[16]; /* "" : none */
+	int64_t created_ms, started_ms, exited_ms;
+	char image[QT_IMAGE_MAX + 1];
+	bool oci;
+	char workdir[QT_WORKDIR_MAX + 1];
+	uint32_t memory_mb;
+	uint32_t cpu_centi; /* hundredths of a percent of one cpu: 50 % is 5000 */
+	bool strict;
+	uint32_t gpu_count;
+	char error[128];      /* why, in state error */
+	json_t *labels;	      /* object of strings */
+	json_t *environment;  /* object of strings */
+	json_t *command;      /* array of strings; empty: none */
+	json_t *volumes;      /* array of "name:/target[:ro]" */
+	json_t *gpu_ids;      /* array of strings */
+};
+void qt_ctr_init(struct qt_ctr *c);
+void qt_ctr_done(struct qt_ctr *c);
+#define auto_ctr QT_AUTO(qt_ctr_done) /* include cleanup.h */
+
+/* The contract's container object (3.3, without the readiness members). A new reference. */
+json_t *qt_ctr_view(const struct qt_ctr *c);
+
+/* The whole of it as one JSON text, the record that the runtime keeps, and back. At most 16384 bytes: QT_E_PAYLOAD_TOO_LARGE. */
+char *qt_ctr_dump(const struct qt_ctr *c, struct qt_err *e); /* free() */
+int qt_ctr_load(struct qt_ctr *ret, const char *text, size_t len, struct qt_err *e); /* RET is initialised here */
+
+/* Checks, each with the field's JSON pointer in the error. */
+int qt_check_name(const char *field, const char *name, struct qt_err *e); /* ^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$, not reserved, no id */
+int qt_check_workdir(const char *field, const char *path, struct qt_err *e);
+int qt_check_env(const char *field, const char *name, const char *value, bool exec, struct qt_err *e);
+int qt_check_volume(const char *field, const char *spec, struct qt_err *e);
+
+/* --- operations --------------------------------------------------------------------------------------- */
+
+enum qt_op_status { QT_OP_ACCEPTED, QT_OP_QUEUED, QT_OP_RUNNING, QT_OP_SUCCEEDED, QT_OP_FAILED, QT_OP_CANCELLED,
+		    QT_OP_TIMED_OUT, QT_OP_STATUS_COUNT };
+const char *qt_op_status_name(enum qt_op_status s);
+bool qt_op_final(enum qt_op_status s);
+
+/* What operations there are: one row each (optypes.def): type text, the deadline in seconds, what it does. */
+enum qt_op_type {
+#define QT_OPTYPE(SYM, text, deadline_s, doc) QT_OPT_##SYM,
+#include "optypes.def"
+#undef QT_OPTYPE
+	QT_OPT_COUNT
+};
+const char *qt_op_type_name(enum qt_op_type t);
+bool qt_op_type_parse(enum qt_op_type *ret, const char *text);
+uint32_t qt_op_type_deadline_s(enum qt_op_type t);
+
+struct qt_op {
+	struct qt_id id, tenant;
+	enum qt_op_type type;
+	enum qt_op_status status;
+	struct qt_id container; /* s[0] == 0: none */
+	char node[40];
+	char message[160];
+	unsigned progress_pct;
+	char error_code[40], error[256]; /* of a failed one */
+	json_t *args;	/* owned: what the executor needs */
+	json_t *result; /* owned: object */
+	int64_t created_ms, started_ms, updated_ms, completed_ms, deadline_ms;
+	uint32_t attempts;
+};
+void qt_op_init(struct qt_op *o);
+void qt_op_done(struct qt_op *o);
+json_t *qt_op_view(const struct qt_op *o); /* contract 4.2 */
+
+#endif

@@ -1,0 +1,125 @@
+/* store.h - the shared state in Redis. Every change is one Redis function (src/store/lua/), every key name is spelled in keys.c, and
+ * docs/redis-schema.md tells both. Errors: STORE_UNAVAILABLE when Redis is away (the connection is then remade at the next call), and
+ * what each function says. */
+#ifndef QT_STORE_H
+#define QT_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "err.h"
+#include "model.h"
+
+/* One connection; not for two threads, not across fork() (it refuses). Opened lazily. */
+struct qt_store;
+int qt_store_new(struct qt_store **ret, const struct qt_conf *conf, struct qt_err *e);
+void qt_store_free(struct qt_store *s);
+int qt_store_ping(struct qt_store *s, struct qt_err *e);
+
+/* --- tenants and API keys ------------------------------------------------------------------------------ */
+struct qt_tenant {
+	struct qt_id id;
+	char name[64], plan[32];
+	uint64_t max_containers; /* quota; more follow */
+	int64_t created_ms;
+};
+struct qt_apikey {
+	struct qt_id id, tenant;
+	char name[64], prefix[16], plan[32];
+	char sha256[65];
+	int64_t created_ms;
+	bool revoked;
+};
+/* KEY is the text that a client sent; only its SHA-256 goes to Redis. UNAUTHORIZED if there is no such key, or it was revoked. */
+int qt_store_auth(struct qt_store *s, const char *key, struct qt_apikey *ret, struct qt_err *e);
+/* A token bucket a key (settings rate_per_second, rate_burst), one round trip with the above: RATE_LIMITED, *RETRY_AFTER_S set. */
+int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
+int qt_store_tenant_create(struct qt_store *s, const char *name, const char *plan, struct qt_tenant *ret, struct qt_err *e);
+int qt_store_tenant_get(struct qt_store *s, const char *id, struct qt_tenant *ret, struct qt_err *e);
+/* KEY_TEXT gets "quilt_sk_" and 32 hexadecimal digits: the only time that it is seen. At least 42 bytes. */
+int qt_store_key_create(struct qt_store *s, const struct qt_id *tenant, const char *name, char *key_text, struct qt_apikey *ret,
+			struct qt_err *e);
+int qt_store_key_revoke(struct qt_store *s, const char *key_id, struct qt_err *e);
+/* Calls FN for each key (of TENANT, or of all if NULL), oldest first. */
+int qt_store_key_each(struct qt_store *s, const struct qt_id *tenant, void (*fn)(const struct qt_apikey *k, void *arg), void *arg,
+		      struct qt_err *e);
+int qt_store_tenant_each(struct qt_store *s, void (*fn)(const struct qt_tenant *t, void *arg), void *arg, struct qt_err *e);
+/* The agent's copy on disk (tenants, keys), and back after a FLUSHALL. A new reference; restore adds what is missing. */
+json_t *qt_store_export(struct qt_store *s, struct qt_err *e);
+int qt_store_import(struct qt_store *s, const json_t *copy, struct qt_err *e);
+
+/* --- containers --------------------------------------------------------------------------------------- */
+
+/* Reserve: the name is free and the quota has room -> the record exists in state created, with DEADLINE_MS (wall clock) after which the
+ * agent may take it away if the runtime knows nothing of it. CONTAINER_NAME_CONFLICT, QUOTA_EXCEEDED. */
+int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e);
+
+/* FROM is a bit set of states (1 << QT_ST_…). One winner among racing callers: if the state is not in FROM, INVALID_STATE with e->state.
+ * The rest of the record's changing fields (pid, ip, times, exit code, error) are taken from C. EVENT is the event's name in the tenant's
+ * stream ("started", "stopped", "died" …), USAGE the usage record's event_type or NULL; each written once, in the same step. */
+int qt_store_ctr_move(struct qt_store *s, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event,
+		      const char *usage, struct qt_err *e);
+
+/* RET is initialised here on success; CONTAINER_NOT_FOUND (also for another tenant's). WHO is an id or a name; an id wins. */
+int qt_store_ctr_get(struct qt_store *s, const struct qt_id *tenant, const char *who, struct qt_ctr *ret, struct qt_err *e);
+int qt_store_ctr_by_name(struct qt_store *s, const struct qt_id *tenant, const char *name, struct qt_id *ret, struct qt_err *e);
+
+/* Oldest first. STATE < 0: all. LIMIT 0: all. CURSOR "" from the start; RET_CURSOR (64 bytes) is "" at the end. The caller frees
+ * with qt_ctr_list_done(). One or two round trips however many there are. */
+struct qt_ctr_list {
+	struct qt_ctr *v;
+	size_t n;
+	char cursor[64];
+};
+int qt_store_ctr_list(struct qt_store *s, const struct qt_id *tenant, int state, unsigned limit, const char *cursor,
+		      struct qt_ctr_list *ret, struct qt_err *e);
+void qt_ctr_list_done(struct qt_ctr_list *l);
+
+int qt_store_ctr_rename(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *new_name, char *old_name,
+			struct qt_err *e); /* OLD_NAME has QT_NAME_MAX + 1 bytes */
+/* MERGE: names in ENV are set, null ones removed; otherwise ENV replaces the map. The result stays within QT_ENV_MAX and QT_ARGV_BYTES
+ * (VALIDATION_ERROR). *RET is the new record, initialised here: the caller hands it to the runtime too. */
+int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *env, bool merge,
+		     struct qt_ctr *ret, struct qt_err *e);
+/* Take the record away, with event "removed". Idempotent: CONTAINER_NOT_FOUND the second time. */
+int qt_store_ctr_remove(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* Put a record back as the runtime has it (after FLUSHALL): only if there is none. */
+int qt_store_ctr_restore(struct qt_store *s, const struct qt_ctr *c, struct qt_err *e);
+/* Every container of NODE, all tenants: for the agent. */
+int qt_store_ctr_of_node(struct qt_store *s, const char *node, struct qt_ctr_list *ret, struct qt_err *e);
+
+/* --- operations --------------------------------------------------------------------------------------- */
+
+/* The record (status accepted) and the entry in the node's stream, in one step. */
+int qt_store_op_submit(struct qt_store *s, const struct qt_op *o, struct qt_err *e);
+int qt_store_op_get(struct qt_store *s, const struct qt_id *tenant, const char *id, struct qt_op *ret, struct qt_err *e);
+
+/* The agent's side. Next: waits up to WAIT_MS for an entry of the node's stream (new, or left by a dead consumer for LEASE_MS), 1 and *RET with
+ * its stream entry, 0 if none. Claim moves it to running with a fencing token: CONFLICT if it is final or another holds it. */
+struct qt_op_entry {
+	struct qt_op op;
+	char entry[40];	/* the stream's id */
+	uint64_t token; /* of the lease */
+};
+int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, struct qt_op_entry *ret,
+		     struct qt_err *e);
+int qt_store_op_renew(struct qt_store *s, const struct qt_op_entry *x, int lease_ms, struct qt_err *e);
+/* Final: status, result, error from x->op; acknowledges the entry, writes the event. CONFLICT if the lease was lost. */
+int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
+
+/* --- jobs: the record of each exec -------------------------------------------------------------------- */
+/* RECORD is the contract's job object (7.2); kept operation_keep_s or until the container goes. */
+int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
+		     struct qt_err *e);
+
+/* --- nodes -------------------------------------------------------------------------------------------- */
+int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts, struct qt_err *e);
+
+/* An event and, if USAGE is not NULL, a usage record, without a change of state (oom). */
+int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
+
+/* `quiltctl store init`: load the function library; as the administrator. */
+int qt_store_load_functions(struct qt_store *s, struct qt_err *e);
+
+#endif
