@@ -25,6 +25,7 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(started_ms,  QT_FT_MS,    QT_CF_RUN,      0, NULL,   "started_ms",        "the last start; 0: never"),
 	CTR(exited_ms,   QT_FT_MS,    QT_CF_RUN,      0, NULL,   "exited_ms",         "the last end; 0: never, or running again"),
 	CTR(deadline_ms, QT_FT_MS,    QT_CF_RUN,      0, NULL,   "deadline_ms",       "in created and starting: when whoever brings it up has failed; 0: none"),
+	CTR(deleting_ms, QT_FT_MS,    0,              0, NULL,   "deleting_ms",       "when a delete began, which the agent finishes if need be; 0: none"),
 	CTR(image,       QT_FT_STR,   0,              0, NULL,   "image",             "as it was asked for"),
 	CTR(oci,         QT_FT_BOOL,  0,              0, NULL,   "oci",               "1: image is an OCI reference"),
 	CTR(workdir,     QT_FT_STR,   0,              0, NULL,   "working_directory", ""),

@@ -37,6 +37,7 @@ struct qt_ctr {
 	char ip[16]; /* "" : none */
 	int64_t created_ms, started_ms, exited_ms;
 	int64_t deadline_ms; /* in created and starting: when whoever brings it up has failed; 0: none */
+	int64_t deleting_ms; /* when somebody began to delete it; 0: nobody */
 	char image[QT_IMAGE_MAX + 1];
 	bool oci;
 	char workdir[QT_WORKDIR_MAX + 1];
