@@ -54,7 +54,7 @@ run_program() {
 }
 
 keep() {
-	local name=$1 child= stopping= born pause=200
+	local name=$1 child= stopping= born pause=200 rc=0
 	trap 'stopping=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT
 	note_pid "$name.keeper" "$BASHPID"
 	while [ -z "$stopping" ]; do
@@ -65,14 +65,14 @@ keep() {
 		note_pid "$name.pid" "$child"
 		[ -z "$stopping" ] || kill -TERM "$child" 2>/dev/null
 		# A signal for the keeper ends `wait`, not the child.
-		while kill -0 "$child" 2>/dev/null; do wait "$child"; done
+		while kill -0 "$child" 2>/dev/null; do wait "$child" && rc=0 || rc=$?; done
 		child=
 		rm -f "$QUILT_RUN/pids/$name.pid"
 		[ -z "$stopping" ] || break
 		# Back off from 200 ms to 5 s while it dies young.
 		[ $(($(now_ms) - born)) -lt 5000 ] || pause=200
 		echo >>"$QUILT_RUN/pids/$name.deaths"
-		echo "$(date -Is) $name ended; it is started again in $pause ms"
+		echo "$(date -Is) $name ended with $rc; it is started again in $pause ms"
 		sleep "${pause%???}.$(printf '%03d' $((pause % 1000)))"
 		pause=$((pause * 2 > 5000 ? 5000 : pause * 2))
 	done
