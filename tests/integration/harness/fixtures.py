@@ -1,6 +1,7 @@
 """pytest fixtures; tests/conftest.py makes them known everywhere."""
 import itertools
 import os
+import re
 import secrets
 
 import pytest
@@ -12,6 +13,7 @@ from .stack import Stack
 from .wait import wait_for
 
 _counter = itertools.count(1)
+SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:")
 
 
 def fresh_name(prefix="t"):
@@ -26,11 +28,12 @@ def stack(request):
     try:
         s.up()
         yield s
-        sanitizer = [line for p in ("runtime", "agent", "api") for line in s.log_text(p).splitlines()
-                     if "ERROR: AddressSanitizer" in line or "runtime error:" in line or "ERROR: LeakSanitizer" in line]
-        assert not sanitizer, f"the sanitizers found something: {sanitizer[:5]}\n{s.logs(60)}"
     finally:
         s.down()
+    # What the sanitizers have to say, they say at the end, too.
+    findings = [line for p in ("runtime", "agent", "api") for line in s.log_text(p).splitlines() if SANITIZER.search(line)]
+    assert not findings, f"the sanitizers found something: {findings[:5]}\n{s.logs(80)}"
+    s.remove()
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ class Stack:
         self.prefix = default_prefix()
         self.variant = os.environ.get("QT_VARIANT", "release")
         # Short: the paths of Unix sockets have 108 bytes.
-        self.dir = tempfile.mkdtemp(prefix="qt-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="qt-", dir=os.environ.get("QT_TMP", "/tmp"))
         os.chmod(self.dir, 0o755)
         rnd = random.SystemRandom()
         tag = "".join(rnd.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(3))
@@ -83,8 +83,9 @@ class Stack:
         self.epoch += 1
 
     def down(self):
-        """Down, and the directories away."""
         self.command("down")
+
+    def remove(self):
         shutil.rmtree(self.dir)
 
     def restart(self, *programs):
