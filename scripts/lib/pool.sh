@@ -32,7 +32,7 @@ pool_up() {
 	*) die "there is no pool driver \"$driver\"" "Take btrfs or copy." ;;
 	esac
 	mount --make-private "$QUILT_POOL"
-	chmod 711 "$QUILT_POOL"
+	chmod 700 "$QUILT_POOL"
 }
 
 # Killed containers give their file systems back when the kernel has taken the last process apart: a moment later.

@@ -140,7 +140,7 @@ class Census:
                 except OSError:
                     continue
                 inode = re.fullmatch(r"socket:\[(\d+)\]", target)
-                if inode and (peers.get(inode[1]) == f"{self.stack.run}/runtime.sock" or program == "agent"):
+                if inode and (peers.get(inode[1], "").endswith("/runtime.sock") or program == "agent"):
                     continue
                 if inode:
                     target = "socket " + peers.get(inode[1], "")
