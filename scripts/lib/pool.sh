@@ -8,7 +8,7 @@ pool_up() {
 	mkdir -p "$QUILT_POOL"
 	# A pool keeps the driver that it was made with.
 	[ -d "$QUILT_STATE/pool.dir" ] && driver=copy
-	if [ "$driver" = btrfs ] && ! grep -qw btrfs /proc/filesystems && ! modprobe -q btrfs; then
+	if [ "$driver" = btrfs ] && ! grep -qw btrfs /proc/filesystems && ! modprobe -q btrfs 2>/dev/null; then
 		[ ! -e "$image" ] || die "this kernel has no btrfs, and the pool $image is one"
 		warn "this kernel has no btrfs: the pool is a plain directory, and snapshots will be copies"
 		driver=copy
