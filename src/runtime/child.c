@@ -128,12 +128,8 @@ static const struct {
 
 static int set_sysctls(struct rt_child *c)
 {
-	auto_close int dir = rt_path(c->proc_fd, "sys");
-
-	if (dir < 0)
-		return -1;
 	for (size_t i = 0; i < QT_LEN(sysctls); i++) {
-		auto_close int fd = openat(dir, sysctls[i].path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+		auto_close int fd = openat(c->sysctl_fd, sysctls[i].path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 		size_t len = strlen(sysctls[i].value);
 
 		if (fd < 0 && errno == ENOENT && qt_starts(sysctls[i].path, "net/ipv6/"))
@@ -233,9 +229,9 @@ static const struct {
 	{RT_STEP_VOLUMES, rt_mount_volumes},
 	{RT_STEP_WORKDIR, rt_root_workdir},
 	{RT_STEP_PIVOT, rt_mount_pivot},
-	{RT_STEP_SYSCTLS, set_sysctls}, /* before /proc/sys is read-only */
 	{RT_STEP_MASKS, rt_masks},
 	{RT_STEP_READONLY, rt_mount_readonly},
+	{RT_STEP_SYSCTLS, set_sysctls}, /* behind the last new mount: each one needs a mount namespace for a moment */
 	{RT_STEP_MOUNTINFO, rt_mount_check},
 	{RT_STEP_NAME, set_name},
 	{RT_STEP_FDS, arrange_fds},

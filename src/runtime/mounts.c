@@ -114,7 +114,10 @@ static int mount_at(struct rt_child *c, int dir_fd, const char *name, const char
 int rt_mount_proc(struct rt_child *c)
 {
 	c->proc_fd = mount_at(c, c->root_fd, "proc", "proc", NULL, PLAIN);
-	return c->proc_fd < 0 ? -1 : 0;
+	if (c->proc_fd < 0)
+		return -1;
+	c->sysctl_fd = rt_path(c->proc_fd, "sys"); /* as long as nothing read-only lies over it */
+	return c->sysctl_fd < 0 ? -1 : 0;
 }
 
 int rt_mount_sys(struct rt_child *c)

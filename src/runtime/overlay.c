@@ -1,10 +1,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "fdio.h"
@@ -57,15 +62,41 @@ static int configure(int fs, const char *lower, const char *upper, const char *w
 	return fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ? qt_fail_sys(e, errno, "make the overlay") : 0;
 }
 
-static int configure_in_fds(int fs, const char *lower, const char *upper, const char *work, struct qt_err *e)
+/* The kernel keeps the credentials of who makes an overlay, and acts in its upper directory with them. Host root is nobody in an
+ * idmapped mount, and such an overlay would be read-only: so it is made as root of the container, in file system matters only, and
+ * with the capabilities that setfsuid(2) takes away from whoever leaves 0. */
+static int become(uint32_t id, struct qt_err *e)
 {
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[2];
+
+	if (syscall(SYS_capget, &head, caps) < 0)
+		return qt_fail_sys(e, errno, "read the capabilities");
+	(void)setfsgid(id); /* both answer the old value, always: the second call asks */
+	(void)setfsuid(id);
+	if (setfsgid(-1U) != (int)id || setfsuid(-1U) != (int)id)
+		return qt_fail_sys(e, EPERM, "take on the container's ids");
+	if (syscall(SYS_capset, &head, caps) < 0)
+		return qt_fail_sys(e, errno, "keep the capabilities");
+	return 0;
+}
+
+static int configure_in_fds(int fs, uint32_t uid_base, const char *lower, const char *upper, const char *work,
+			    struct qt_err *e)
+{
+	struct qt_err worse = {0};
 	auto_close int back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	auto_close int fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int rc;
 
 	if (back < 0 || fds < 0 || fchdir(fds) < 0)
 		return qt_fail_sys(e, errno, "go to the descriptors");
-	rc = configure(fs, lower, upper, work, e);
+	rc = become(uid_base, e);
+	if (rc == 0)
+		rc = configure(fs, lower, upper, work, e);
+	/* A runtime that went on as somebody else would fail at everything: better to begin anew. */
+	if (become(0, &worse) < 0)
+		abort();
 	if (fchdir(back) < 0)
 		return qt_fail_sys(e, errno, "go back");
 	return rc;
@@ -110,7 +141,7 @@ int rt_overlay_make(const struct rt_spawn *what, int userns_fd, struct qt_err *e
 	fs = fsopen("overlay", FSOPEN_CLOEXEC);
 	if (fs < 0)
 		return qt_fail_sys(e, errno, "open overlayfs");
-	if (configure_in_fds(fs, lower, upper, work, e) < 0)
+	if (configure_in_fds(fs, what->uid_base, lower, upper, work, e) < 0)
 		return -1;
 	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
 	return fd >= 0 ? fd : qt_fail_sys(e, errno, "mount the overlay");

@@ -26,9 +26,9 @@
 	X(VOLUMES, "attach the volumes")                                           \
 	X(WORKDIR, "make the working directory")                                   \
 	X(PIVOT, "leave the host's root")                                          \
-	X(SYSCTLS, "set its kernel parameters")                                    \
 	X(MASKS, "mask paths of /proc and /sys")                                   \
 	X(READONLY, "make the root read-only")                                     \
+	X(SYSCTLS, "set its kernel parameters")                                    \
 	X(MOUNTINFO, "see that no mount of the host is left")                      \
 	X(NAME, "set the host name")                                               \
 	X(FDS, "arrange the descriptors")                                          \
@@ -68,6 +68,7 @@ struct rt_child {
 	int sync_fd, ready_fd;
 
 	int root_fd, proc_fd, sys_fd, dev_fd; /* the mounts' own descriptors */
+	int sysctl_fd;			      /* /proc/sys, writable */
 	int null_fd;			      /* /dev/null in the new /dev */
 	int volume_fd[RT_MOUNTS_MAX];
 	unsigned n_attached; /* mounts that mountinfo must show */

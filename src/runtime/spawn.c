@@ -159,7 +159,7 @@ static int begin(struct attempt *a, struct qt_err *e)
 	}
 	if (a->pid == 0) {
 		struct rt_child c = {.sp = a->sp, .what = a->what, .sync_fd = a->sync[1], .ready_fd = a->ready[1],
-				     .root_fd = -1, .proc_fd = -1, .sys_fd = -1, .dev_fd = -1, .null_fd = -1};
+				     .root_fd = -1, .proc_fd = -1, .sys_fd = -1, .dev_fd = -1, .sysctl_fd = -1, .null_fd = -1};
 
 		/* Its own end only: with a copy of the runtime's it would never see the end of the stream. */
 		(void)close(a->sync[0]);
