@@ -281,6 +281,7 @@ int main(void)
 		fail(MI_STEP_SETUP, errno);
 	mi_say(LOG_INFO, "container started");
 	mi_write_status(false, 0);
+	logw_flush();
 	tell(MI_STEP_NONE, 0);
 	if (run.argv_len > 0) {
 		(void)mi_command_start(&run);
