@@ -12,6 +12,7 @@
 
 #define OVERFLOW_UID 65534U /* who has no number in a user namespace */
 #define ACCEPTS	     32	    /* in one turn of the loop */
+#define FDS_ROOM     4	    /* three are right; the kernel fills the padding of an odd number */
 
 enum state {
 	FREE,
@@ -269,12 +270,12 @@ static void obey(struct slot *s, const struct mi_msg *m, const struct mi_run *ru
 	}
 }
 
-/* The length, and the N descriptors that came along (at most 3). 0: the peer is gone, or broke the protocol. */
-static size_t receive(int fd, int fds[3], unsigned *n)
+/* The length, and the N descriptors that came along. 0: the peer is gone, or broke the protocol. */
+static size_t receive(int fd, int fds[FDS_ROOM], unsigned *n)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int) * 3)];
+		char buf[CMSG_SPACE(sizeof(int) * FDS_ROOM)];
 	} c;
 	struct iovec iov = {msg, sizeof(msg)};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.buf, .msg_controllen = sizeof(c.buf)};
@@ -284,6 +285,8 @@ static size_t receive(int fd, int fds[3], unsigned *n)
 	*n = 0;
 	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
 		*n = (unsigned)((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		if (*n > FDS_ROOM)
+			*n = FDS_ROOM;
 		memcpy(fds, CMSG_DATA(cm), sizeof(int) * *n);
 	}
 	return got > 0 && !(h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ? (size_t)got : 0;
@@ -293,7 +296,7 @@ void mi_conn_event(unsigned slot, uint32_t gen)
 {
 	struct slot *s = &slots[slot];
 	struct mi_run run;
-	int fds[3], sys;
+	int fds[FDS_ROOM], sys;
 	unsigned n;
 	size_t len;
 

@@ -44,5 +44,6 @@ struct log_tail {
 
 #define LOG_MAGIC   0x314c5451U /* "QTL1" */
 #define LOG_VERSION 1U
+#define LOG_SEQ_MAX (1ULL << 62) /* a greater number is damage */
 
 #endif

@@ -10,6 +10,7 @@
 
 #define FRAME	   (sizeof(struct log_head) + sizeof(struct log_tail))
 #define FIRST_READ 65536U
+#define TRIES	   8
 #define READ_MAX   (64U << 20) /* a file is not read further back than this */
 
 /* One file, being read from its end. */
@@ -35,7 +36,7 @@ static bool open_walk(struct walk *w, int fd)
 		return false;
 	w->size = (uint64_t)st.st_size;
 	return pread(fd, &w->head, sizeof(w->head), 0) == (ssize_t)sizeof(w->head) && w->head.magic == LOG_MAGIC &&
-	       w->head.version == LOG_VERSION && w->head.mark != 0;
+	       w->head.version == LOG_VERSION && w->head.mark != 0 && w->head.first_seq <= LOG_SEQ_MAX;
 }
 
 /* Is there a record in the bytes of BUF that end at END? Its whole size, else 0. */
@@ -107,34 +108,60 @@ static int walk_back(struct wanted *want, const struct walk *w, void **ret_mem, 
 	}
 }
 
-int qt_logs_read(const int fds[2], size_t limit, size_t max_bytes, struct qt_logs *ret, struct qt_err *e)
+/* One attempt. 1; 0 if minit emptied a file while we read it: what its end was like nobody knows, so there may be less than there
+ * should; -1. */
+static int read_once(const int fds[2], struct wanted *want, struct qt_logs *ret, struct qt_err *e)
 {
-	struct wanted want = {.limit = limit, .bytes = max_bytes, .below = UINT64_MAX};
-	struct walk w[2];
+	struct walk w[2], now;
 	bool ok[2];
 	unsigned newer;
 
-	*ret = (struct qt_logs){0};
 	for (int i = 0; i < 2; i++)
 		ok[i] = open_walk(&w[i], fds[i]);
-	if ((!ok[0] && !ok[1]) || limit == 0)
-		return 0;
-	want.r = calloc(limit, sizeof(*want.r));
-	if (!want.r)
-		return qt_fail_sys(e, ENOMEM, "read the log");
-	ret->records = want.r;
+	if (!ok[0] && !ok[1])
+		return 1;
 	newer = !ok[0] || (ok[1] && w[1].head.first_seq > w[0].head.first_seq);
+	/* Looked at again, since now that there is a newer one it is whole. */
+	ok[!newer] = open_walk(&w[!newer], fds[!newer]);
 	for (unsigned i = 0; i < 2; i++) {
 		unsigned k = newer ^ i;
 
-		if (!ok[k] || want.n == want.limit)
+		struct wanted before = *want;
+
+		if (!ok[k] || want->n == want->limit)
 			continue;
-		if (walk_back(&want, &w[k], &ret->mem[i], e) < 0)
+		if (walk_back(want, &w[k], &ret->mem[i], e) < 0)
 			return -1;
-		if (w[k].head.first_seq < want.below)
-			want.below = w[k].head.first_seq;
+		if (!open_walk(&now, fds[k]) || now.head.mark != w[k].head.mark) {
+			*want = before;
+			return 0;
+		}
+		if (w[k].head.first_seq < want->below)
+			want->below = w[k].head.first_seq;
 	}
-	ret->n = want.n;
+	return 1;
+}
+
+int qt_logs_read(const int fds[2], size_t limit, size_t max_bytes, struct qt_logs *ret, struct qt_err *e)
+{
+	*ret = (struct qt_logs){0};
+	if (limit == 0)
+		return 0;
+	for (unsigned tries = 0; tries < TRIES; tries++) {
+		struct wanted want = {.limit = limit, .bytes = max_bytes, .below = LOG_SEQ_MAX + 1};
+		int done;
+
+		qt_logs_done(ret);
+		want.r = ret->records = calloc(limit, sizeof(*want.r));
+		if (!want.r)
+			return qt_fail_sys(e, ENOMEM, "read the log");
+		done = read_once(fds, &want, ret, e);
+		if (done < 0)
+			return -1;
+		ret->n = want.n;
+		if (done)
+			break;
+	}
 	for (size_t i = 0; i < ret->n / 2; i++) {
 		struct qt_log_record t = ret->records[i];
 

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,12 +13,15 @@
 static struct {
 	int fd[2];
 	unsigned cur;
-	bool broken; /* the current file has no head yet */
+	bool broken; /* begin the current file anew */
 	uint64_t mark, seq, off;
 	uint64_t max;
 	size_t used;
-	unsigned char buf[LOG_BATCH_MAX + sizeof(struct log_tail)];
 } w;
+
+/* Whole pages, since they are given back; and a tail more than a batch, to find the end of a torn one. */
+static _Alignas(4096) unsigned char batch[24576];
+_Static_assert(sizeof(batch) >= LOG_BATCH_MAX + sizeof(struct log_tail), "a batch and a tail");
 
 static bool write_at(int fd, const void *data, size_t len, uint64_t off)
 {
@@ -56,10 +60,13 @@ void logw_flush(void)
 {
 	if (w.used == 0)
 		return;
-	if (write_at(w.fd[w.cur], w.buf, w.used, w.off))
+	if (write_at(w.fd[w.cur], batch, w.used, w.off))
 		w.off += w.used;
-	else
-		(void)ftruncate(w.fd[w.cur], (off_t)w.off);
+	else if (ftruncate(w.fd[w.cur], (off_t)w.off) < 0)
+		w.broken = true;
+	/* Large batches are rare: what they touched goes back to the kernel. */
+	if (w.used > 8192)
+		(void)madvise(batch, sizeof(batch), MADV_DONTNEED);
 	w.used = 0;
 }
 
@@ -86,16 +93,16 @@ void logw_add(uint8_t stream, uint8_t level, uint16_t flags, const char *text, s
 	if (w.broken)
 		return;
 	t.mark = w.mark;
-	memcpy(w.buf + w.used, &h, sizeof(h));
-	memcpy(w.buf + w.used + sizeof(h), text, len);
-	memcpy(w.buf + w.used + sizeof(h) + len, &t, sizeof(t));
+	memcpy(batch + w.used, &h, sizeof(h));
+	memcpy(batch + w.used + sizeof(h), text, len);
+	memcpy(batch + w.used + sizeof(h) + len, &t, sizeof(t));
 	w.used += size;
 }
 
 static bool read_head(int fd, struct log_file *ret)
 {
 	return pread(fd, ret, sizeof(*ret), 0) == (ssize_t)sizeof(*ret) && ret->magic == LOG_MAGIC &&
-	       ret->version == LOG_VERSION && ret->mark != 0;
+	       ret->version == LOG_VERSION && ret->mark != 0 && ret->first_seq <= LOG_SEQ_MAX;
 }
 
 /* Does a whole record end at END of the file? Its number then, else 0. */
@@ -127,21 +134,21 @@ static bool resume(const struct log_file *f)
 	size = (uint64_t)st.st_size;
 	if (size == sizeof(*f))
 		return true;
-	start = size - sizeof(*f) > sizeof(w.buf) ? size - sizeof(w.buf) : sizeof(*f);
-	n = pread(fd, w.buf, (size_t)(size - start), (off_t)start);
+	start = size - sizeof(*f) > sizeof(batch) ? size - sizeof(batch) : sizeof(*f);
+	n = pread(fd, batch, (size_t)(size - start), (off_t)start);
 	for (; n >= (ssize_t)sizeof(t); n--) {
 		uint64_t end = start + (uint64_t)n, seq;
 
-		memcpy(&t, w.buf + n - sizeof(t), sizeof(t));
+		memcpy(&t, batch + n - sizeof(t), sizeof(t));
 		seq = record_at(fd, end, &t);
-		if (seq >= f->first_seq) {
+		if (seq >= f->first_seq && seq <= LOG_SEQ_MAX) {
 			w.seq = seq + 1;
 			w.off = end;
 			return ftruncate(fd, (off_t)end) == 0;
 		}
 	}
-	/* Nothing whole near the end: so many records can have been in it at most. */
-	w.seq = f->first_seq + size / FRAME;
+	/* Nothing whole near the end: more records than that cannot have been in it. */
+	w.seq = f->first_seq + size / FRAME + 1;
 	return false;
 }
 
@@ -150,7 +157,7 @@ void logw_open(int fd, uint32_t file_bytes)
 	struct log_file f[2];
 	bool ok[2];
 
-	memset(&w, 0, sizeof(w) - sizeof(w.buf));
+	memset(&w, 0, sizeof(w));
 	w.max = file_bytes;
 	w.seq = 1;
 	w.broken = true;

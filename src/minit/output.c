@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "logw.h"
@@ -16,7 +17,7 @@ static struct output {
 	uint32_t len;
 } outputs[2] = {{.fd = -1, .stream = LOG_STDOUT, .level = LOG_INFO}, {.fd = -1, .stream = LOG_STDERR, .level = LOG_WARN}};
 
-static char bufs[2][LOG_TEXT_MAX];
+static _Alignas(4096) char bufs[2][LOG_TEXT_MAX];
 
 bool mi_output_open(int fds[3])
 {
@@ -92,8 +93,10 @@ static bool take(struct output *o)
 		return errno == EINTR;
 	o->len += (uint32_t)n;
 	cut(o, n == 0);
-	if (n == 0)
+	if (n == 0) {
 		mi_unwatch_close(&o->fd);
+		(void)madvise(bufs[o - outputs], LOG_TEXT_MAX, MADV_DONTNEED);
+	}
 	return n > 0;
 }
 

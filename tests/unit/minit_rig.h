@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -98,23 +99,38 @@ static inline int rig_config(const char *argv, const struct rig_options *o)
 	return fd;
 }
 
-static inline void rig_exec(const int fds[6], int go)
+/* The program in a memfd, as the runtime hands it in: no path has to be reachable from inside. */
+static inline int rig_program(void)
 {
+	auto_close int in = open(QT_TEST_MINIT, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	int fd = rig_memfd();
+
+	assert_true(in >= 0);
+	assert_int_equal(fstat(in, &st), 0);
+	assert_int_equal(sendfile(fd, in, NULL, (size_t)st.st_size), st.st_size);
+	return fd;
+}
+
+static inline void rig_exec(int program, const int fds[6], int go)
+{
+	static char *const argv[] = {"quilt-minit", NULL}, *const env[] = {NULL};
 	int high[6], null = open("/dev/null", O_RDWR);
 	sigset_t none;
 	char c;
 
 	if (read(go, &c, 1) != 1)
 		_exit(99);
+	program = fcntl(program, F_DUPFD_CLOEXEC, 100);
 	for (int i = 0; i < 6; i++)
-		high[i] = fcntl(fds[i], F_DUPFD, 100);
+		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 100);
 	for (int i = 0; i < 6; i++)
 		(void)dup2(high[i], 3 + i);
 	for (int i = 0; i < 3; i++)
 		(void)dup2(null, i);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	execl(QT_TEST_MINIT, "quilt-minit", (char *)NULL);
+	(void)fexecve(program, argv, env);
 	_exit(98);
 }
 
@@ -135,7 +151,7 @@ static inline void rig_start(struct rig *r, const char *argv, const struct rig_o
 {
 	static const struct rig_options none;
 	const struct rig_options *o = opt ? opt : &none;
-	int ready[2], go[2], config = rig_config(argv, o);
+	int ready[2], go[2], config = rig_config(argv, o), program = rig_program();
 	struct pollfd p;
 
 	*r = (struct rig){.addr.sun_family = AF_UNIX, .addr_len = sizeof(r->addr)};
@@ -150,7 +166,7 @@ static inline void rig_start(struct rig *r, const char *argv, const struct rig_o
 	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
 	r->pid = (pid_t)syscall(SYS_clone, SIGCHLD | o->clone_flags, NULL, NULL, NULL, 0);
 	if (r->pid == 0)
-		rig_exec((const int[]){r->listen_fd, r->log_fd[0], r->log_fd[1], r->status_fd, config, ready[1]}, go[0]);
+		rig_exec(program, (const int[]){r->listen_fd, r->log_fd[0], r->log_fd[1], r->status_fd, config, ready[1]}, go[0]);
 	assert_true(r->pid > 0);
 	if (o->clone_flags & CLONE_NEWUSER) {
 		rig_write(r->pid, "uid_map", "0 1000000 65536\n");
@@ -163,6 +179,7 @@ static inline void rig_start(struct rig *r, const char *argv, const struct rig_o
 	qt_close(go[1]);
 	qt_close(ready[1]);
 	qt_close(config);
+	qt_close(program);
 	p = (struct pollfd){.fd = ready[0], .events = POLLIN};
 	assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
 	assert_int_equal(read(ready[0], &r->ready, sizeof(r->ready)), sizeof(r->ready));

@@ -1,4 +1,7 @@
 /* The real quilt-minit, as an ordinary process. What only PID 1 can show is in tests/privileged/minit_test.c. */
+#include <dirent.h>
+
+#include "base/fdpass.h"
 #include "minit_rig.h"
 
 static void idles_and_stops(void **state)
@@ -121,7 +124,9 @@ static void exec_streams_and_codes(void **state)
 	assert_string_equal(b, "0027\n0 0\n/usr\n");
 	assert_int_equal(run(&r, "env", &(struct run_options){.env = "PATH=/bin A=b"}, b, sizeof(b)), 0);
 	assert_string_equal(b, "PATH=/bin\nA=b\n");
-	assert_int_equal(run(&r, "sh -c echo\1$PATH", &(struct run_options){.env = ""}, b, sizeof(b)), 0);
+	assert_int_equal(run(&r, "sh -c true", &(struct run_options){.env = ""}, b, sizeof(b)), 0); /* found without a PATH */
+	assert_int_equal(run(&r, "cat /proc/self/oom_score_adj", NULL, b, sizeof(b)), 0);
+	assert_true(atoi(b) >= 500);
 	assert_int_equal(rig_stop(&r), 0);
 	rig_done(&r);
 }
@@ -319,6 +324,140 @@ static void log_turns_over(void **state)
 	rig_done(&r);
 }
 
+/* The child of PID other than NOT. */
+static pid_t child_of(pid_t pid, pid_t not)
+{
+	char p[64], b[256];
+	auto_fclose FILE *f = NULL;
+	int a = 0, c = 0;
+
+	assert_true(qt_fmt(p, sizeof(p), "/proc/%d/task/%d/children", pid, pid));
+	f = fopen(p, "re");
+	assert_non_null(f);
+	assert_non_null(fgets(b, sizeof(b), f));
+	assert_int_equal(sscanf(b, "%d %d", &a, &c), 2);
+	return a == not ? c : a;
+}
+
+/* -1 where only root may look. */
+static int count_fds(pid_t pid)
+{
+	char p[64];
+	DIR *d;
+	int n = 0;
+
+	assert_true(qt_fmt(p, sizeof(p), "/proc/%d/fd", pid));
+	d = opendir(p);
+	if (!d)
+		return -1;
+	while (readdir(d))
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
+/* The command does not go by SIGTERM. Until it is gone nothing else is asked to go, and nothing new begins. */
+static void stop_waits_for_the_command(void **state)
+{
+	auto_close int conn = -1;
+	struct mi_status st;
+	struct qt_err e = {0};
+	struct run x, more;
+	struct rig r;
+	pid_t command;
+	char b[64];
+	int fd;
+
+	(void)state;
+	rig_start(&r, "sh -c trap\1''\1TERM;echo\1ignores;exec\1sleep\1" "1000", NULL);
+	while (!logged(&r, LOG_STDOUT, "ignores"))
+		(void)usleep(2000);
+	run_start(&r, &x, "sh -c echo\1$PPID;exec\1sleep\1" "1000", NULL);
+	assert_int_equal(atoi(line(x.out, b, sizeof(b))), r.pid);
+	command = child_of(r.pid, x.pid);
+	conn = rig_connect(&r);
+	assert_int_equal(mi_stop(conn, &e), 0);
+	while (!logged(&r, LOG_SYSTEM, "container stopping"))
+		(void)usleep(2000);
+	run_start(&r, &more, "true", NULL);
+	assert_int_equal(more.answer, MI_ANSWER_GONE);
+	run_done(&more);
+	assert_int_equal(rig_ping(&r).execs, 1);
+	assert_int_equal(rig_ping(&r).command_state, 1);
+	assert_int_equal(kill(command, SIGKILL), 0);
+	assert_int_equal(run_wait(&x, NULL), 128 + SIGTERM);
+	run_done(&x);
+	fd = rig_wait(&r);
+	assert_true(WIFEXITED(fd) && WEXITSTATUS(fd) == 137);
+	assert_int_equal(pread(r.status_fd, &st, sizeof(st), 0), sizeof(st));
+	assert_true(st.exiting == 1 && st.exit_code == 137 && st.command_state == 2 && st.command_exit == 137 && st.command_ended_ms > 0);
+	assert_true(logged(&r, LOG_SYSTEM, "command ended by signal 9, exit code 137") > 0);
+	rig_done(&r);
+}
+
+static int ask(const struct rig *r, const void *msg, size_t len, const int *fds, size_t n)
+{
+	struct qt_err e = {0};
+	int fd = rig_connect(r);
+
+	assert_int_equal(qt_send_fds(fd, msg, len, fds, n, &e), 0);
+	return fd;
+}
+
+/* What breaks the protocol is answered once, and the connection ends; whoever keeps to it is not disturbed. */
+static void bad_peers_are_dropped(void **state)
+{
+	struct mi_msg m[2] = {{.magic = MI_MAGIC, .kind = MI_PING}};
+	static const struct {
+		uint32_t kind, arg, argv_len;
+		size_t len, fds;
+		int sys;
+	} rows[] = {
+		{0, 0, 0, sizeof(struct mi_msg), 0, ENOSYS},
+		{MI_PONG, 0, 0, sizeof(struct mi_msg), 0, ENOSYS},
+		{MI_PING, 0, 0, sizeof(struct mi_msg) - 1, 0, EPROTO},
+		{MI_PING, 0, 0, sizeof(struct mi_msg) + 1, 0, EPROTO},
+		{MI_PING, 0, 0, sizeof(struct mi_msg), 1, EPROTO},
+		{MI_PING, 0, 0, sizeof(struct mi_msg), 4, EPROTO},
+		{MI_SIGNAL, 65, 0, sizeof(struct mi_msg), 0, EINVAL},
+		{MI_SIGNAL, 9, 0, sizeof(struct mi_msg), 0, ESRCH},
+		{MI_EXEC, 0, 0, sizeof(struct mi_msg), 3, EPROTO},
+		{MI_EXEC, 0, 5, sizeof(struct mi_msg) + 4, 3, EPROTO},
+		{MI_EXEC, 0, 4, sizeof(struct mi_msg) + 4, 2, EPROTO},
+	};
+	static const int null[4] = {0, 0, 0, 0};
+	int64_t deadline = qt_mono_ms() + PATIENCE_MS;
+	struct run x;
+	struct rig r;
+	int fds;
+
+	(void)state;
+	rig_start(&r, "", NULL);
+	run_start(&r, &x, "cat", NULL);
+	fds = count_fds(r.pid);
+	for (size_t i = 0; i < QT_LEN(rows); i++) {
+		struct mi_msg a;
+		int fd;
+
+		m[0].kind = rows[i].kind;
+		m[0].arg = rows[i].arg;
+		m[0].argv_len = rows[i].argv_len;
+		fd = ask(&r, m, rows[i].len, null, rows[i].fds);
+		assert_int_equal(recv(fd, &a, sizeof(a), 0), sizeof(a));
+		assert_int_equal(a.kind, MI_ERROR);
+		assert_int_equal(a.arg2, rows[i].sys);
+		assert_int_equal(recv(fd, &a, sizeof(a), 0), 0);
+		qt_close(fd);
+	}
+	while (count_fds(r.pid) != fds) /* it closes after it answered */
+		assert_true(qt_mono_ms() < deadline);
+	qt_reset_fd(&x.in, -1);
+	assert_int_equal(run_wait(&x, NULL), 0);
+	run_done(&x);
+	assert_int_equal(rig_stop(&r), 0);
+	rig_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +472,8 @@ int main(void)
 		cmocka_unit_test(signals_reach_the_group),
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(log_turns_over),
+		cmocka_unit_test(stop_waits_for_the_command),
+		cmocka_unit_test(bad_peers_are_dropped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
