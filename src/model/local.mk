@@ -1,1 +1,9 @@
-# sources of src/model
+noinst_LIBRARIES += libqmodel.a
+libqmodel_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+libqmodel_a_SOURCES = \
+	src/model/check.c \
+	src/model/ctr.c \
+	src/model/fields.c src/model/fields.h \
+	src/model/model.h \
+	src/model/op.c src/model/optypes.def \
+	src/model/state.c

@@ -71,6 +71,7 @@ int qt_check_volume(const char *field, const char *spec, struct qt_err *e);
 enum qt_op_status { QT_OP_ACCEPTED, QT_OP_QUEUED, QT_OP_RUNNING, QT_OP_SUCCEEDED, QT_OP_FAILED, QT_OP_CANCELLED,
 		    QT_OP_TIMED_OUT, QT_OP_STATUS_COUNT };
 const char *qt_op_status_name(enum qt_op_status s);
+bool qt_op_status_parse(enum qt_op_status *ret, const char *text);
 bool qt_op_final(enum qt_op_status s);
 
 /* What operations there are: one row each (optypes.def): type text, the deadline in seconds, what it does. */
@@ -100,6 +101,7 @@ struct qt_op {
 };
 void qt_op_init(struct qt_op *o);
 void qt_op_done(struct qt_op *o);
+#define auto_op QT_AUTO(qt_op_done) /* include cleanup.h */
 json_t *qt_op_view(const struct qt_op *o); /* contract 4.2 */
 
 #endif

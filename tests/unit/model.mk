@@ -1,1 +1,4 @@
-# unit tests of model
+check_PROGRAMS += tests/unit/test_model
+tests_unit_test_model_SOURCES = tests/unit/test_model.c
+tests_unit_test_model_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_model_LDADD = libqmodel.a libqbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
