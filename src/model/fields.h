@@ -24,7 +24,7 @@ enum qt_ftype {
 
 enum {
 	QT_CF_REQUIRED = 1 << 0, /* a record without it is none */
-	QT_CF_RUN = 1 << 1,	 /* changes with the state: what qt_store_ctr_move() writes */
+	QT_CF_RUN = 1 << 1,	 /* of a container, what changes with its state; of an operation, what its end tells */
 };
 
 struct qt_mfield {
