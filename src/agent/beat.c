@@ -1,6 +1,7 @@
 /* Every two seconds: the node's heartbeat, the leases of what is being executed, and the copy of tenants and keys, from which they come back
  * when Redis has lost them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
