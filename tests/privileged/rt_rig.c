@@ -66,7 +66,7 @@ void rig_make(struct rig *r, const char *pool)
 	assert_int_equal(chmod(r->dir, 0755), 0);
 	shell("mkdir %s/pool %s/state %s/run", r->dir, r->dir, r->dir);
 	if (qt_streq(pool, "btrfs"))
-		shell("truncate -s 256M %s/img; mkfs.btrfs -q %s/img; mount -o loop,nosuid,nodev,noexec %s/img %s/pool", r->dir, r->dir,
+		shell("truncate -s 256M %s/img; mkfs.btrfs -q %s/img >/dev/null 2>&1; mount -o loop,nosuid,nodev,noexec %s/img %s/pool", r->dir, r->dir,
 		      r->dir, r->dir);
 	else
 		shell("mount -t tmpfs -o nosuid,nodev,noexec,size=512m,mode=700 qt-rt-test %s/pool", r->dir);

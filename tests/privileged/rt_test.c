@@ -1,6 +1,7 @@
 /* The real quilt-runtime, its protocol, real containers; killed at every step, and nothing may be left or lost. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <pwd.h>
 #include <setjmp.h>
@@ -44,6 +45,16 @@ static int make_btrfs(void **state)
 
 	rig_make(&r, "btrfs");
 	*state = &r;
+	return 0;
+}
+
+/* After a test that failed: the next one starts a runtime of its own. */
+static int end(void **state)
+{
+	struct rig *r = *state;
+
+	if (r->pid)
+		rig_kill(r);
 	return 0;
 }
 
@@ -276,8 +287,8 @@ static int ask_as(struct rig *r, const char *user)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		const struct passwd *pw = getpwnam(user);
-		const struct passwd *group = getpwnam("daemon");
+		const struct passwd *pw = getpwnam("daemon"); /* whose group the socket has */
+		gid_t gid = pw ? pw->pw_gid : 0;
 		struct rt_list_req req = {.after = rt_str("")};
 		struct rt_list_rep rep;
 		struct rt_client c;
@@ -285,7 +296,8 @@ static int ask_as(struct rig *r, const char *user)
 		char path[96];
 
 		(void)snprintf(path, sizeof(path), "%s/run/runtime.sock", r->dir);
-		if (!pw || !group || setgid(group->pw_gid) < 0 || setuid(pw->pw_uid) < 0 || rt_client_init(&c, path, &e) < 0)
+		pw = getpwnam(user);
+		if (!pw || gid == 0 || setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(pw->pw_uid) < 0 || rt_client_init(&c, path, &e) < 0)
 			_exit(99);
 		_exit(rt_list(&c, &req, &rep, BUDGET_MS, &e) == 0 ? 0 : (int)e.code);
 	}
@@ -742,25 +754,25 @@ static void survives_every_fail_point(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(live_and_die),
-		cmocka_unit_test(stop_forces),
-		cmocka_unit_test(refuses_bad_requests),
-		cmocka_unit_test(roles_by_credentials),
-		cmocka_unit_test(broken_peers_are_closed),
-		cmocka_unit_test(watchers_are_told),
-		cmocka_unit_test(containers_outlive_the_runtime),
-		cmocka_unit_test(shutdown_ends_all),
-		cmocka_unit_test(rotten_entry_is_set_aside),
-		cmocka_unit_test(deep_trees_go),
-		cmocka_unit_test(many_at_once),
+		cmocka_unit_test_teardown(live_and_die, end),
+		cmocka_unit_test_teardown(stop_forces, end),
+		cmocka_unit_test_teardown(refuses_bad_requests, end),
+		cmocka_unit_test_teardown(roles_by_credentials, end),
+		cmocka_unit_test_teardown(broken_peers_are_closed, end),
+		cmocka_unit_test_teardown(watchers_are_told, end),
+		cmocka_unit_test_teardown(containers_outlive_the_runtime, end),
+		cmocka_unit_test_teardown(shutdown_ends_all, end),
+		cmocka_unit_test_teardown(rotten_entry_is_set_aside, end),
+		cmocka_unit_test_teardown(deep_trees_go, end),
+		cmocka_unit_test_teardown(many_at_once, end),
 #ifdef QT_FAILPOINTS
-		cmocka_unit_test(survives_every_fail_point),
+		cmocka_unit_test_teardown(survives_every_fail_point, end),
 #endif
 	};
 	const struct CMUnitTest on_btrfs[] = {
-		cmocka_unit_test(live_and_die),
-		cmocka_unit_test(deep_trees_go),
-		cmocka_unit_test(many_at_once),
+		cmocka_unit_test_teardown(live_and_die, end),
+		cmocka_unit_test_teardown(deep_trees_go, end),
+		cmocka_unit_test_teardown(many_at_once, end),
 	};
 	int failed = cmocka_run_group_tests_name("runtime", tests, make_tmpfs, unmake);
 
