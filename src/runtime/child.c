@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -75,6 +76,20 @@ static int hold(struct rt_child *c)
 		else
 			return fail(EPROTO);
 	}
+}
+
+/* The init must find its network ready. */
+static int wait_connected(struct rt_child *c)
+{
+	struct rt_tell t = {0};
+	ssize_t n;
+
+	do
+		n = recv(c->sync_fd, &t, sizeof(t), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -1;
+	return n == sizeof(t) && t.kind == RT_TELL_CONNECTED ? 0 : fail(ECANCELED);
 }
 
 static int identity(struct rt_child *c)
@@ -234,6 +249,7 @@ static const struct {
 	{RT_STEP_SYSCTLS, set_sysctls}, /* behind the last new mount: each one needs a mount namespace for a moment */
 	{RT_STEP_MOUNTINFO, rt_mount_check},
 	{RT_STEP_NAME, set_name},
+	{RT_STEP_CONNECT, wait_connected},
 	{RT_STEP_FDS, arrange_fds},
 	{RT_STEP_SIGNALS, reset_signals},
 	{RT_STEP_CAPS, drop_caps},

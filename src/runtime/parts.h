@@ -31,6 +31,7 @@
 	X(SYSCTLS, "set its kernel parameters")                                    \
 	X(MOUNTINFO, "see that no mount of the host is left")                      \
 	X(NAME, "set the host name")                                               \
+	X(CONNECT, "wait for its network")                                         \
 	X(FDS, "arrange the descriptors")                                          \
 	X(SIGNALS, "reset the signals")                                            \
 	X(CAPS, "give capabilities up")                                            \
@@ -46,7 +47,7 @@ enum rt_step {
 };
 
 /* Over the socket between the two. */
-enum { RT_TELL_ROOT = 1, RT_TELL_VOLUME, RT_TELL_GO };
+enum { RT_TELL_ROOT = 1, RT_TELL_VOLUME, RT_TELL_GO, RT_TELL_CONNECTED };
 struct rt_tell { /* to the child; ROOT and VOLUME have one descriptor */
 	uint32_t kind, index;
 };

@@ -11,17 +11,16 @@
 #include "rootpath.h"
 #include "str.h"
 
-/* A failure leaves it behind. The container does not start then, and the next try removes it. */
-#define TMP_NAME ".quilt-new"
-
-/* The image is hostile: a link of that NAME is replaced, not followed. Nobody else runs in this root yet. */
+/* The image is hostile: a link of that NAME is removed, not followed. Nobody else runs in this root yet, so there is no need for a
+ * rename, which overlayfs makes dear; nor for fsync, since the file is made anew at every start. */
 static int put(int dir_fd, const char *name, const char *text)
 {
 	auto_close int fd = -1;
 	size_t len = strlen(text);
 
-	(void)unlinkat(dir_fd, TMP_NAME, 0);
-	fd = openat(dir_fd, TMP_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+		return -1;
+	fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -1;
 	while (len > 0) {
@@ -32,10 +31,7 @@ static int put(int dir_fd, const char *name, const char *text)
 		text += n;
 		len -= (size_t)n;
 	}
-	/* No fsync: the file is made anew at every start. */
-	if (fchmod(fd, 0644) < 0)
-		return -1;
-	return renameat(dir_fd, TMP_NAME, dir_fd, name);
+	return 0;
 }
 
 int rt_root_files(struct rt_child *c)

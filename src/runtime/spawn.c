@@ -301,9 +301,12 @@ static int read_report(struct attempt *a, struct qt_err *e)
 	struct rt_report r;
 	ssize_t n = recv(a->sync[0], &r, sizeof(r), 0);
 
+	/* It died with a message of ours unread. That is said once, and before what it had to say. */
+	if (n < 0 && errno == ECONNRESET)
+		n = recv(a->sync[0], &r, sizeof(r), 0);
 	if (n == sizeof(r))
 		return fail_step(&r, e);
-	if (n < 0 && errno != ECONNRESET)
+	if (n < 0)
 		return qt_fail_sys(e, errno, "hear from the new process");
 	if (n > 0)
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "start the container: a report of an unknown shape");
@@ -337,6 +340,17 @@ static int wait_ready(struct attempt *a, struct qt_err *e)
 	}
 }
 
+/* When the child has failed, what the runtime does to it fails too: what it said is the better message. */
+static int said_better(struct attempt *a, struct qt_err *e)
+{
+	struct pollfd p = {a->sync[0], POLLIN, 0};
+	struct qt_err said = {0};
+
+	if (poll(&p, 1, 0) == 1 && read_report(a, &said) < 0)
+		*e = said;
+	return -1;
+}
+
 static int go(struct attempt *a, struct qt_err *e)
 {
 	if (begin(a, e) < 0 || rt_idmap_write(a->proc_fd, a->what->uid_base, e) < 0 ||
@@ -344,14 +358,12 @@ static int go(struct attempt *a, struct qt_err *e)
 		return -1;
 	if (a->what->attach && a->what->attach(a->what->arg, a->pid, e) < 0)
 		return -1;
-	/* EPIPE: it died; what it said is the better message. */
-	if (hand_over(a, e) < 0) {
-		struct qt_err said = {0};
-
-		if (e->sys == EPIPE && read_report(a, &said) < 0)
-			*e = said;
-		return -1;
-	}
+	if (hand_over(a, e) < 0)
+		return said_better(a, e);
+	if (a->what->connect && a->what->connect(a->what->arg, a->pid, e) < 0)
+		return said_better(a, e);
+	if (tell(a, RT_TELL_CONNECTED, 0, -1, e) < 0)
+		return said_better(a, e);
 	if (wait_ready(a, e) < 0)
 		return -1;
 	return rt_verify(a->what, a->proc_fd, e);

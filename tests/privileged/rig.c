@@ -202,6 +202,16 @@ static int attach(void *arg, pid_t pid, struct qt_err *e)
 	return a->w->fail_attach ? qt_fail(e, QT_E_CAPACITY_FULL, "no address") : 0;
 }
 
+static int connect_net(void *arg, pid_t pid, struct qt_err *e)
+{
+	const struct attach *a = arg;
+	siginfo_t si;
+
+	if (a->w->dies_first)
+		assert_int_equal(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
+	return a->w->fail_connect ? qt_fail(e, QT_E_CAPACITY_FULL, "no link") : 0;
+}
+
 int rig_start(struct rig *r, const struct rig_what *w, struct box *ret, struct qt_err *e)
 {
 	auto_close int log0 = memfd_create("log", MFD_CLOEXEC), log1 = memfd_create("log", MFD_CLOEXEC);
@@ -227,6 +237,7 @@ int rig_start(struct rig *r, const struct rig_what *w, struct box *ret, struct q
 		.status_fd = status,
 		.config_fd = config,
 		.attach = attach,
+		.connect = connect_net,
 		.arg = &a,
 	};
 

@@ -48,6 +48,8 @@ static void starts(struct rig *r)
 static void the_working_directory_is_a_file(void **state)
 {
 	want_failure(*state, &(struct rig_what){.argv = IDLE, .workdir = "/etc/passwd"}, QT_E_VALIDATION_ERROR, "working directory");
+	want_failure(*state, &(struct rig_what){.argv = IDLE, .workdir = "/etc/passwd", .dies_first = true},
+		     QT_E_VALIDATION_ERROR, "working directory");
 	want_failure(*state, &(struct rig_what){.argv = IDLE, .workdir = "/etc/passwd/x"}, QT_E_VALIDATION_ERROR,
 		     "working directory");
 	want_failure(*state, &(struct rig_what){.argv = IDLE, .workdir = "relative"}, QT_E_VALIDATION_ERROR, "working directory");
@@ -58,6 +60,7 @@ static void the_working_directory_is_a_file(void **state)
 static void attaching_fails(void **state)
 {
 	want_failure(*state, &(struct rig_what){.argv = IDLE, .fail_attach = true}, QT_E_CAPACITY_FULL, "no address");
+	want_failure(*state, &(struct rig_what){.argv = IDLE, .fail_connect = true}, QT_E_CAPACITY_FULL, "no link");
 	starts(*state);
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -32,6 +33,7 @@
 #include "minit/minit_client.h"
 
 #define PATIENCE_MS 60000
+#define RSS_MAX_KB  128 /* about 84 here; what the kernel maps around a fault is its own affair */
 
 struct rig {
 	pid_t pid;
@@ -112,7 +114,7 @@ static inline int rig_program(void)
 	return fd;
 }
 
-static inline void rig_exec(int program, const int fds[6], int go)
+static inline void rig_exec(int program, const int fds[6], int go, uid_t uid_outside)
 {
 	static char *const argv[] = {"quilt-minit", NULL}, *const env[] = {NULL};
 	int high[6], null = open("/dev/null", O_RDWR);
@@ -121,6 +123,9 @@ static inline void rig_exec(int program, const int fds[6], int go)
 
 	if (read(go, &c, 1) != 1)
 		_exit(99);
+	/* In a new user namespace we are nobody yet. */
+	if (geteuid() != uid_outside && (setresgid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresuid(0, 0, 0) < 0))
+		_exit(97);
 	program = fcntl(program, F_DUPFD_CLOEXEC, 100);
 	for (int i = 0; i < 6; i++)
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 100);
@@ -152,6 +157,7 @@ static inline void rig_start(struct rig *r, const char *argv, const struct rig_o
 	static const struct rig_options none;
 	const struct rig_options *o = opt ? opt : &none;
 	int ready[2], go[2], config = rig_config(argv, o), program = rig_program();
+	uid_t uid = geteuid();
 	struct pollfd p;
 
 	*r = (struct rig){.addr.sun_family = AF_UNIX, .addr_len = sizeof(r->addr)};
@@ -166,7 +172,7 @@ static inline void rig_start(struct rig *r, const char *argv, const struct rig_o
 	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
 	r->pid = (pid_t)syscall(SYS_clone, SIGCHLD | o->clone_flags, NULL, NULL, NULL, 0);
 	if (r->pid == 0)
-		rig_exec(program, (const int[]){r->listen_fd, r->log_fd[0], r->log_fd[1], r->status_fd, config, ready[1]}, go[0]);
+		rig_exec(program, (const int[]){r->listen_fd, r->log_fd[0], r->log_fd[1], r->status_fd, config, ready[1]}, go[0], uid);
 	assert_true(r->pid > 0);
 	if (o->clone_flags & CLONE_NEWUSER) {
 		rig_write(r->pid, "uid_map", "0 1000000 65536\n");
@@ -218,6 +224,14 @@ static inline struct mi_pong rig_until(const struct rig *r, uint32_t state)
 		(void)usleep(2000);
 	}
 	return p;
+}
+
+static inline void rig_until_execs(const struct rig *r, uint32_t n)
+{
+	int64_t deadline = qt_mono_ms() + PATIENCE_MS;
+
+	while (rig_ping(r).execs != n)
+		assert_true(qt_mono_ms() < deadline);
 }
 
 /* Until the process behind the pidfd is gone. */
@@ -388,6 +402,16 @@ static inline uint64_t logged(const struct rig *r, uint8_t stream, const char *t
 			seq = l.records[i].seq;
 	qt_logs_done(&l);
 	return seq;
+}
+
+static inline void until_logged(const struct rig *r, uint8_t stream, const char *text)
+{
+	int64_t deadline = qt_mono_ms() + PATIENCE_MS;
+
+	while (!logged(r, stream, text)) {
+		assert_true(qt_mono_ms() < deadline);
+		(void)usleep(2000);
+	}
 }
 
 /* What the kernel counts as its memory, in kB; -1 if it does not tell us. */

@@ -20,7 +20,7 @@ static void idles_and_stops(void **state)
 	assert_int_equal(run(&r, "echo hello", NULL, out, sizeof(out)), 0);
 	assert_string_equal(out, "hello\n");
 	print_message("resident memory, idle: %ld kB\n", rss_kb(r.pid));
-	assert_true(rss_kb(r.pid) < 100);
+	assert_true(rss_kb(r.pid) < RSS_MAX_KB);
 	assert_int_equal(rig_stop(&r), 0);
 	assert_int_equal(pread(r.status_fd, &st, sizeof(st), 0), sizeof(st));
 	assert_true(st.magic == MI_MAGIC && st.exiting == 1 && st.exit_code == 0 && st.exited_ms > 0 && st.command_state == 0);
@@ -126,7 +126,7 @@ static void exec_streams_and_codes(void **state)
 	assert_string_equal(b, "PATH=/bin\nA=b\n");
 	assert_int_equal(run(&r, "sh -c true", &(struct run_options){.env = ""}, b, sizeof(b)), 0); /* found without a PATH */
 	assert_int_equal(run(&r, "cat /proc/self/oom_score_adj", NULL, b, sizeof(b)), 0);
-	assert_true(atoi(b) >= 500);
+	assert_true(atoi(b) >= 500 || geteuid() != 0); /* an undumpable process's files in /proc are root's */
 	assert_int_equal(rig_stop(&r), 0);
 	rig_done(&r);
 }
@@ -203,8 +203,7 @@ static void disconnect_takes_the_group(void **state)
 	qt_reset_fd(&x.conn, -1);
 	assert_true(gone(child, PATIENCE_MS));
 	assert_string_equal(slurp(x.out, b, sizeof(b)), "");
-	while (rig_ping(&r).execs > 0)
-		continue;
+	rig_until_execs(&r, 0);
 	run_done(&x);
 	assert_int_equal(rig_stop(&r), 0);
 	rig_done(&r);
@@ -283,7 +282,7 @@ static void many_at_once(void **state)
 	}
 	assert_int_equal(rig_ping(&r).execs, 0);
 	print_message("resident memory, after %u execs at once: %ld kB\n", MI_EXECS_MAX, rss_kb(r.pid));
-	assert_true(rss_kb(r.pid) < 100);
+	assert_true(rss_kb(r.pid) < RSS_MAX_KB);
 	assert_int_equal(rig_stop(&r), 0);
 	rig_done(&r);
 }
@@ -319,7 +318,7 @@ static void log_turns_over(void **state)
 		assert_true(st.st_size > 0 && st.st_size <= 200000);
 	}
 	print_message("resident memory, after much output: %ld kB\n", rss_kb(r.pid));
-	assert_true(rss_kb(r.pid) < 150);
+	assert_true(rss_kb(r.pid) < RSS_MAX_KB);
 	assert_int_equal(rig_stop(&r), 0);
 	rig_done(&r);
 }
@@ -370,15 +369,13 @@ static void stop_waits_for_the_command(void **state)
 
 	(void)state;
 	rig_start(&r, "sh -c trap\1''\1TERM;echo\1ignores;exec\1sleep\1" "1000", NULL);
-	while (!logged(&r, LOG_STDOUT, "ignores"))
-		(void)usleep(2000);
+	until_logged(&r, LOG_STDOUT, "ignores");
 	run_start(&r, &x, "sh -c echo\1$PPID;exec\1sleep\1" "1000", NULL);
 	assert_int_equal(atoi(line(x.out, b, sizeof(b))), r.pid);
 	command = child_of(r.pid, x.pid);
 	conn = rig_connect(&r);
 	assert_int_equal(mi_stop(conn, &e), 0);
-	while (!logged(&r, LOG_SYSTEM, "container stopping"))
-		(void)usleep(2000);
+	until_logged(&r, LOG_SYSTEM, "container stopping");
 	run_start(&r, &more, "true", NULL);
 	assert_int_equal(more.answer, MI_ANSWER_GONE);
 	run_done(&more);

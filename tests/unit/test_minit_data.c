@@ -35,7 +35,7 @@ static uint32_t dice(uint32_t sides)
 	return (uint32_t)(seed >> 32) % sides;
 }
 
-/* Change a little: bytes, a length field, or how much of it there is. SIZE is the room at BUF. */
+/* Change a little: bytes, a length field, or how much of it there is (at least 4 bytes). SIZE is the room at BUF. */
 static size_t mutate(unsigned char *buf, size_t len, size_t size)
 {
 	static const uint32_t odd[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe, 4096, 65536};
@@ -51,7 +51,7 @@ static size_t mutate(unsigned char *buf, size_t len, size_t size)
 			memcpy(buf + 4 * dice((uint32_t)(len < 40 ? len : 40) / 4), &v, sizeof(v));
 			break;
 		case 2:
-			len = 4 + dice((uint32_t)len);
+			len = 4 + dice((uint32_t)len - 3);
 			break;
 		case 3:
 			while (len < size && dice(8))
