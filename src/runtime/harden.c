@@ -1,6 +1,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -47,9 +49,11 @@ static int cut_capabilities(struct qt_err *e)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {{0}};
-	uint64_t keep = 0;
+	uint64_t keep = 0, must = 0, have;
 
-#define CAP(name) keep |= 1ULL << CAP_##name;
+#define CAP(name, needed, why)        \
+	keep |= 1ULL << CAP_##name; \
+	must |= (uint64_t)needed << CAP_##name;
 #include "caps.def"
 #undef CAP
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
@@ -57,7 +61,9 @@ static int cut_capabilities(struct qt_err *e)
 			return qt_fail_sys(e, errno, "drop a capability: this program must be started by root");
 	if (syscall(SYS_capget, &head, data) < 0)
 		return qt_fail_sys(e, errno, "capget");
-	if ((keep & ~(data[0].permitted | (uint64_t)data[1].permitted << 32)) != 0)
+	have = data[0].permitted | (uint64_t)data[1].permitted << 32;
+	keep &= have;
+	if (must & ~have)
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "a capability that is needed was taken away from this program (see --privileges)");
 	data[0] = (struct __user_cap_data_struct){.effective = (uint32_t)keep, .permitted = (uint32_t)keep};
 	data[1] = (struct __user_cap_data_struct){.effective = (uint32_t)(keep >> 32), .permitted = (uint32_t)(keep >> 32)};

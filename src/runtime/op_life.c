@@ -241,7 +241,7 @@ static int check_create(struct rt *rt, const struct rt_create_req *req, struct q
 	if (check_hostname(&req->hostname, e) < 0 || check_workdir(&req->workdir, e) < 0 ||
 	    check_words(&req->argv, &req->env, e) < 0 || check_limits(rt, req->memory_mb, req->cpu_centi, e) < 0)
 		return -1;
-	if (left && (left->made & ~(unsigned)RT_MADE_ADDR))
+	if (left)
 		return qt_fail(e, QT_E_UNAVAILABLE, "a container of this id is being taken away");
 	if (rt->ctrs.n >= rt->conf.max_containers)
 		return qt_fail(e, QT_E_CAPACITY_FULL, "the node has its %u containers", (unsigned)rt->conf.max_containers);

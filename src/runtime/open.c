@@ -9,7 +9,6 @@
 #include "clock.h"
 #include "dirs.h"
 #include "fdio.h"
-#include "netdns.h"
 #include "rootpath.h"
 #include "runtime.h"
 #include "str.h"
@@ -76,7 +75,9 @@ int rt_open(struct rt *rt, const char *conf_path, struct qt_err *e)
 		return qt_context(e, "%s", rt->conf.pool_dir);
 	if (rt_cgroups_open(&rt->cgroups, rt->conf.instance, e) < 0 || rt_net_open(&rt->net, &rt->conf, e) < 0)
 		return -1;
-	return rt_net_resolv_conf(&rt->conf, rt->resolv_conf, sizeof(rt->resolv_conf));
+	if (rt_net_resolv_conf(&rt->conf, rt->resolv_conf, sizeof(rt->resolv_conf)) < 0)
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "nameservers takes IPv4 addresses, or auto");
+	return 0;
 }
 
 void rt_close(struct rt *rt)

@@ -14,7 +14,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 		.uses = "nothing",
 		.hostile = "It learns how many containers there are, and the size of the machine: the API shows it anyway."},
 	[RT_CREATE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_create,
-		.uses = "SYS_ADMIN (namespaces, mounts), NET_ADMIN (link, address, filter), SETUID, SETGID, SETPCAP, SYS_RESOURCE, KILL, CHOWN, FOWNER, DAC_OVERRIDE, MKNOD",
+		.uses = "SYS_ADMIN (namespaces, mounts), NET_ADMIN (link, address, filter), SETUID, SETGID, SETPCAP, SYS_RESOURCE, KILL, CHOWN, FOWNER, DAC_OVERRIDE",
 		.hostile = "It can fill the node with containers up to max_containers and node_memory_mb, and run in them what it likes: "
 			   "that is what a worker is for. It names an image and ids; no path, no uid, no capability, no device, no mount and no interface "
 			   "comes from the message. Memory, CPU and processes are checked against the settings here once more. "
@@ -138,12 +138,12 @@ void rt_print_privileges(FILE *out)
 	      "`quilt-runtime` is the only privileged program. Peers are told apart by SO_PEERCRED alone: `api` is the uid of `api_user`,\n"
 	      "`agent` that of `agent_user`, `admin` is root. The state is the runtime's own record: `none` when there is no container of that id,\n"
 	      "or the request is not about one; `ending` while stop, kill or delete is under way.\n\n"
-	      "The runtime keeps these capabilities in its bounding and permitted sets, and no others: ",
+	      "The runtime keeps these capabilities in its bounding and permitted sets, and no others:\n\n",
 	      out);
-#define CAP(name) fputs(#name " ", out);
+#define CAP(name, needed, why) fputs("- " #name ": " why "\n", out);
 #include "caps.def"
 #undef CAP
-	fputs("\n\nIt sets no_new_privs on itself (which the containers inherit, and should) and a umask of 077. It has no seccomp filter of its own: a filter is\n"
+	fputs("\nIt sets no_new_privs on itself (which the containers inherit, and should) and a umask of 077. It has no seccomp filter of its own: a filter is\n"
 	      "inherited, and would then bound what containers may do, in ways that break programs in them (security.md 5.8, trap 1).\n\n",
 	      out);
 	for (unsigned op = 0; op < RT_OP_COUNT; op++) {

@@ -1,6 +1,7 @@
 /* Three lists are made to agree: the journal, the kernel, the disk. What the journal says was made and runs is adopted; what ended is
  * recorded; everything of ours that it does not know is taken away. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -261,7 +262,6 @@ int rt_shutdown(struct rt *rt, struct qt_err *e)
 	/* The links whose namespaces the kernel has not come to yet. */
 	if (rt_net_sweep(rt->net, link_known, rt, e) < 0 || rt_net_remove(rt->net, e) < 0)
 		r = -1;
-	rt_cgroups_remove(rt->cgroups);
 	(void)unlinkat(rt->run_fd, "c", AT_REMOVEDIR);
 	(void)unlinkat(rt->run_fd, "runtime.sock", 0);
 	return r;

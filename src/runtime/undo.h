@@ -4,8 +4,8 @@
 
 #include "ctr.h"
 
-/* Undo those of WHAT (enum rt_made) that C has. True when they are gone; false when the kernel still holds one (a process that dies, a
- * link that goes with its namespace): ask again a little later. Nothing is undone before all that was made after it is. */
+/* Undo those of WHAT (enum rt_made) that C has. True when they are gone; false when the kernel still holds one (a process that
+ * dies, a cgroup with a dead process in it): ask again a little later. Nothing is undone before all that was made after it is. */
 bool rt_undo(struct rt_ctr *c, unsigned what);
 
 /* C is out of the table already: undo all, now and by a timer, then free it. Returns at once. Until then C is in
