@@ -37,7 +37,7 @@ static int tenant_create(struct ctl *c, char **args, struct qt_err *e)
 {
 	struct qt_tenant t;
 
-	if (qt_store_tenant_create(c->store, args[0], c->plan ? c->plan : "default", &t, e) < 0)
+	if (qt_store_tenant_create(c->store, args[0], c->plan ? c->plan : "standard", &t, e) < 0)
 		return -1;
 	printf("%s\t%s\t%s\n", t.id.s, t.name, t.plan);
 	return 0;
