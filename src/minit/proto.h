@@ -2,10 +2,14 @@
  * proto.h - between quilt-minit, the init of every container, and who talks to it: the runtime (start, stop, ping) and, over
  * connections that the runtime made for them, workers (exec).
  *
- * One SOCK_SEQPACKET connection carries pings, or one exec. Messages are a struct mi_msg, then the texts it counts. Both
+ * One SOCK_SEQPACKET connection carries pings, and at most one exec. Messages are a struct mi_msg, then the texts it counts. Both
  * sides check every length; minit drops a peer that breaks the protocol, and nothing that a container's process can say ends
  * up here: the listening socket lies in the host's mount namespace, and minit obeys only peers whose SO_PEERCRED shows that
- * they are outside the container's pid namespace (pid 0).
+ * they are outside the container's pid namespace (pid 0) and its user namespace (the overflow uid; or minit's own, where there
+ * is none). A minit that is not PID 1 (a test) makes itself a subreaper and obeys its own uid.
+ *
+ * A connection that its client closes (or half closes) before the exec ended takes the exec's process group with it. minit
+ * keeps the connection after MI_EXITED and MI_FAILED: closing it is the client's part.
  */
 #ifndef QT_MINIT_PROTO_H
 #define QT_MINIT_PROTO_H
@@ -15,6 +19,10 @@
 #define MI_MAGIC   0x314e494dU /* "MIN1" */
 #define MI_VERSION 1U
 #define MI_MSG_MAX 65536U
+
+#define MI_EXECS_MAX 256U  /* at once in one container; MI_FAILED with MI_STEP_FORK and EAGAIN beyond */
+#define MI_CWD_MAX   4096U /* its NUL included */
+#define MI_ID_MAX    65535U
 
 /* The descriptors that minit is born with; 0 to 2 are /dev/null. All others are closed. */
 enum {
@@ -26,11 +34,11 @@ enum {
 };
 
 /* What to run first. Then come argv_len bytes of NUL-ended texts (0: no command, the container idles), env_len bytes, and the
- * working directory with its NUL. */
+ * working directory, absolute and there, with its NUL. Together at most MI_MSG_MAX bytes. */
 struct mi_config {
 	uint32_t magic, version;
 	uint32_t argv_len, env_len, cwd_len;
-	uint32_t log_file_bytes; /* each log file is at most so long */
+	uint32_t log_file_bytes; /* each log file is at most so long; at least 1,024 */
 	uint32_t umask;
 	uint32_t uid, gid;    /* inside the container, of the first command and the default of exec */
 	uint32_t stop_signal; /* sent to the command at stop; 15 if the image does not say */
@@ -50,10 +58,11 @@ enum mi_kind {
 	MI_EXEC,   /* with three descriptors: stdin, stdout, stderr of the new process */
 	MI_SIGNAL, /* arg: the signal, for the process group of this connection's exec */
 	MI_STOP,   /* end the command: its stop signal to its process group, SIGTERM to the rest when it is gone; minit exits with
-		    * the command's exit code (0 if there was none) when nothing is left */
+		    * the command's exit code (0 if there was none) when nothing is left: that is the answer. SIGTERM from outside means the
+		    * same. No exec begins any more (MI_STEP_FORK, ESHUTDOWN). */
 	/* answers */
 	MI_PONG = 64, /* a struct mi_pong follows */
-	MI_STARTED,   /* arg: the pid as the container sees it */
+	MI_STARTED,   /* the program runs; arg: the pid as the container sees it, and the number of its process group and session */
 	MI_FAILED,    /* arg: enum mi_step; arg2: errno. Nothing runs. */
 	MI_EXITED,    /* arg: exit code, 128 + n for signal n; arg2: the signal or 0 */
 	MI_ERROR,     /* arg2: errno; the request was not understood or not possible; the connection ends */
@@ -63,7 +72,7 @@ struct mi_msg {
 	uint32_t magic;
 	uint32_t kind;
 	uint32_t arg, arg2;
-	/* of MI_EXEC; 0 otherwise: the texts behind, in this order */
+	/* of MI_EXEC; 0 otherwise: the texts behind, in this order. cwd_len 0: the config's working directory */
 	uint32_t argv_len, env_len, cwd_len;
 	uint32_t flags; /* MI_EXEC_* */
 	uint32_t uid, gid; /* MI_ID_DEFAULT: those of the config */

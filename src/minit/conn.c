@@ -1,0 +1,357 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "logfmt.h"
+#include "minit.h"
+
+#define OVERFLOW_UID 65534U /* who has no number in a user namespace */
+#define ACCEPTS	     32	    /* in one turn of the loop */
+#define FDS_ROOM     4	    /* three are right; the kernel fills the padding of an odd number */
+
+enum state {
+	FREE,
+	IDLE,	  /* a connection that did not ask for an exec yet */
+	STARTING, /* forked; the start pipe is open */
+	RUNNING,
+	DONE,
+};
+
+static struct slot {
+	int fd;	      /* the connection; none for the command */
+	int start_fd; /* while STARTING */
+	pid_t pid;    /* while STARTING or RUNNING: not reaped, so the number is this process's */
+	uint32_t gen;
+	uint8_t state;
+} slots[1 + MI_CONNS_MAX];
+
+static unsigned n_execs, n_conns;
+
+/* One message at a time. Given back to the kernel after a long one. */
+static _Alignas(4096) char msg[MI_MSG_MAX];
+
+unsigned mi_execs(void)
+{
+	return n_execs;
+}
+
+static bool has_process(const struct slot *s)
+{
+	return s->state == STARTING || s->state == RUNNING;
+}
+
+static void leave_process(struct slot *s, enum state state)
+{
+	if (has_process(s) && s != &slots[0])
+		n_execs--;
+	if (s->state == STARTING)
+		mi_unwatch_close(&s->start_fd);
+	s->pid = 0;
+	s->state = (uint8_t)state;
+}
+
+/* The process may not have made its group yet: then it is alone. */
+static void signal_process(const struct slot *s, int sig)
+{
+	if (kill(-s->pid, sig) < 0)
+		(void)kill(s->pid, sig);
+}
+
+static void drop(struct slot *s)
+{
+	if (has_process(s)) {
+		(void)kill(-s->pid, SIGKILL);
+		(void)kill(s->pid, SIGKILL);
+	}
+	leave_process(s, FREE);
+	mi_unwatch_close(&s->fd);
+	s->gen++;
+	n_conns--;
+}
+
+/* A client that does not take its answers is dropped. */
+static bool answer(struct slot *s, uint32_t kind, uint32_t arg, uint32_t arg2, const void *more, size_t len)
+{
+	struct mi_msg m = {.magic = MI_MAGIC, .kind = kind, .arg = arg, .arg2 = arg2};
+	struct iovec iov[2] = {{&m, sizeof(m)}, {(void *)more, len}};
+	struct msghdr h = {.msg_iov = iov, .msg_iovlen = len > 0 ? 2 : 1};
+	ssize_t n;
+
+	do
+		n = sendmsg(s->fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		drop(s);
+	return n >= 0;
+}
+
+static void refuse(struct slot *s, int sys)
+{
+	if (answer(s, MI_ERROR, 0, (uint32_t)sys, NULL, 0))
+		drop(s);
+}
+
+static bool may_ask(int fd)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0)
+		return false;
+	if (mi.pid1)
+		return c.pid == 0 && (c.uid == OVERFLOW_UID || c.uid == getuid());
+	return c.uid == getuid();
+}
+
+bool mi_conn_accept(int listen_fd)
+{
+	for (unsigned i = 0; i < ACCEPTS && n_conns < MI_CONNS_MAX; i++) {
+		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct slot *s = &slots[1];
+
+		if (fd < 0)
+			return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
+		while (s->state != FREE)
+			s++;
+		if (!may_ask(fd) || !mi_watch(fd, MI_SRC_CONN, (unsigned)(s - slots), s->gen)) {
+			(void)close(fd);
+			continue;
+		}
+		*s = (struct slot){.fd = fd, .start_fd = -1, .gen = s->gen, .state = IDLE};
+		n_conns++;
+	}
+	return n_conns < MI_CONNS_MAX;
+}
+
+static int start(struct slot *s, const struct mi_launch *l)
+{
+	pid_t pid;
+
+	if (mi.stopping)
+		return ESHUTDOWN;
+	if (n_execs >= MI_EXECS_MAX)
+		return EAGAIN;
+	pid = mi_launch(l, &s->start_fd);
+	if (pid < 0)
+		return errno;
+	s->pid = pid;
+	s->state = STARTING;
+	if (s != &slots[0])
+		n_execs++;
+	if (!mi_watch(s->start_fd, MI_SRC_START, (unsigned)(s - slots), s->gen)) {
+		int sys = errno;
+
+		(void)kill(pid, SIGKILL);
+		leave_process(s, DONE);
+		return sys;
+	}
+	return 0;
+}
+
+/* The start pipe has something to say, or must have since the process is gone. */
+static void started(struct slot *s)
+{
+	struct mi_start_error e = {0};
+	ssize_t n = read(s->start_fd, &e, sizeof(e));
+	uint32_t pid = (uint32_t)s->pid;
+	bool command = s == &slots[0];
+
+	if (n < 0)
+		return;
+	if (n == 0) {
+		mi_unwatch_close(&s->start_fd);
+		s->state = RUNNING;
+		if (command)
+			mi_say(LOG_INFO, "command started");
+		else
+			(void)answer(s, MI_STARTED, pid, 0, NULL, 0);
+		return;
+	}
+	leave_process(s, DONE);
+	if (!command) {
+		(void)answer(s, MI_FAILED, e.step, e.sys, NULL, 0);
+		return;
+	}
+	mi_say(LOG_ERROR, "cannot execute the command: ", e.step == MI_STEP_CWD ? "working directory: " : "", strerror((int)e.sys));
+	mi_command_ended(mi_exec_failed_code(e.sys), 0);
+}
+
+void mi_start_event(unsigned slot, uint32_t gen)
+{
+	struct slot *s = &slots[slot];
+
+	if (s->gen == gen && s->state == STARTING)
+		started(s);
+}
+
+static void ended(struct slot *s, int code, int sig)
+{
+	if (s->state == STARTING)
+		started(s);
+	if (s->state != RUNNING)
+		return;
+	leave_process(s, DONE);
+	if (s == &slots[0])
+		mi_command_ended(code, sig);
+	else
+		(void)answer(s, MI_EXITED, (uint32_t)code, (uint32_t)sig, NULL, 0);
+}
+
+bool mi_reap(void)
+{
+	for (;;) {
+		siginfo_t si = {0};
+		int sig;
+
+		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG) < 0)
+			return errno != ECHILD;
+		if (si.si_pid == 0)
+			return true;
+		sig = si.si_code == CLD_EXITED ? 0 : si.si_status;
+		for (struct slot *s = slots; s < slots + 1 + MI_CONNS_MAX; s++)
+			if (has_process(s) && s->pid == si.si_pid) {
+				ended(s, sig ? 128 + sig : si.si_status, sig);
+				break;
+			}
+	}
+}
+
+static void on_exec(struct slot *s, const struct mi_msg *m, const struct mi_run *run, const int *fds)
+{
+	struct mi_launch l = {
+		.run = *run,
+		.uid = m->uid == MI_ID_DEFAULT ? mi.uid : m->uid,
+		.gid = m->gid == MI_ID_DEFAULT ? mi.gid : m->gid,
+		.umask = mi.umask,
+		.flags = m->flags,
+		.fds = {fds[0], fds[1], fds[2]},
+	};
+	int sys;
+
+	if (s->state != IDLE) {
+		refuse(s, EBUSY);
+		return;
+	}
+	if (l.run.cwd[0] == '\0')
+		l.run.cwd = mi.cwd;
+	sys = start(s, &l);
+	if (sys != 0) {
+		s->state = DONE;
+		(void)answer(s, MI_FAILED, MI_STEP_FORK, (uint32_t)sys, NULL, 0);
+	}
+}
+
+static void obey(struct slot *s, const struct mi_msg *m, const struct mi_run *run, const int *fds)
+{
+	struct mi_pong pong = {MI_VERSION, mi.command_state, mi.command_exit, n_execs, mi_mono_ms() - mi.started_mono_ms};
+
+	switch (m->kind) {
+	case MI_PING:
+		(void)answer(s, MI_PONG, 0, 0, &pong, sizeof(pong));
+		break;
+	case MI_EXEC:
+		on_exec(s, m, run, fds);
+		break;
+	case MI_SIGNAL:
+		/* The process may have ended while the request was on its way: not an error. */
+		if (has_process(s))
+			signal_process(s, (int)m->arg);
+		else if (s->state == IDLE)
+			refuse(s, ESRCH);
+		break;
+	case MI_STOP:
+		mi_stop();
+		break;
+	}
+}
+
+/* The length, and the N descriptors that came along. 0: the peer is gone, or broke the protocol. */
+static size_t receive(int fd, int fds[FDS_ROOM], unsigned *n)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int) * FDS_ROOM)];
+	} c;
+	struct iovec iov = {msg, sizeof(msg)};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.buf, .msg_controllen = sizeof(c.buf)};
+	ssize_t got = recvmsg(fd, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	struct cmsghdr *cm = got > 0 ? CMSG_FIRSTHDR(&h) : NULL;
+
+	*n = 0;
+	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
+		*n = (unsigned)((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		if (*n > FDS_ROOM)
+			*n = FDS_ROOM;
+		memcpy(fds, CMSG_DATA(cm), sizeof(int) * *n);
+	}
+	return got > 0 && !(h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ? (size_t)got : 0;
+}
+
+void mi_conn_event(unsigned slot, uint32_t gen)
+{
+	struct slot *s = &slots[slot];
+	struct mi_run run;
+	int fds[FDS_ROOM], sys;
+	unsigned n;
+	size_t len;
+
+	if (s->gen != gen || s->state == FREE)
+		return;
+	len = receive(s->fd, fds, &n);
+	if (len == 0) {
+		drop(s);
+	} else {
+		sys = mi_check_request(msg, len, n, &run);
+		if (sys != 0)
+			refuse(s, sys);
+		else
+			obey(s, (const struct mi_msg *)msg, &run, fds);
+	}
+	while (n > 0)
+		(void)close(fds[--n]);
+	if (len > 8192)
+		(void)madvise(msg, sizeof(msg), MADV_DONTNEED);
+}
+
+bool mi_command_start(const struct mi_run *run)
+{
+	struct mi_launch l = {.run = *run, .uid = mi.uid, .gid = mi.gid, .umask = mi.umask, .fds = {0, 1, 2}};
+	int sys = 0;
+
+	slots[0].fd = -1;
+	mi.command_state = 1;
+	if (!mi_output_open(l.fds))
+		sys = errno;
+	if (sys == 0)
+		sys = start(&slots[0], &l);
+	for (unsigned i = 1; i < 3; i++)
+		if (l.fds[i] > 2)
+			(void)close(l.fds[i]);
+	if (sys != 0) {
+		mi_say(LOG_ERROR, "cannot start the command: ", strerror(sys));
+		mi_command_ended(126, 0);
+	}
+	return sys == 0;
+}
+
+void mi_stop_step(void)
+{
+	if (has_process(&slots[0])) {
+		signal_process(&slots[0], (int)mi.stop_signal);
+		signal_process(&slots[0], SIGCONT);
+		return;
+	}
+	if (mi.pid1) {
+		(void)kill(-1, SIGTERM);
+		(void)kill(-1, SIGCONT);
+		return;
+	}
+	for (struct slot *s = slots + 1; s < slots + 1 + MI_CONNS_MAX; s++)
+		if (has_process(s))
+			signal_process(s, SIGTERM);
+}

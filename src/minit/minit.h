@@ -1,0 +1,63 @@
+/* minit.h - what the parts of minit share. Fixed tables, no heap; only minit.c knows all of them. */
+#ifndef MI_MINIT_H
+#define MI_MINIT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "frame.h"
+#include "launch.h"
+
+/* Connections beyond the execs, so that pings are answered when there is no room for another exec. */
+#define MI_CONNS_MAX (MI_EXECS_MAX + 32U)
+
+/* What an epoll event is about: the kind, the slot, and the slot's generation, so that an event for a closed one is known. */
+enum mi_source { MI_SRC_LISTEN, MI_SRC_SIGNAL, MI_SRC_OUTPUT, MI_SRC_CONN, MI_SRC_START };
+
+struct mi_init {
+	int epoll;
+	bool pid1;
+	bool stopping;
+	uint32_t command_state;
+	int32_t command_exit;
+	uint32_t uid, gid, umask, stop_signal;
+	uint64_t started_mono_ms, command_ended_ms;
+	char cwd[MI_CWD_MAX];
+};
+extern struct mi_init mi;
+
+uint64_t mi_now_ms(void);
+uint64_t mi_mono_ms(void);
+bool mi_watch(int fd, enum mi_source source, unsigned slot, uint32_t gen);
+void mi_unwatch_close(int *fd);
+
+/* output.c: the command's output, and minit's own words, into the log. */
+/* Two pipes, their write ends in FDS[1] and FDS[2]: the caller closes them. False with errno. */
+bool mi_output_open(int fds[3]);
+/* Takes what one of the pipes holds, as much as fits into one read. */
+void mi_output_read(unsigned stream);
+/* Takes what both hold now, and what stands there without a newline. */
+void mi_output_drain(void);
+/* A record of the system stream: the texts one after the other, bounded; NULL ends them. */
+void mi_say(unsigned level, const char *const *texts);
+#define mi_say(level, ...) mi_say(level, (const char *const[]){__VA_ARGS__, NULL})
+/* V in decimal at the end of B; where it begins. */
+const char *mi_num(char b[12], int v);
+
+/* conn.c: connections and the processes that they asked for. Slot 0 is the command, which has no connection. */
+bool mi_conn_accept(int listen_fd); /* false: no room, or no descriptors: stop listening for a while */
+void mi_conn_event(unsigned slot, uint32_t gen);
+void mi_start_event(unsigned slot, uint32_t gen);
+bool mi_command_start(const struct mi_run *run);
+/* Take what ended. False when there is no child left at all. */
+bool mi_reap(void);
+unsigned mi_execs(void);
+/* One step further on the way out: see MI_STOP. */
+void mi_stop_step(void);
+
+/* minit.c */
+void mi_stop(void);
+void mi_command_ended(int code, int sig);
+void mi_write_status(bool exiting, int exit_code);
+
+#endif

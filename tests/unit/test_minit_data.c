@@ -1,0 +1,434 @@
+/* minit's data, hostile and torn: requests and configs, answers, log files. Deterministic. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "minit/frame.h"
+#include "minit/logread.h"
+#include "minit/logw.h"
+#include "minit/minit_client.h"
+
+static uint64_t seed = 88172645463325252ULL;
+
+static uint32_t dice(uint32_t sides)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 32) % sides;
+}
+
+/* Change a little: bytes, a length field, or how much of it there is (at least 4 bytes). SIZE is the room at BUF. */
+static size_t mutate(unsigned char *buf, size_t len, size_t size)
+{
+	static const uint32_t odd[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe, 4096, 65536};
+
+	for (uint32_t k = 1 + dice(3); k > 0; k--) {
+		uint32_t v = dice(2) ? odd[dice(QT_LEN(odd))] : dice(128);
+
+		switch (dice(4)) {
+		case 0:
+			buf[dice((uint32_t)len)] = (unsigned char)dice(256);
+			break;
+		case 1:
+			memcpy(buf + 4 * dice((uint32_t)(len < 40 ? len : 40) / 4), &v, sizeof(v));
+			break;
+		case 2:
+			len = 4 + dice((uint32_t)len - 3);
+			break;
+		case 3:
+			while (len < size && dice(8))
+				buf[len++] = (unsigned char)dice(3);
+			break;
+		}
+	}
+	return len;
+}
+
+static bool list_is_inside(const char *s, uint32_t len, const char *start, const char *end)
+{
+	return s >= start && s + len <= end && (len == 0 || s[len - 1] == '\0');
+}
+
+struct frame {
+	union {
+		struct mi_msg m;
+		struct mi_config c;
+	};
+	char texts[40];
+};
+#define TEXTS "sh\0-c\0true\0A=b\0C=d\0/srv"
+
+static size_t valid_request(struct frame *f)
+{
+	*f = (struct frame){.m = {.magic = MI_MAGIC, .kind = MI_EXEC, .argv_len = 11, .env_len = 8, .cwd_len = 5, .uid = MI_ID_DEFAULT, .gid = 65535}};
+	memcpy((char *)f + sizeof(f->m), TEXTS, sizeof(TEXTS));
+	return sizeof(f->m) + sizeof(TEXTS);
+}
+
+static size_t valid_config(struct frame *f)
+{
+	*f = (struct frame){.c = {.magic = MI_MAGIC, .version = MI_VERSION, .argv_len = 11, .env_len = 8, .cwd_len = 5, .log_file_bytes = 4096,
+				  .umask = 022, .stop_signal = 15}};
+	memcpy((char *)f + sizeof(f->c), TEXTS, sizeof(TEXTS));
+	return sizeof(f->c) + sizeof(TEXTS);
+}
+
+static int check(const void *p, size_t len, bool config, struct mi_run *run)
+{
+	return config ? mi_check_config(p, len, run) : mi_check_request(p, len, 3, run);
+}
+
+static void requests_and_configs(void **state)
+{
+	unsigned accepted = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 100000; i++) {
+		struct frame f;
+		bool config = i & 1;
+		size_t len = config ? valid_config(&f) : valid_request(&f);
+		struct mi_run run;
+		char *exact;
+
+		assert_int_equal(check(&f, len, config, &run), 0);
+		assert_string_equal(run.cwd, "/srv");
+		assert_memory_equal(run.env, "A=b\0C=d", 8);
+		len = mutate((unsigned char *)&f, len, sizeof(f));
+		exact = malloc(len); /* so that the sanitizer sees a step beyond */
+		assert_non_null(exact);
+		memcpy(exact, &f, len);
+		if (check(exact, len, config, &run) == 0) {
+			const struct mi_msg *m = (const struct mi_msg *)exact;
+			bool run_it = config || m->kind == MI_EXEC;
+
+			accepted++;
+			assert_true(list_is_inside(run.argv, run.argv_len, exact, exact + len));
+			assert_true(list_is_inside(run.env, run.env_len, exact, exact + len));
+			assert_true(!run_it || config || run.argv_len > 0);
+			assert_true(strlen(run.cwd) < MI_CWD_MAX);
+			assert_true(run.cwd[0] == '/' || (!config && run.cwd[0] == '\0'));
+			if (!config && m->kind == MI_EXEC)
+				assert_true((m->uid <= MI_ID_MAX || m->uid == MI_ID_DEFAULT) && (m->gid <= MI_ID_MAX || m->gid == MI_ID_DEFAULT));
+		}
+		free(exact);
+	}
+	assert_true(accepted > 1000);
+}
+
+/* What a hostile minit may answer. */
+static void answers(void **state)
+{
+	struct {
+		struct mi_msg m;
+		struct mi_pong p;
+		char more[8];
+	} a;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	unsigned ok[3] = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 20000; i++) {
+		static const uint32_t kinds[] = {MI_PONG, MI_STARTED, MI_FAILED, MI_EXITED, MI_ERROR};
+		static const char argv[] = "true";
+		struct mi_exec x = {.argv = {argv, sizeof(argv), 1}, .env = {"", 0, 0}, .fds = {null, null, null}};
+		struct qt_err e = {0};
+		struct mi_failed failed;
+		struct mi_pong pong;
+		int s[2], code = -1, sig = -1, n, exit_code;
+		char text[64];
+		size_t len;
+		pid_t pid;
+
+		memset(&a, 0, sizeof(a));
+		a.m = (struct mi_msg){.magic = MI_MAGIC, .kind = kinds[dice(5)], .arg = 1 + dice(7), .arg2 = dice(40)};
+		len = a.m.kind == MI_PONG ? sizeof(a.m) + sizeof(a.p) : sizeof(a.m);
+		if (dice(3))
+			len = mutate((unsigned char *)&a, len, sizeof(a));
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s), 0);
+		assert_int_equal(send(s[1], &a, len, 0), len);
+		switch (i % 3) {
+		case 0:
+			n = mi_ping(s[0], &pong, 60000, &e);
+			assert_true(n == 0 || e.code == QT_E_EXEC_NOT_READY);
+			ok[0] += n == 0;
+			break;
+		case 1:
+			n = mi_exec_start(s[0], &x, 60000, &pid, &failed, &e);
+			assert_true(n == 0 ? (pid > 1) == (failed.step == 0) : e.code == QT_E_EXEC_NOT_READY);
+			if (n == 0 && failed.step)
+				(void)mi_failed_answer(&failed, &x, &exit_code, text, sizeof(text));
+			ok[1] += n == 0;
+			break;
+		case 2:
+			n = mi_exec_wait(s[0], 0, &code, &sig, &e);
+			assert_true(n == 1 ? code >= 0 && code < 256 && sig >= 0 && sig <= 64 : e.code == QT_E_UNAVAILABLE);
+			ok[2] += n == 1;
+			break;
+		}
+		qt_close(s[0]);
+		qt_close(s[1]);
+	}
+	qt_close(null);
+	for (size_t i = 0; i < QT_LEN(ok); i++)
+		assert_true(ok[i] > 100);
+}
+
+/* Two log files with numbers from 30 on, where logw_open() wants them. */
+#define LOG_FD 300
+
+static void open_logs(uint32_t bytes)
+{
+	for (int i = 0; i < 2; i++) {
+		int fd = memfd_create("log", MFD_CLOEXEC);
+
+		assert_true(fd >= 0);
+		assert_int_equal(dup2(fd, LOG_FD + i), LOG_FD + i);
+		qt_close(fd);
+	}
+	logw_open(LOG_FD, bytes);
+}
+
+static void close_logs(void)
+{
+	qt_close(LOG_FD);
+	qt_close(LOG_FD + 1);
+}
+
+static void read_logs(struct qt_logs *l, size_t limit, size_t bytes)
+{
+	struct qt_err e = {0};
+
+	assert_int_equal(qt_logs_read((const int[]){LOG_FD, LOG_FD + 1}, limit, bytes, l, &e), 0);
+	for (size_t i = 1; i < l->n; i++)
+		assert_true(l->records[i].seq > l->records[i - 1].seq);
+}
+
+static void add(const char *text, size_t len)
+{
+	logw_add(LOG_STDOUT, LOG_INFO, 0, text, len, 1000);
+}
+
+static void newest_in_order(void **state)
+{
+	struct qt_err e = {0};
+	struct qt_logs l;
+	char b[64];
+
+	(void)state;
+	open_logs(4096);
+	read_logs(&l, 10, 1000);
+	assert_int_equal(l.n, 0);
+	qt_logs_done(&l);
+	assert_int_equal(logw_text_max(), 4096 - sizeof(struct log_file) - sizeof(struct log_head) - sizeof(struct log_tail));
+	for (unsigned i = 1; i <= 1000; i++) {
+		(void)snprintf(b, sizeof(b), "line %u", i);
+		add(b, strlen(b));
+		if (i % 7 == 0)
+			logw_flush();
+		if (i == 1 || i == 500) { /* as a restart of the container does */
+			logw_flush();
+			logw_open(LOG_FD, 4096);
+		}
+	}
+	logw_flush();
+	read_logs(&l, 100, 100000);
+	assert_int_equal(l.n, 100);
+	for (unsigned i = 0; i < 100; i++) {
+		(void)snprintf(b, sizeof(b), "line %u", 901 + i);
+		assert_int_equal(l.records[i].seq, 901 + i);
+		assert_int_equal(l.records[i].len, strlen(b));
+		assert_memory_equal(l.records[i].text, b, strlen(b));
+		assert_true(l.records[i].stream == LOG_STDOUT && l.records[i].level == LOG_INFO && l.records[i].time_ms == 1000);
+	}
+	qt_logs_done(&l);
+	assert_int_equal(qt_logs_read((const int[]){LOG_FD + 1, LOG_FD}, 1, 100, &l, &e), 0);
+	assert_true(l.n == 1 && l.records[0].seq == 1000);
+	qt_logs_done(&l);
+	/* By bytes: the newest two, of 9 and 8 ("line 1000", "line 999"). */
+	read_logs(&l, 100, 20);
+	assert_int_equal(l.n, 2);
+	qt_logs_done(&l);
+	read_logs(&l, 0, 20);
+	assert_int_equal(l.n, 0);
+	qt_logs_done(&l);
+	close_logs();
+}
+
+/* Text that looks like records, as well as somebody can make it who does not know the mark. */
+static void hostile_text(char *b, size_t size)
+{
+	size_t at = 0;
+
+	while (at + sizeof(struct log_head) + 4 + sizeof(struct log_tail) <= size) {
+		struct log_head h = {4, LOG_SYSTEM, LOG_ERROR, 0, 7, 7};
+		struct log_tail t = {.mark = 0x0101010101010101ULL, .len = 4};
+
+		memcpy(b + at, &h, sizeof(h));
+		memcpy(b + at + sizeof(h), "evil", 4);
+		memcpy(b + at + sizeof(h) + 4, &t, sizeof(t));
+		at += sizeof(h) + 4 + sizeof(t);
+	}
+	memset(b + at, 0xff, size - at);
+}
+
+/* Cut anywhere, the file shows the records before the cut and nothing else; minit goes on behind them. */
+static void torn_ends(void **state)
+{
+	static char evil[3000];
+	struct qt_logs l;
+	struct stat st;
+
+	(void)state;
+	hostile_text(evil, sizeof(evil));
+	open_logs(1 << 20);
+	add("first", 5);
+	add(evil, sizeof(evil));
+	add("third", 5);
+	add(evil, 100);
+	logw_flush();
+	assert_int_equal(fstat(LOG_FD, &st), 0);
+	for (off_t cut = st.st_size - 1; cut >= (off_t)sizeof(struct log_file); cut -= 1 + (cut > 200 && cut < 3000 ? 16 : 0)) {
+		assert_int_equal(ftruncate(LOG_FD, cut), 0);
+		read_logs(&l, 10, 1 << 20);
+		assert_true(l.n <= 3);
+		for (size_t i = 0; i < l.n; i++)
+			assert_true(l.records[i].seq == i + 1 && l.records[i].stream == LOG_STDOUT);
+		qt_logs_done(&l);
+	}
+	close_logs();
+
+	open_logs(1 << 20);
+	add("first", 5);
+	add("second", 6);
+	logw_flush();
+	assert_int_equal(fstat(LOG_FD, &st), 0);
+	assert_int_equal(ftruncate(LOG_FD, st.st_size - 3), 0);
+	logw_open(LOG_FD, 1 << 20);
+	add("again", 5);
+	logw_flush();
+	read_logs(&l, 10, 1 << 20);
+	assert_int_equal(l.n, 2);
+	assert_true(l.records[1].seq == 2);
+	assert_memory_equal(l.records[1].text, "again", 5);
+	qt_logs_done(&l);
+	close_logs();
+}
+
+static void damaged_files(void **state)
+{
+	static unsigned char keep[2][8192], b[2][9000];
+	size_t len[2];
+
+	(void)state;
+	open_logs(8000);
+	for (unsigned i = 0; i < 150; i++)
+		add("0123456789abcdefghijklmnopqrstuvwxyz", 10 + i % 20);
+	logw_flush();
+	for (int i = 0; i < 2; i++)
+		len[i] = (size_t)pread(LOG_FD + i, keep[i], sizeof(keep[i]), 0);
+	for (unsigned k = 0; k < 4000; k++) {
+		struct qt_logs l;
+
+		for (int i = 0; i < 2; i++) {
+			size_t n = len[i];
+
+			memcpy(b[i], keep[i], n);
+			for (unsigned m = dice(4); m > 0; m--)
+				n = mutate(b[i], n, sizeof(b[i]));
+			/* Some at the end, where the reading begins. */
+			for (unsigned m = dice(3); m > 0 && n > 64; m--)
+				b[i][n - 1 - dice(64)] = (unsigned char)dice(256);
+			assert_int_equal(ftruncate(LOG_FD + i, 0), 0);
+			assert_int_equal(pwrite(LOG_FD + i, b[i], n, 0), n);
+		}
+		read_logs(&l, 1 + dice(200), dice(2000));
+		for (size_t i = 0; i < l.n; i++) {
+			size_t sum = 0;
+
+			for (uint32_t j = 0; j < l.records[i].len; j++)
+				sum += (unsigned char)l.records[i].text[j];
+			assert_true(sum < SIZE_MAX);
+		}
+		qt_logs_done(&l);
+		logw_open(LOG_FD, 8000);
+		add("x", 1);
+		logw_flush();
+		read_logs(&l, 1, 100);
+		assert_true(l.n == 1 && l.records[0].len == 1 && l.records[0].text[0] == 'x');
+		qt_logs_done(&l);
+	}
+	close_logs();
+}
+
+static void check_numbers(unsigned limit)
+{
+	struct qt_logs l;
+
+	read_logs(&l, limit, 1 << 20);
+	for (size_t i = 0; i < l.n; i++) {
+		assert_int_equal(strtoull(l.records[i].text, NULL, 10), l.records[i].seq);
+		assert_true(i == 0 || l.records[i].seq == l.records[i - 1].seq + 1);
+	}
+	qt_logs_done(&l);
+}
+
+/* While somebody writes as fast as he can: every record is whole, and numbers rise without a gap. */
+static void read_while_written(void **state)
+{
+	pid_t writer;
+	int st;
+
+	(void)state;
+	open_logs(65536);
+	add("1.", 2);
+	logw_flush();
+	writer = fork();
+	if (writer == 0) {
+		char b[512];
+
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (unsigned i = 2;; i++) {
+			size_t n = (size_t)snprintf(b, sizeof(b), "%u", i) + 1 + i % 300;
+
+			memset(b + strlen(b), '.', n - strlen(b));
+			add(b, n);
+			if (i % 10 == 0)
+				logw_flush();
+		}
+	}
+	assert_true(writer > 0);
+	for (unsigned k = 0; k < 1000; k++)
+		check_numbers(1 + k % 300);
+	assert_int_equal(kill(writer, SIGKILL), 0);
+	assert_int_equal(waitpid(writer, &st, 0), writer);
+	check_numbers(300);
+	close_logs();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(requests_and_configs), cmocka_unit_test(answers),	 cmocka_unit_test(newest_in_order),
+		cmocka_unit_test(torn_ends),		cmocka_unit_test(damaged_files), cmocka_unit_test(read_while_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
