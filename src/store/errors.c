@@ -14,7 +14,6 @@ static const struct {
 	{"QT_NO_KEY", QT_E_UNAUTHORIZED, "the API key is not valid"},
 	{"QT_NO_TENANT", QT_E_NOT_FOUND, "there is no such tenant"},
 	{"QT_NAME_TAKEN", QT_E_CONTAINER_NAME_CONFLICT, "a container named \"%s\" exists already"},
-	{"QT_TENANT_TAKEN", QT_E_CONFLICT, "a tenant named \"%s\" exists already"},
 	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the tenant has all the containers that its quota allows (%s)"},
 	{"QT_STATE", QT_E_INVALID_STATE, "the container is in state %s"},
 	{"QT_EXISTS", QT_E_CONFLICT, "the record of %s exists already"},
