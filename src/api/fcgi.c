@@ -118,7 +118,7 @@ static int read_body(const struct qt_worker *w, const FCGX_Request *r, char **bo
 
 static void send(FCGX_Request *r, const struct qt_out *out, bool head)
 {
-	FCGX_FPrintF(r->out, "Status: %d\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", out->status, out->type, out->len);
+	FCGX_FPrintF(r->out, "Status: %d\r\nContent-Type: %s\r\nContent-Length: %lu\r\n", out->status, out->type, (unsigned long)out->len); /* libfcgi knows no %zu */
 	if (out->allow[0])
 		FCGX_FPrintF(r->out, "Allow: %s\r\n", out->allow);
 	if (out->retry_after)
