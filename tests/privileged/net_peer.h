@@ -1,4 +1,4 @@
-/* net_peer.h - a process in a network namespace of its own, which sends and receives what a test asks of it. */
+/* net_peer.h - a process in a user and a network namespace of its own, which sends and receives what a test asks of it. */
 #ifndef NET_PEER_H
 #define NET_PEER_H
 
@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #define PATIENCE_MS 60000
+#define PEER_UID    1234500000u /* its user 0 outside; 65,536 of them */
 
 struct peer {
 	pid_t pid; /* 0: none */

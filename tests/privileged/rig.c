@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -81,6 +83,9 @@ static int make_dir(int at, const char *name)
 
 static void make_lower(int fd)
 {
+	const struct vfs_cap_data net_raw = {.magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE,
+					     .data = {{.permitted = 1U << CAP_NET_RAW}}};
+	auto_close int capable = -1;
 	static const char *const dirs[] = {"bin", "etc", "proc", "sys", "dev", "tmp", "run", "root"};
 
 	for (size_t i = 0; i < QT_LEN(dirs); i++)
@@ -89,6 +94,13 @@ static void make_lower(int fd)
 	assert_int_equal(symlinkat("busybox", fd, "bin/sh"), 0);
 	copy(fd, "bin/probe", QT_TEST_PROBE);
 	rig_write(fd, "etc/passwd", "root:x:0:0::/root:/bin/sh\n", 0644);
+	/* What overlayfs copies up only with the right capabilities: a setgid directory of another group, a file with capabilities. */
+	assert_int_equal(mkdirat(fd, "shared", 0755), 0);
+	assert_int_equal(fchownat(fd, "shared", 0, 50, 0), 0);
+	assert_int_equal(fchmodat(fd, "shared", 02775, 0), 0);
+	rig_write(fd, "bin/capable", "#!/bin/sh\n", 0755);
+	capable = openat(fd, "bin/capable", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fsetxattr(capable, "security.capability", &net_raw, sizeof(net_raw), 0), 0);
 	/* Hostile: a link in the place of a file that we write. */
 	assert_int_equal(symlinkat("/etc/passwd", fd, "etc/resolv.conf"), 0);
 }
