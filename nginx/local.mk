@@ -1,1 +1,2 @@
-# sources of nginx
+# The include files of an existing nginx; `quilt-api --nginx` fills them in.
+nobase_dist_quiltdata_DATA += nginx/quilt-http.conf.in nginx/quilt-server.conf.in

@@ -23,8 +23,8 @@ enum qt_kind {
 	QT_K_I64,    /* int64_t; min and max as (int64_t) */
 	QT_K_NUM,    /* double; a number, integer or not, from dmin (exclusive) to dmax */
 	QT_K_BOOL,   /* bool */
-	QT_K_STRV,   /* const json_t *: array of at least min, at most max strings */
-	QT_K_MAP,    /* const json_t *: object of string values, at most max members */
+	QT_K_STRV,   /* const json_t *: array of at least min, at most max strings; size, if not 0, bounds the bytes of all with a NUL each */
+	QT_K_MAP,    /* const json_t *: object of string values, at most max members; size bounds the bytes likewise */
 	QT_K_LIST,   /* const json_t *: array of objects, each of rows `sub`, checked, not decoded */
 	QT_K_ENUM,   /* const char *: one of the NULL-ended `words`; the literal of the table */
 	QT_K_IGNORE, /* accepted, whatever it is, since real clients send it; no member in the struct */
@@ -67,6 +67,9 @@ int qt_decode(const json_t *root, const struct qt_field *rows, void *ret, size_t
  * object). */
 json_t *qt_json_parse(const char *text, size_t len, bool empty_ok, struct qt_err *e);
 #define QT_JSON_DEPTH 32
+
+/* "object", "string" … : what a client sent, for details.received. */
+const char *qt_json_kind(const json_t *j);
 
 /* The OpenAPI schema of ROWS. A new reference. */
 json_t *qt_schema(const struct qt_field *rows);

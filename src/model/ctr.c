@@ -5,8 +5,6 @@
 #include "fields.h"
 #include "model.h"
 
-#define RECORD_MAX 16384
-
 void qt_ctr_init(struct qt_ctr *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -56,80 +54,86 @@ json_t *qt_ctr_view(const struct qt_ctr *c)
 }
 
 /* The record is the fields as the Redis hash has them, save that JSON stays JSON: one form to learn, and to mend by. */
-char *qt_ctr_dump(const struct qt_ctr *c, struct qt_err *e)
+static json_t *record_of(const struct qt_ctr *c)
 {
 	json_t *o = json_object();
-	char *text = NULL;
 
-	for (size_t i = 0; i < qt_ctr_field_count; i++) {
-		const struct qt_cfield *f = &qt_ctr_fields[i];
+	for (size_t i = 0; i < qt_ctr_table.n; i++) {
+		const struct qt_mfield *f = &qt_ctr_table.v[i];
+		auto_free char *s = NULL;
 		json_t *v;
 
-		if (f->type == QT_FT_MAP || f->type == QT_FT_LIST) {
-			v = json_incref(*(json_t *const *)(const void *)((const char *)c + f->off));
+		if (qt_field_is_json(f)) {
+			v = json_incref(*qt_field_json(c, f));
 		} else {
-			auto_free char *s = qt_ctr_field_text(c, f);
-
+			s = qt_field_text(c, f);
 			v = s ? json_string(s) : NULL;
 		}
 		if (json_object_set_new(o, f->name, v) < 0) {
 			json_decref(o);
-			(void)qt_fail(e, QT_E_INTERNAL_ERROR, "a container's %s cannot be written", f->name);
 			return NULL;
 		}
 	}
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	if (!text) {
-		(void)qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	} else if (strlen(text) > RECORD_MAX) {
-		(void)qt_fail(e, QT_E_PAYLOAD_TOO_LARGE,
-			      "command, environment, labels and volumes together are too large: the container's record takes %d bytes",
-			      RECORD_MAX);
-		free(text);
-		text = NULL;
-	}
-	return text;
+	return o;
 }
 
-static int load_member(struct qt_ctr *c, const struct qt_cfield *f, const json_t *v, struct qt_err *e)
+char *qt_ctr_dump(const struct qt_ctr *c, struct qt_err *e)
 {
-	if (f->type == QT_FT_MAP || f->type == QT_FT_LIST) {
-		json_t **p = (json_t **)(void *)((char *)c + f->off);
+	json_t *o = record_of(c);
+	auto_free char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
-		if (!qt_strings_ok(v, f->type == QT_FT_MAP, f->max))
-			return qt_fail(e, QT_E_INTERNAL_ERROR, "a container's record has a bad %s", f->name);
+	json_decref(o);
+	if (!text) {
+		(void)qt_fail(e, QT_E_INTERNAL_ERROR, "the record of container %s cannot be written", c->id.s);
+		return NULL;
+	}
+	if (strlen(text) > QT_RECORD_MAX) {
+		(void)qt_fail(e, QT_E_PAYLOAD_TOO_LARGE,
+			      "command, environment, labels and volumes are too large together: a container's record has at most %d bytes",
+			      QT_RECORD_MAX);
+		return NULL;
+	}
+	return qt_take(&text);
+}
+
+static int load_member(struct qt_ctr *c, const struct qt_mfield *f, json_t *v, struct qt_err *e)
+{
+	if (qt_field_is_json(f)) {
+		json_t **p = qt_field_json(c, f);
+
+		if (!qt_field_fits(f, v))
+			return qt_fail(e, QT_E_INTERNAL_ERROR, "a record has a bad %s", f->name);
 		json_decref(*p);
-		*p = json_incref((json_t *)(uintptr_t)v);
+		*p = json_incref(v);
 		return 0;
 	}
 	if (!json_is_string(v))
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "a container's record has a bad %s", f->name);
-	return qt_ctr_field_parse(c, f, json_string_value(v), json_string_length(v), e);
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "a record has a bad %s", f->name);
+	return qt_field_parse(c, f, json_string_value(v), json_string_length(v), e);
 }
 
 int qt_ctr_load(struct qt_ctr *ret, const char *text, size_t len, struct qt_err *e)
 {
-	json_t *o = len <= RECORD_MAX ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	json_t *o = len <= QT_RECORD_MAX ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	const char *key;
 	json_t *v;
 	int r = 0;
 
 	if (!json_is_object(o)) {
 		json_decref(o);
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "a container's record is not a JSON object");
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the record of a container is not a JSON object");
 	}
 	qt_ctr_init(ret);
 	/* A member that this version does not know is another version's, and no reason to lose the container. */
 	json_object_foreach(o, key, v) {
-		const struct qt_cfield *f = qt_ctr_field_find(key, strlen(key));
+		const struct qt_mfield *f = qt_field_find(&qt_ctr_table, key);
 
 		if (f && r == 0)
 			r = load_member(ret, f, v, e);
 	}
 	json_decref(o);
 	if (r == 0)
-		r = qt_ctr_complete(ret, e);
+		r = qt_fields_complete(&qt_ctr_table, ret, e);
 	if (r < 0)
 		qt_ctr_done(ret);
 	return r;

@@ -8,48 +8,63 @@
 #include "num.h"
 #include "str.h"
 
-#define ROW(member, type, flags, max, prefix, name, doc) \
-	{name, type, flags, offsetof(struct qt_ctr, member), sizeof(((struct qt_ctr *)0)->member), max, prefix, doc}
+#define CTR(member, type, flags, max, prefix, name, doc) QT_MFIELD(qt_ctr, member, type, flags, max, prefix, name, doc)
+#define OP(member, type, flags, max, prefix, name, doc)	QT_MFIELD(qt_op, member, type, flags, max, prefix, name, doc)
 
 /* clang-format off */
-const struct qt_cfield qt_ctr_fields[] = {
-	ROW(id,          QT_FT_ID,    QT_CF_REQUIRED, 0, "ctr",  "id",                "ctr_…"),
-	ROW(tenant,      QT_FT_ID,    QT_CF_REQUIRED, 0, "ten",  "tenant_id",         "ten_…"),
-	ROW(name,        QT_FT_STR,   QT_CF_REQUIRED, 0, NULL,   "name",              "unique within the tenant"),
-	ROW(node,        QT_FT_STR,   0,              0, NULL,   "node",              "the machine that it lives on"),
-	ROW(state,       QT_FT_STATE, QT_CF_RUN,      0, NULL,   "state",             "created, starting, running, exited or error"),
-	ROW(pid,         QT_FT_U32,   QT_CF_RUN,      0, NULL,   "pid",               "of its init on the node; 0: none"),
-	ROW(exit_code,   QT_FT_EXIT,  QT_CF_RUN,      0, NULL,   "exit_code",         "empty until it exited"),
-	ROW(ip,          QT_FT_STR,   QT_CF_RUN,      0, NULL,   "ip_address",        "empty: none"),
-	ROW(created_ms,  QT_FT_MS,    0,              0, NULL,   "created_ms",        "milliseconds since 1970, as all that end in _ms"),
-	ROW(started_ms,  QT_FT_MS,    QT_CF_RUN,      0, NULL,   "started_ms",        "the last start; 0: never"),
-	ROW(exited_ms,   QT_FT_MS,    QT_CF_RUN,      0, NULL,   "exited_ms",         "the last end; 0: never, or running again"),
-	ROW(image,       QT_FT_STR,   0,              0, NULL,   "image",             "as it was asked for"),
-	ROW(oci,         QT_FT_BOOL,  0,              0, NULL,   "oci",               "1: image is an OCI reference"),
-	ROW(workdir,     QT_FT_STR,   0,              0, NULL,   "working_directory", ""),
-	ROW(memory_mb,   QT_FT_U32,   0,              0, NULL,   "memory_limit_mb",   ""),
-	ROW(cpu_centi,   QT_FT_U32,   0,              0, NULL,   "cpu_limit_centi",   "hundredths of a percent of one cpu: 50 % is 5000"),
-	ROW(strict,      QT_FT_BOOL,  0,              0, NULL,   "strict",            "1 or 0"),
-	ROW(gpu_count,   QT_FT_U32,   0,              0, NULL,   "gpu_count",         ""),
-	ROW(error,       QT_FT_STR,   QT_CF_RUN,      0, NULL,   "error",             "why, in state error"),
-	ROW(labels,      QT_FT_MAP,   0, QT_LABELS_MAX, NULL,    "labels",            "JSON object of strings"),
-	ROW(environment, QT_FT_MAP,   0, QT_ENV_MAX,    NULL,    "environment",       "JSON object of strings"),
-	ROW(command,     QT_FT_LIST,  0, QT_ARGV_MAX,   NULL,    "command",           "JSON array of strings; empty: the container idles"),
-	ROW(volumes,     QT_FT_LIST,  0, 64,            NULL,    "volumes",           "JSON array of \"name:/target[:ro]\""),
-	ROW(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings"),
+static const struct qt_mfield ctr_fields[] = {
+	CTR(id,          QT_FT_ID,    QT_CF_REQUIRED, 0, "ctr",  "id",                "ctr_…"),
+	CTR(tenant,      QT_FT_ID,    QT_CF_REQUIRED, 0, "ten",  "tenant_id",         "ten_…"),
+	CTR(name,        QT_FT_STR,   QT_CF_REQUIRED, 0, NULL,   "name",              "unique within the tenant"),
+	CTR(node,        QT_FT_STR,   0,              0, NULL,   "node",              "the machine that it lives on"),
+	CTR(state,       QT_FT_STATE, QT_CF_RUN,      0, NULL,   "state",             "created, starting, running, exited or error"),
+	CTR(pid,         QT_FT_U32,   QT_CF_RUN,      0, NULL,   "pid",               "of its init on the node; 0: none"),
+	CTR(exit_code,   QT_FT_EXIT,  QT_CF_RUN,      0, NULL,   "exit_code",         "empty until it exited"),
+	CTR(ip,          QT_FT_STR,   QT_CF_RUN,      0, NULL,   "ip_address",        "empty: none"),
+	CTR(created_ms,  QT_FT_MS,    0,              0, NULL,   "created_ms",        "milliseconds since 1970, as all that end in _ms"),
+	CTR(started_ms,  QT_FT_MS,    QT_CF_RUN,      0, NULL,   "started_ms",        "the last start; 0: never"),
+	CTR(exited_ms,   QT_FT_MS,    QT_CF_RUN,      0, NULL,   "exited_ms",         "the last end; 0: never, or running again"),
+	CTR(deadline_ms, QT_FT_MS,    QT_CF_RUN,      0, NULL,   "deadline_ms",       "in created and starting: when whoever brings it up has failed; 0: none"),
+	CTR(deleting_ms, QT_FT_MS,    0,              0, NULL,   "deleting_ms",       "when a delete began, which the agent finishes if need be; 0: none"),
+	CTR(image,       QT_FT_STR,   0,              0, NULL,   "image",             "as it was asked for"),
+	CTR(oci,         QT_FT_BOOL,  0,              0, NULL,   "oci",               "1: image is an OCI reference"),
+	CTR(workdir,     QT_FT_STR,   0,              0, NULL,   "working_directory", ""),
+	CTR(memory_mb,   QT_FT_U32,   0,              0, NULL,   "memory_limit_mb",   ""),
+	CTR(cpu_centi,   QT_FT_U32,   0,              0, NULL,   "cpu_limit_centi",   "hundredths of a percent of one cpu: 50 % is 5000"),
+	CTR(strict,      QT_FT_BOOL,  0,              0, NULL,   "strict",            "1 or 0"),
+	CTR(gpu_count,   QT_FT_U32,   0,              0, NULL,   "gpu_count",         ""),
+	CTR(error,       QT_FT_STR,   QT_CF_RUN,      0, NULL,   "error",             "why, in state error"),
+	CTR(labels,      QT_FT_MAP,   0, QT_LABELS_MAX, NULL,    "labels",            "JSON object of strings"),
+	CTR(environment, QT_FT_MAP,   0, QT_ENV_MAX,    NULL,    "environment",       "JSON object of strings"),
+	CTR(command,     QT_FT_LIST,  0, QT_ARGV_MAX,   NULL,    "command",           "JSON array of strings; empty: the container idles"),
+	CTR(volumes,     QT_FT_LIST,  0, 64,            NULL,    "volumes",           "JSON array of \"name:/target[:ro]\""),
+	CTR(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings"),
+};
+
+static const struct qt_mfield op_fields[] = {
+	OP(id,           QT_FT_ID,        QT_CF_REQUIRED, 0, "op",  "id",           "op_…"),
+	OP(tenant,       QT_FT_ID,        QT_CF_REQUIRED, 0, "ten", "tenant_id",    "ten_…"),
+	OP(type,         QT_FT_OP_TYPE,   0, 0, NULL,  "type",         "container.start …"),
+	OP(status,       QT_FT_OP_STATUS, QT_CF_RUN, 0, NULL,  "status",       "accepted, queued, running, succeeded, failed, cancelled or timed_out"),
+	OP(container,    QT_FT_ID,        QT_CF_RUN, 0, "ctr", "container_id", "empty: none"),
+	OP(node,         QT_FT_STR,       0, 0, NULL,  "node",         "whose agent runs it"),
+	OP(message,      QT_FT_STR,       QT_CF_RUN, 0, NULL,  "message",      ""),
+	OP(progress_pct, QT_FT_U32,       QT_CF_RUN, 0, NULL,  "progress_pct", "0 to 100"),
+	OP(error_code,   QT_FT_STR,       QT_CF_RUN, 0, NULL,  "error_code",   "of a failed one"),
+	OP(error,        QT_FT_STR,       QT_CF_RUN, 0, NULL,  "error",        "of a failed one"),
+	OP(args,         QT_FT_JSON,      0, 0, NULL,  "args",         "JSON object: what the executor needs"),
+	OP(result,       QT_FT_JSON,      QT_CF_RUN, 0, NULL,  "result",       "JSON object"),
+	OP(created_ms,   QT_FT_MS,        0, 0, NULL,  "created_ms",   ""),
+	OP(started_ms,   QT_FT_MS,        0, 0, NULL,  "started_ms",   ""),
+	OP(updated_ms,   QT_FT_MS,        0, 0, NULL,  "updated_ms",   ""),
+	OP(completed_ms, QT_FT_MS,        0, 0, NULL,  "completed_ms", ""),
+	OP(deadline_ms,  QT_FT_MS,        0, 0, NULL,  "deadline_ms",  ""),
+	OP(attempts,     QT_FT_U32,       0, 0, NULL,  "attempts",     "how often an agent took it"),
 };
 /* clang-format on */
-const size_t qt_ctr_field_count = QT_LEN(qt_ctr_fields);
 
-static const void *at(const struct qt_ctr *c, const struct qt_cfield *f)
-{
-	return (const char *)c + f->off;
-}
-
-static void *place(struct qt_ctr *c, const struct qt_cfield *f)
-{
-	return (char *)c + f->off;
-}
+const struct qt_mtable qt_ctr_table = {"container", ctr_fields, QT_LEN(ctr_fields)};
+const struct qt_mtable qt_op_table = {"operation", op_fields, QT_LEN(op_fields)};
 
 static char *text_of(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static char *text_of(const char *fmt, ...)
@@ -64,9 +79,10 @@ static char *text_of(const char *fmt, ...)
 	return s;
 }
 
-char *qt_ctr_field_text(const struct qt_ctr *c, const struct qt_cfield *f)
+char *qt_field_text(const void *base, const struct qt_mfield *f)
 {
-	const void *p = at(c, f);
+	const void *p = (const char *)base + f->off;
+	const struct qt_ctr *c = base;
 
 	switch (f->type) {
 	case QT_FT_ID:
@@ -77,6 +93,8 @@ char *qt_ctr_field_text(const struct qt_ctr *c, const struct qt_cfield *f)
 		return strdup(qt_state_name(*(const enum qt_state *)p));
 	case QT_FT_U32:
 		return text_of("%" PRIu32, *(const uint32_t *)p);
+	case QT_FT_U64:
+		return text_of("%" PRIu64, *(const uint64_t *)p);
 	case QT_FT_MS:
 		return text_of("%" PRIi64, *(const int64_t *)p);
 	case QT_FT_BOOL:
@@ -85,7 +103,12 @@ char *qt_ctr_field_text(const struct qt_ctr *c, const struct qt_cfield *f)
 		return c->has_exit_code ? text_of("%d", c->exit_code) : strdup("");
 	case QT_FT_MAP:
 	case QT_FT_LIST:
+	case QT_FT_JSON:
 		return json_dumps(*(json_t *const *)p, JSON_COMPACT);
+	case QT_FT_OP_STATUS:
+		return strdup(qt_op_status_name(*(const enum qt_op_status *)p));
+	case QT_FT_OP_TYPE:
+		return strdup(qt_op_type_name(*(const enum qt_op_type *)p));
 	}
 	return NULL;
 }
@@ -111,33 +134,40 @@ bool qt_strings_ok(const json_t *j, bool map, size_t max)
 	return true;
 }
 
-json_t *qt_strings_parse(bool map, size_t max, const char *text, size_t len)
+bool qt_field_is_json(const struct qt_mfield *f)
 {
-	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-
-	if (!j || qt_strings_ok(j, map, max))
-		return j;
-	json_decref(j);
-	return NULL;
+	return f->type == QT_FT_MAP || f->type == QT_FT_LIST || f->type == QT_FT_JSON;
 }
 
-static int bad(const struct qt_cfield *f, struct qt_err *e)
+json_t **qt_field_json(const void *base, const struct qt_mfield *f)
 {
-	return qt_fail(e, QT_E_INTERNAL_ERROR, "a container's record has a bad %s", f->name);
+	return (json_t **)((uintptr_t)base + f->off);
 }
 
-int qt_ctr_field_parse(struct qt_ctr *c, const struct qt_cfield *f, const char *text, size_t len, struct qt_err *e)
+bool qt_field_fits(const struct qt_mfield *f, const json_t *j)
 {
-	bool map = f->type == QT_FT_MAP;
+	return f->type == QT_FT_JSON ? json_is_object(j) : qt_strings_ok(j, f->type == QT_FT_MAP, f->max);
+}
+
+static int bad(const struct qt_mfield *f, struct qt_err *e)
+{
+	return qt_fail(e, QT_E_INTERNAL_ERROR, "a record has a bad %s", f->name);
+}
+
+int qt_field_parse(void *base, const struct qt_mfield *f, const char *text, size_t len, struct qt_err *e)
+{
+	struct qt_ctr *c = base;
+	void *p = (char *)base + f->off;
 	char buf[1024];
-	void *p = place(c, f);
 	int64_t i;
-	json_t *j;
 
-	if (map || f->type == QT_FT_LIST) {
-		j = qt_strings_parse(map, f->max, text, len);
-		if (!j)
+	if (qt_field_is_json(f)) {
+		json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+
+		if (!qt_field_fits(f, j)) {
+			json_decref(j);
 			return bad(f, e);
+		}
 		json_decref(*(json_t **)p);
 		*(json_t **)p = j;
 		return 0;
@@ -148,13 +178,23 @@ int qt_ctr_field_parse(struct qt_ctr *c, const struct qt_cfield *f, const char *
 	buf[len] = '\0';
 	switch (f->type) {
 	case QT_FT_ID:
+		if (len == 0 && !(f->flags & QT_CF_REQUIRED)) {
+			*(char *)p = '\0';
+			return 0;
+		}
 		return qt_id_parse(p, f->prefix, buf) ? 0 : bad(f, e);
 	case QT_FT_STR:
 		return qt_utf8_span(buf, len) == len && qt_copy(p, f->size, buf) ? 0 : bad(f, e);
 	case QT_FT_STATE:
 		return qt_state_parse(p, buf) ? 0 : bad(f, e);
+	case QT_FT_OP_STATUS:
+		return qt_op_status_parse(p, buf) ? 0 : bad(f, e);
+	case QT_FT_OP_TYPE:
+		return qt_op_type_parse(p, buf) ? 0 : bad(f, e);
 	case QT_FT_U32:
 		return qt_u32(p, buf, 0, UINT32_MAX) ? 0 : bad(f, e);
+	case QT_FT_U64:
+		return qt_u64(p, buf, 0, UINT64_MAX) ? 0 : bad(f, e);
 	case QT_FT_MS:
 		return qt_i64(p, buf, 0, INT64_MAX) ? 0 : bad(f, e);
 	case QT_FT_BOOL:
@@ -173,26 +213,24 @@ int qt_ctr_field_parse(struct qt_ctr *c, const struct qt_cfield *f, const char *
 		return 0;
 	case QT_FT_MAP:
 	case QT_FT_LIST:
+	case QT_FT_JSON:
 		break;
 	}
 	return bad(f, e);
 }
 
-const struct qt_cfield *qt_ctr_field_find(const char *name, size_t len)
+const struct qt_mfield *qt_field_find(const struct qt_mtable *t, const char *name)
 {
-	for (size_t i = 0; i < QT_LEN(qt_ctr_fields); i++)
-		if (strlen(qt_ctr_fields[i].name) == len && memcmp(qt_ctr_fields[i].name, name, len) == 0)
-			return &qt_ctr_fields[i];
+	for (size_t i = 0; i < t->n; i++)
+		if (qt_streq(t->v[i].name, name))
+			return &t->v[i];
 	return NULL;
 }
 
-int qt_ctr_complete(const struct qt_ctr *c, struct qt_err *e)
+int qt_fields_complete(const struct qt_mtable *t, const void *base, struct qt_err *e)
 {
-	for (size_t i = 0; i < QT_LEN(qt_ctr_fields); i++) {
-		const struct qt_cfield *f = &qt_ctr_fields[i];
-
-		if ((f->flags & QT_CF_REQUIRED) && *(const char *)at(c, f) == '\0')
-			return qt_fail(e, QT_E_INTERNAL_ERROR, "a container's record has no %s", f->name);
-	}
+	for (size_t i = 0; i < t->n; i++)
+		if ((t->v[i].flags & QT_CF_REQUIRED) && *((const char *)base + t->v[i].off) == '\0')
+			return qt_fail(e, QT_E_INTERNAL_ERROR, "the record of a %s has no %s", t->what, t->v[i].name);
 	return 0;
 }

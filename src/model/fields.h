@@ -1,4 +1,4 @@
-/* fields.h - a container, field by field: one table makes the runtime's record, the Redis hash, and their readers. */
+/* fields.h - records, field by field: one table each makes the runtime's record, the Redis hash, and their readers. */
 #ifndef QT_FIELDS_H
 #define QT_FIELDS_H
 
@@ -11,43 +11,60 @@ enum qt_ftype {
 	QT_FT_STR,   /* char array */
 	QT_FT_STATE, /* enum qt_state */
 	QT_FT_U32,
+	QT_FT_U64,
 	QT_FT_MS,   /* int64_t, not negative */
 	QT_FT_BOOL,
-	QT_FT_EXIT, /* exit_code with has_exit_code: "" or a number */
+	QT_FT_EXIT, /* of a struct qt_ctr, exit_code with has_exit_code: "" or a number */
 	QT_FT_MAP,  /* json_t *, an object of at most `max` strings */
 	QT_FT_LIST, /* json_t *, an array of at most `max` strings */
+	QT_FT_JSON, /* json_t *, any object */
+	QT_FT_OP_STATUS,
+	QT_FT_OP_TYPE,
 };
 
 enum {
 	QT_CF_REQUIRED = 1 << 0, /* a record without it is none */
-	QT_CF_RUN = 1 << 1,	 /* changes with the state: what qt_store_ctr_move() writes */
+	QT_CF_RUN = 1 << 1,	 /* of a container, what changes with its state; of an operation, what its end tells */
 };
 
-struct qt_cfield {
+struct qt_mfield {
 	const char *name; /* in the Redis hash and in the record */
 	enum qt_ftype type;
 	unsigned flags;
-	size_t off, size;
+	size_t off, size; /* in its struct */
 	size_t max;
 	const char *prefix, *doc;
 };
-extern const struct qt_cfield qt_ctr_fields[];
-extern const size_t qt_ctr_field_count;
 
-/* The field of C as text, the form of the Redis hash. free(); NULL only without memory. */
-char *qt_ctr_field_text(const struct qt_ctr *c, const struct qt_cfield *f);
+/* A row of the member M of struct S. */
+#define QT_MFIELD(S, m, type, flags, max, prefix, name, doc) \
+	{name, type, flags, offsetof(struct S, m), sizeof(((struct S *)0)->m), max, prefix, doc}
 
-/* And back: C is initialised. LEN bytes that nobody vouches for; INTERNAL_ERROR names the field. */
-int qt_ctr_field_parse(struct qt_ctr *c, const struct qt_cfield *f, const char *text, size_t len, struct qt_err *e);
+struct qt_mtable {
+	const char *what; /* for messages: "container" */
+	const struct qt_mfield *v;
+	size_t n;
+};
+extern const struct qt_mtable qt_ctr_table, qt_op_table;
 
-/* The row of the LEN bytes at NAME, or NULL. */
-const struct qt_cfield *qt_ctr_field_find(const char *name, size_t len);
+/* The field F of the struct at BASE as text, the form of the Redis hash. free(); NULL only without memory. */
+char *qt_field_text(const void *base, const struct qt_mfield *f);
 
-/* After all fields: is it whole? REQUIRED ones are there. */
-int qt_ctr_complete(const struct qt_ctr *c, struct qt_err *e);
+/* And back, into an initialised struct. LEN bytes that nobody vouches for; INTERNAL_ERROR names the field. */
+int qt_field_parse(void *base, const struct qt_mfield *f, const char *text, size_t len, struct qt_err *e);
 
-/* The JSON map or list of at most MAX strings in the LEN bytes at TEXT; a new reference, or NULL. */
-json_t *qt_strings_parse(bool map, size_t max, const char *text, size_t len);
+/* The row called NAME, or NULL. */
+const struct qt_mfield *qt_field_find(const struct qt_mtable *t, const char *name);
+
+/* After all fields: are the REQUIRED ones there? */
+int qt_fields_complete(const struct qt_mtable *t, const void *base, struct qt_err *e);
+
+/* Is F one of the JSON types, and the place of its json_t *. */
+bool qt_field_is_json(const struct qt_mfield *f);
+json_t **qt_field_json(const void *base, const struct qt_mfield *f);
+
+/* May J be its value? */
+bool qt_field_fits(const struct qt_mfield *f, const json_t *j);
 
 /* Is J an object (MAP) or array of at most MAX strings? */
 bool qt_strings_ok(const json_t *j, bool map, size_t max);

@@ -22,6 +22,7 @@ bool qt_state_parse(enum qt_state *ret, const char *text); /* `stopped` is taken
 #define QT_ARGV_BYTES  16384	/* of all words, with a NUL each; the same for environments */
 #define QT_ENV_MAX     256
 #define QT_LABELS_MAX  64
+#define QT_RECORD_MAX  16384	/* bytes of qt_ctr_dump() */
 
 /* A container as Redis and the runtime's record hold it. JSON members are owned (never NULL after _init); times are milliseconds
  * since 1970, 0 for none. */
@@ -35,6 +36,8 @@ struct qt_ctr {
 	int exit_code;
 	char ip[16]; /* "" : none */
 	int64_t created_ms, started_ms, exited_ms;
+	int64_t deadline_ms; /* in created and starting: when whoever brings it up has failed; 0: none */
+	int64_t deleting_ms; /* when somebody began to delete it; 0: nobody */
 	char image[QT_IMAGE_MAX + 1];
 	bool oci;
 	char workdir[QT_WORKDIR_MAX + 1];

@@ -1,1 +1,29 @@
-# sources of src/runtime
+# quilt-runtime, without the parts that make processes (spawn.mk) and network (net.mk)
+noinst_LIBRARIES += libqrt.a
+libqrt_a_SOURCES = \
+	src/runtime/caps.def \
+	src/runtime/ctr.c src/runtime/ctr.h \
+	src/runtime/dirs.c src/runtime/dirs.h \
+	src/runtime/failpoint.c src/runtime/failpoint.h src/runtime/failpoints.def \
+	src/runtime/files.c src/runtime/files.h \
+	src/runtime/harden.c src/runtime/harden.h \
+	src/runtime/image.c src/runtime/image.h \
+	src/runtime/job.c src/runtime/job.h \
+	src/runtime/journal.c src/runtime/journal.h \
+	src/runtime/life.c src/runtime/life.h \
+	src/runtime/loop.c src/runtime/loop.h \
+	src/runtime/op_life.c \
+	src/runtime/op_read.c \
+	src/runtime/open.c src/runtime/runtime.h \
+	src/runtime/ops.c src/runtime/ops.h \
+	src/runtime/peer.c src/runtime/peer.h \
+	src/runtime/ranges.c src/runtime/ranges.h \
+	src/runtime/store.c src/runtime/store.h \
+	src/runtime/sweep.c \
+	src/runtime/undo.c src/runtime/undo.h
+
+RT_LIBS = libqrt.a libqspawn.a libqnet.a libqwire.a libqbase.a $(NL_LIBS) $(NFT_LIBS) $(SECCOMP_LIBS) $(CAPNG_LIBS)
+
+quiltlibexec_PROGRAMS += src/runtime/quilt-runtime
+src_runtime_quilt_runtime_SOURCES = src/runtime/main.c
+src_runtime_quilt_runtime_LDADD = $(RT_LIBS)

@@ -3,6 +3,7 @@
 #define RT_NET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,32 +18,52 @@ struct rt_addr {
 	char link[16]; /* the host's end: link_prefix and lower-case letters and digits, unique on this host */
 };
 
-/* Reads subnet, gateway, uplink, link_prefix and instance from CONF; opens rtnetlink (libnl-3) and nfnetlink (libmnl, libnftnl)
- * sockets, turns IPv4 forwarding on for our links, and makes the table `inet INSTANCE` anew with no containers in it
- * (security.md 5.11), in one transaction. */
+/* Reads subnet, gateway, uplink, nameservers, link_prefix and instance from CONF; opens rtnetlink (libnl-3) and nfnetlink (libmnl,
+ * libnftnl) sockets, turns IPv4 forwarding on for the uplink (and for each container's link at attach, never for the
+ * host as a whole), and makes the table `inet INSTANCE` anew with no containers in it (netrules.c; security.md 5.11), in one
+ * transaction. A setting that makes no sense is a VALIDATION_ERROR. The uplink `auto` on a host without a default
+ * route is `none`. For processes with one thread: it changes namespaces for moments. */
 int rt_net_open(struct rt_net **ret, const struct qt_conf *conf, struct qt_err *e);
 void rt_net_close(struct rt_net *n);  /* leaves links and table: containers run on */
-int rt_net_remove(struct rt_net *n, struct qt_err *e); /* the table, for the last one out */
+
+/* For the last one out: the table goes, and forwarding of the uplink is again what it was before us (the table's comment
+ * remembers, also over a restart). CONFLICT while containers are attached, since nothing would fence them in. */
+int rt_net_remove(struct rt_net *n, struct qt_err *e);
+
+/* The link that egress leaves by, or NULL: for the log. */
+const char *rt_net_uplink(const struct rt_net *n);
 
 /* A free address and link name for a new container; not given again before rt_net_release(). The network's first and last
- * addresses are never used. CAPACITY_FULL when none is left. */
+ * addresses and the gateway's are never used. Round robin, and an address whose last link still exists (a namespace dies some time
+ * after its last process) is passed over. CAPACITY_FULL when none is left. */
 int rt_net_reserve(struct rt_net *n, struct rt_addr *ret, struct qt_err *e);
 /* The same for one that the journal remembers; CONFLICT if taken. */
 int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);
+/* When the container is gone, detached. */
 void rt_net_release(struct rt_net *n, const struct rt_addr *a);
 
 /* Attach: a veth pair whose far end is made in the network namespace of PID as eth0, with address /32, lo and eth0 up, default
- * route by the gateway (onlink); the near end has the gateway's address, a /32 route to the container, and its filter elements:
- * the anti-spoofing pair, and the pairs with every other attached container of TENANT. Undone entirely on failure. */
+ * route by the gateway (onlink), no IPv6, and the sysctls of security.md 5.3 step 4; the near end has the gateway's
+ * address, a /32 route to the container, and its filter elements: the anti-spoofing pair, and its membership of TENANT. The filter
+ * is there before the link is up. PID holds still, has its id maps, and a namespace that nobody used. A must be reserved. Undone
+ * entirely on failure. */
 int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, pid_t pid, struct qt_err *e);
 
-/* After a restart of the runtime: the container runs and its link is there; put its filter elements back. */
+/* After a restart of the runtime: the container runs and its link is there; put its filter elements back. A must be reserved (by
+ * rt_net_reserve_this). CONFLICT if the link is gone. */
 int rt_net_adopt(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, struct qt_err *e);
 
-/* Take the filter elements away (the link goes with its namespace; it is removed if it is still there and ORPHAN). Idempotent. */
+/* Take the filter elements away: from then on nothing passes. The link goes with its namespace, which is 18 ms cheaper than removing
+ * it; what is left of one after a crash is for rt_net_sweep(). Idempotent. */
 int rt_net_detach(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);
 
-/* Seen from inside the network namespace behind NETNS_FD: address there, eth0 and lo up, default route. */
+/* Call now and then (each second, say): removes links whose address was released more than 2 s ago and which are still there, since
+ * connections without a process can keep a namespace for minutes. At most two at a call, 18 ms each; mostly none, and then it costs
+ * nothing. Their number. */
+int rt_net_reap(struct rt_net *n);
+
+/* Seen from inside the network namespace behind NETNS_FD (borrowed): address there, eth0 and lo up, default route; and the filter
+ * knows the container. About 0.1 ms, whatever is in the namespace. */
 bool rt_net_ok(struct rt_net *n, const struct rt_addr *a, int netns_fd);
 
 struct rt_net_stats {
@@ -51,8 +72,13 @@ struct rt_net_stats {
 /* Zeros when the link is not there. */
 void rt_net_stats(struct rt_net *n, const struct rt_addr *a, struct rt_net_stats *ret);
 
-/* Links with our prefix that IS_KNOWN refuses are removed: for the sweep at start. Their number, or -1. */
+/* Links that we made (a veth with a name of our form and our alias) and IS_KNOWN refuses are removed, 18 ms each: for the sweep at
+ * start. Their number, or -1. */
 int rt_net_sweep(struct rt_net *n, bool (*is_known)(const char *link, void *arg), void *arg, struct qt_err *e);
+
+/* What resolv.conf in containers says, by the setting nameservers; may be empty. -1 if the setting is wrong or SIZE too small
+ * (128 bytes are enough). */
+int rt_net_resolv_conf(const struct qt_conf *conf, char *out, size_t size);
 
 /* "10.42.0.17". OUT has at least 16 bytes. */
 void rt_net_text(char *out, size_t size, uint32_t ip);

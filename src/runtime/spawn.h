@@ -35,9 +35,12 @@ struct rt_spawn {
 	int listen_fd, log_fd[2], status_fd, config_fd; /* for minit (src/minit/proto.h), borrowed */
 	int cgroup_fd;		/* for CLONE_INTO_CGROUP, or -1 */
 
-	/* Called in the runtime when the process exists, holds still, and has its id maps: put it into its cgroups and its network. -1
-	 * ends the attempt. */
+	/* Called in the runtime when the process exists, holds still, and has its id maps: put it into its cgroups, and do what else must
+	 * be before it goes on. -1 ends the attempt. */
 	int (*attach)(void *arg, pid_t pid, struct qt_err *e);
+	/* Called while the process is at work on its mounts: give it its network. The init is executed only after this returned 0. May be
+	 * NULL: all of it can be in attach, which then takes its time on top. */
+	int (*connect)(void *arg, pid_t pid, struct qt_err *e);
 	void *arg;
 };
 

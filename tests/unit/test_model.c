@@ -74,14 +74,14 @@ static void test_record(void **state)
 	(void)state;
 	fill(&a);
 	qt_ctr_init(&b);
-	for (size_t i = 0; i < qt_ctr_field_count; i++) {
-		const struct qt_cfield *f = &qt_ctr_fields[i];
-		auto_free char *s = qt_ctr_field_text(&a, f);
+	for (size_t i = 0; i < qt_ctr_table.n; i++) {
+		const struct qt_mfield *f = &qt_ctr_table.v[i];
+		auto_free char *s = qt_field_text(&a, f);
 
-		assert_ptr_equal(qt_ctr_field_find(f->name, strlen(f->name)), f);
-		assert_int_equal(qt_ctr_field_parse(&b, f, s, strlen(s), &e), 0);
+		assert_ptr_equal(qt_field_find(&qt_ctr_table, f->name), f);
+		assert_int_equal(qt_field_parse(&b, f, s, strlen(s), &e), 0);
 	}
-	assert_int_equal(qt_ctr_complete(&b, &e), 0);
+	assert_int_equal(qt_fields_complete(&qt_ctr_table, &b, &e), 0);
 	text = qt_ctr_dump(&a, &e);
 	again = qt_ctr_dump(&b, &e);
 	assert_non_null(text);

@@ -1,0 +1,80 @@
+# keeper.sh - one program's keeper: starts it, and starts it again when it ends unasked. Sourced by scripts/stack.
+#
+# pids/NAME.pid is the program's pid, pids/NAME.keeper the keeper's. `kill -9` of the program is mended by its keeper; of a
+# keeper, by the next `stack up`.
+
+pid_of() { cat "$QUILT_RUN/pids/$1" 2>/dev/null || true; }
+
+# Alive, not a zombie, and the program we started rather than a later owner of the number.
+alive() {
+	local pid
+	pid=$(pid_of "$1")
+	[ -n "$pid" ] && [ -r "/proc/$pid/stat" ] && ! grep -q '^State:[[:space:]]*[ZX]' "/proc/$pid/status" 2>/dev/null &&
+		[ "$(start_time "$pid")" = "$(pid_of "$1.start")" ]
+}
+
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+note_pid() { # NAME PID
+	start_time "$2" >"$QUILT_RUN/pids/$1.start"
+	echo "$2" >"$QUILT_RUN/pids/$1.new"
+	mv "$QUILT_RUN/pids/$1.new" "$QUILT_RUN/pids/$1"
+}
+
+# What a program makes when it is ready; taken away before it starts, so that its being there means something.
+ready_files() {
+	case $1 in
+	redis) echo "$QUILT_RUN/redis.sock" ;;
+	runtime) echo "$QUILT_RUN/runtime.sock" ;;
+	agent) echo "$QUILT_RUN/agent.ready" ;;
+	api) echo "$QUILT_RUN/api.sock" "$QUILT_RUN/api-slow.sock" ;;
+	nginx) echo "$QUILT_RUN/nginx/nginx.pid" ;;
+	esac
+}
+
+# Becomes the program.
+run_program() {
+	local clean=(env -i "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" LANG=C.UTF-8 $QUILT_DAEMON_ENV)
+	local conf=$QUILT_ETC/quilt.conf
+	umask 027
+	ulimit -c 0
+	# As much as the machine grants, up to what the systemd units ask for.
+	[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -gt 65536 ] && ulimit -n 65536 || ulimit -n "$(ulimit -Hn)"
+	cd /
+	case $1 in
+	redis) exec "${clean[@]}" setpriv --reuid redis --regid quilt --clear-groups --no-new-privs \
+		redis-server "$QUILT_ETC/redis.conf" ;;
+	runtime) exec "${clean[@]}" "$(program quilt-runtime)" -c "$conf" ;;
+	agent) exec "${clean[@]}" setpriv --reuid quilt-agent --regid quilt-agent --init-groups --no-new-privs --bounding-set -all \
+		"$(program quilt-agent)" -c "$QUILT_ETC/agent.conf" ;;
+	api) exec "${clean[@]}" setpriv --reuid quilt --regid quilt --init-groups --no-new-privs --bounding-set -all \
+		"$(program quilt-api)" -c "$conf" ;;
+	nginx) exec "${clean[@]}" nginx -c "$QUILT_ETC/nginx.conf" -e "$QUILT_LOG/nginx.log" -g 'daemon off;' ;;
+	esac
+}
+
+keep() {
+	local name=$1 child= stopping= born pause=200 rc=0
+	trap 'stopping=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT
+	note_pid "$name.keeper" "$BASHPID"
+	while [ -z "$stopping" ]; do
+		born=$(now_ms)
+		rm -f $(ready_files "$name")
+		run_program "$name" </dev/null >>"$QUILT_LOG/$name.log" 2>&1 &
+		child=$!
+		note_pid "$name.pid" "$child"
+		[ -z "$stopping" ] || kill -TERM "$child" 2>/dev/null
+		# A signal for the keeper ends `wait`, not the child.
+		while kill -0 "$child" 2>/dev/null; do wait "$child" && rc=0 || rc=$?; done
+		child=
+		rm -f "$QUILT_RUN/pids/$name.pid"
+		[ -z "$stopping" ] || break
+		# Back off from 200 ms to 5 s while it dies young.
+		[ $(($(now_ms) - born)) -lt 5000 ] || pause=200
+		echo >>"$QUILT_RUN/pids/$name.deaths"
+		echo "$(date -Is) $name ended with $rc; it is started again in $pause ms"
+		sleep "${pause%???}.$(printf '%03d' $((pause % 1000)))"
+		pause=$((pause * 2 > 5000 ? 5000 : pause * 2))
+	done
+	rm -f $(ready_files "$name") "$QUILT_RUN/pids/$name.keeper"
+}

@@ -1,0 +1,38 @@
+/* dispatch.h - the one pipeline that every request takes. */
+#ifndef QT_DISPATCH_H
+#define QT_DISPATCH_H
+
+#include "call.h"
+
+/* What the front end (fcgi.c) read. Texts are "" when absent. */
+struct qt_in {
+	const char *method, *uri, *content_type, *accept, *tenant_header;
+	const char *tenant, *key_id, *plan; /* from nginx; NULL if it did not ask who this is */
+	const char *request_id;
+	const char *body;
+	size_t body_len;
+	bool body_too_large;
+	bool (*gone)(void *arg);
+	void *gone_arg;
+};
+
+/* What goes out. The text is the caller's to free(). */
+struct qt_out {
+	int status;
+	char *text;
+	size_t len;
+	const char *type;
+	char allow[64];	      /* Allow, or "" */
+	int retry_after;      /* seconds, or 0 */
+	const char *route_id; /* for the log */
+	enum qt_code code;    /* QT_OK or the error's */
+};
+
+/* Find the row -> identity -> content type, length -> parse -> decode -> query -> handler -> encode. Always fills OUT; logs an error
+ * that the client may not see, and one that the route does not document, under the request's id. */
+void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out);
+
+/* An answer for the error E alone (nginx's refusals). */
+void qt_answer_error(const struct qt_err *e, const char *request_id, struct qt_out *out);
+
+#endif

@@ -1,0 +1,200 @@
+#include <errno.h>
+#include <fcgiapp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "dispatch.h"
+#include "fcgi.h"
+#include "identity.h"
+#include "log.h"
+#include "num.h"
+#include "str.h"
+
+static const char *param(const FCGX_Request *r, const char *name)
+{
+	const char *v = FCGX_GetParam(name, r->envp);
+
+	return v ? v : "";
+}
+
+/* How often the parameter is there: two headers of one name are two parameters. */
+static unsigned count(const FCGX_Request *r, const char *name)
+{
+	size_t len = strlen(name);
+	unsigned n = 0;
+
+	for (char **p = r->envp; *p; p++)
+		n += strncmp(*p, name, len) == 0 && (*p)[len] == '=';
+	return n;
+}
+
+static bool client_gone(void *arg)
+{
+	const FCGX_Request *r = arg;
+	struct pollfd p = {.fd = r->ipcFd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+/* nginx asks whether this request may go on. 401 and 403 are what it takes for no; which error it is travels in a header, and comes
+ * back with the request for the answer (nginx/quilt-server.conf.in). */
+static void answer_auth(struct qt_life *l, FCGX_Request *r)
+{
+	struct qt_credentials cr = {
+		.api_key = FCGX_GetParam("HTTP_X_API_KEY", r->envp),
+		.authorization = FCGX_GetParam("HTTP_AUTHORIZATION", r->envp),
+		.n_api_key = count(r, "HTTP_X_API_KEY"),
+		.n_authorization = count(r, "HTTP_AUTHORIZATION"),
+	};
+	struct qt_apikey key;
+	struct qt_err e = {0};
+	unsigned retry_after = 0;
+
+	if (qt_identity_auth(l, &cr, &key, &retry_after, &e) == 0) {
+		FCGX_FPrintF(r->out,
+			     "Status: 204 No Content\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\n\r\n",
+			     key.tenant.s, key.id.s, key.plan);
+		return;
+	}
+	if (e.code == QT_E_STORE_UNAVAILABLE)
+		qt_log_err(QT_LOG_ERROR, &e, "request_id=%s auth", param(r, "QUILT_REQUEST_ID"));
+	FCGX_FPrintF(r->out, "Status: %d\r\nX-Quilt-Error: %s\r\nX-Quilt-Retry: %u\r\n\r\n",
+		     e.code == QT_E_UNAUTHORIZED ? 401 : 403, qt_err_row(e.code)->name, retry_after);
+}
+
+/* The code of an error's name; UNAUTHORIZED if there is none: the refusing value. */
+static enum qt_code code_of(const char *name)
+{
+	for (int c = 1; c < QT_CODE_COUNT; c++)
+		if (qt_streq(qt_err_row((enum qt_code)c)->name, name))
+			return (enum qt_code)c;
+	return QT_E_UNAUTHORIZED;
+}
+
+static void answer_denied(const FCGX_Request *r, const char *error, struct qt_out *out)
+{
+	struct qt_err e = {0};
+	uint32_t retry;
+
+	(void)qt_fail(&e, code_of(error), "%s",
+		      qt_streq(error, "RATE_LIMITED") ? "too many requests with this API key"
+						      : "a valid API key is needed");
+	memset(out, 0, sizeof(*out));
+	qt_answer_error(&e, param(r, "QUILT_REQUEST_ID"), out);
+	out->route_id = "denied";
+	if (qt_u32(&retry, param(r, "QUILT_RETRY"), 1, 3600))
+		out->retry_after = (int)retry;
+}
+
+static int read_body(const struct qt_worker *w, const FCGX_Request *r, char **body, struct qt_in *in)
+{
+	uint64_t len;
+	int got = 0;
+
+	if (!qt_u64(&len, param(r, "CONTENT_LENGTH"), 1, UINT64_MAX))
+		return 0;
+	if (len > w->conf->max_body_bytes) {
+		in->body_too_large = true;
+		return 0;
+	}
+	*body = malloc(len + 1);
+	if (!*body)
+		return -1;
+	while ((uint64_t)got < len) {
+		int n = FCGX_GetStr(*body + got, (int)len - got, r->in);
+
+		if (n <= 0)
+			return -1; /* nginx buffers requests: a short one is a client that left */
+		got += n;
+	}
+	(*body)[len] = '\0';
+	in->body = *body;
+	in->body_len = len;
+	return 0;
+}
+
+static void send(FCGX_Request *r, const struct qt_out *out, bool head)
+{
+	char text[512];
+
+	/* Made here: FCGX_FPrintF() knows only a part of printf's conversions, and says nothing about the rest. */
+	(void)snprintf(text, sizeof(text), "Status: %d\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", out->status, out->type,
+		       out->len);
+	FCGX_PutS(text, r->out);
+	if (out->allow[0]) {
+		(void)snprintf(text, sizeof(text), "Allow: %s\r\n", out->allow);
+		FCGX_PutS(text, r->out);
+	}
+	if (out->retry_after) {
+		(void)snprintf(text, sizeof(text), "Retry-After: %d\r\n", out->retry_after);
+		FCGX_PutS(text, r->out);
+	}
+	FCGX_PutS("\r\n", r->out);
+	if (!head && out->text)
+		FCGX_PutStr(out->text, (int)out->len, r->out);
+}
+
+static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
+{
+	int64_t began = qt_mono_ms();
+	auto_free char *body = NULL;
+	struct qt_in in = {
+		.method = param(r, "REQUEST_METHOD"),
+		.uri = param(r, "REQUEST_URI"),
+		.content_type = param(r, "CONTENT_TYPE"),
+		.accept = param(r, "QUILT_ACCEPT"),
+		.tenant_header = param(r, "QUILT_X_TENANT_ID"),
+		.tenant = FCGX_GetParam("QUILT_TENANT", r->envp),
+		.key_id = FCGX_GetParam("QUILT_KEY", r->envp),
+		.plan = FCGX_GetParam("QUILT_PLAN", r->envp),
+		.request_id = param(r, "QUILT_REQUEST_ID"),
+		.gone = client_gone,
+		.gone_arg = r,
+	};
+	const char *denied = param(r, "QUILT_DENIED");
+	struct qt_out out;
+
+	if (*param(r, "QUILT_AUTH")) {
+		answer_auth(l, r);
+		return;
+	}
+	if (*denied)
+		answer_denied(r, denied, &out);
+	else if (read_body(w, r, &body, &in) < 0)
+		return;
+	else
+		qt_dispatch(l, &in, &out);
+	send(r, &out, qt_streq(in.method, "HEAD"));
+	qt_log(QT_LOG_INFO, "request_id=%s route=%s tenant=%s key=%s status=%d code=%s ms=%d", in.request_id, out.route_id,
+	       in.tenant ? in.tenant : "-", in.key_id ? in.key_id : "-", out.status,
+	       out.code == QT_OK ? "-" : qt_err_row(out.code)->name, (int)(qt_mono_ms() - began));
+	free(out.text);
+}
+
+void *qt_fcgi_thread(void *worker)
+{
+	struct qt_worker *w = worker;
+	struct qt_life life;
+	struct qt_err e = {0};
+	FCGX_Request r;
+
+	if (qt_life_init(&life, w->conf, &e) < 0 || FCGX_InitRequest(&r, w->listen_fd, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
+		qt_log_err(QT_LOG_ERROR, &e, "a thread cannot begin");
+		exit(1);
+	}
+	while (!atomic_load(&w->stopping)) {
+		if (FCGX_Accept_r(&r) < 0)
+			continue;
+		atomic_fetch_add(&w->busy, 1);
+		serve(w, &life, &r);
+		FCGX_Finish_r(&r);
+		atomic_fetch_sub(&w->busy, 1);
+	}
+	FCGX_Free(&r, 1);
+	qt_life_done(&life);
+	return NULL;
+}

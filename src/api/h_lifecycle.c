@@ -1,0 +1,239 @@
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "handlers.h"
+#include "query.h"
+#include "str.h"
+
+bool qt_h_async(const struct qt_call *c)
+{
+	return qt_streq(qt_query_str(c, "execution", "sync"), "async");
+}
+
+int qt_h_receipt(struct qt_call *c, enum qt_op_type type, const struct qt_ctr *k, json_t *args, bool more, struct qt_err *e)
+{
+	struct qt_op op;
+	char url[80];
+
+	if (qt_life_submit(c->life, type, k, args, &op, e) < 0)
+		return -1;
+	(void)qt_fmt(url, sizeof(url), "/api/operations/%s", op.id.s);
+	c->status = 202;
+	c->reply = json_pack("{s:b, s:s, s:s, s:s}", "success", 1, "operation_id", op.id.s, "status_url", url, "container_id",
+			     k->id.s);
+	if (more) {
+		json_object_set_new(c->reply, "name", json_string(k->name));
+		json_object_set_new(c->reply, "state", json_string(qt_state_name(k->state)));
+	}
+	qt_op_done(&op);
+	return 0;
+}
+
+/* What the plan and this node do not have; all of it is decided before anything exists. */
+static int check_gpus(const struct qt_call *c, const struct qt_create_req *q, struct qt_err *e)
+{
+	size_t ids = q->gpu_ids ? json_array_size(q->gpu_ids) : 0;
+
+	if (ids > 0 && (int64_t)ids != q->gpu_count)
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/gpu_ids", "as many as gpu_count says",
+				     "gpu_ids has %zu entries, gpu_count is %d", ids, (int)q->gpu_count);
+	if (q->gpu_count == 0)
+		return 0;
+	if (qt_streq(c->plan, "standard"))
+		return qt_fail(e, QT_E_PLAN_REQUIRED, "the plan \"%s\" has no GPUs", c->plan);
+	(void)qt_fail(e, QT_E_CAPACITY_FULL, "no GPU is free on this node");
+	e->hint = "This node has no GPUs: leave gpu_count out.";
+	return -1;
+}
+
+static int check_image(const struct qt_create_req *q, struct qt_err *e)
+{
+	if (q->oci) {
+		(void)qt_fail_field(e, QT_E_NOT_IMPLEMENTED, "/oci", "false", "OCI images are not available yet");
+		e->hint = "Use a managed image: prod or busybox.";
+		return -1;
+	}
+	if (qt_streq(q->image, "prod-gui")) {
+		if (q->command)
+			return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/command", "no command",
+					     "prod-gui does not take a command");
+		(void)qt_fail_field(e, QT_E_NOT_IMPLEMENTED, "/image", "prod; busybox", "prod-gui is not available yet");
+		e->hint = "Use a managed image: prod or busybox.";
+		return -1;
+	}
+	if (q->volumes && json_array_size(q->volumes) > 0) {
+		(void)qt_fail_field(e, QT_E_NOT_IMPLEMENTED, "/volumes", "[]", "volumes are not available yet");
+		e->hint = "Leave volumes out: the container's own root is kept until it is deleted.";
+		return -1;
+	}
+	return 0;
+}
+
+static int check_limits(const struct qt_call *c, const struct qt_create_req *q, struct qt_err *e)
+{
+	uint64_t max_mb = c->life->conf->memory_limit_max_mb;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	char want[64];
+
+	if (max_mb == 0)
+		max_mb = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+	if (q->memory_mb > max_mb) {
+		(void)qt_fmt(want, sizeof(want), "an integer from 16 to %llu", (unsigned long long)max_mb);
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/memory_limit_mb", want, "this node does not have so much memory");
+	}
+	if (q->cpu_percent > 100.0 * (double)cpus) {
+		(void)qt_fmt(want, sizeof(want), "a number up to %ld", 100 * cpus);
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/cpu_limit_percent", want, "this node has %ld cpus", cpus);
+	}
+	return 0;
+}
+
+static void replace(json_t **to, const json_t *from)
+{
+	if (!from)
+		return;
+	json_decref(*to);
+	*to = json_incref((json_t *)(uintptr_t)from);
+}
+
+int qt_h_ctr_create(struct qt_call *c, struct qt_err *e)
+{
+	const struct qt_create_req *q = c->req;
+	struct qt_ready ready;
+	struct qt_ctr k;
+	int rc;
+
+	if (check_gpus(c, q, e) < 0 || check_image(q, e) < 0 || check_limits(c, q, e) < 0)
+		return -1;
+	qt_ctr_init(&k);
+	k.id = qt_id_new("ctr");
+	k.tenant = c->tenant;
+	(void)qt_copy(k.name, sizeof(k.name), q->name);
+	(void)qt_copy(k.image, sizeof(k.image), q->image);
+	(void)qt_copy(k.workdir, sizeof(k.workdir), q->workdir);
+	k.memory_mb = (uint32_t)q->memory_mb;
+	k.cpu_centi = (uint32_t)(q->cpu_percent * 100.0 + 0.5);
+	if (k.cpu_centi == 0)
+		k.cpu_centi = 1;
+	k.strict = q->strict;
+	replace(&k.labels, q->labels);
+	replace(&k.environment, q->environment);
+	replace(&k.command, q->command);
+	if (qt_h_async(c)) {
+		rc = qt_life_reserve(c->life, &k, e);
+		if (rc == 0)
+			rc = qt_h_receipt(c, QT_OPT_CTR_CREATE, &k, json_object(), true, e);
+	} else {
+		rc = qt_life_create(c->life, &k, &ready, e);
+		if (rc == 0) {
+			c->reply = qt_ctr_view(&k);
+			qt_ready_add(&ready, c->reply);
+		}
+	}
+	qt_ctr_done(&k);
+	return rc;
+}
+
+static int submit(struct qt_call *c, enum qt_verb verb, enum qt_op_type type, json_t *args, struct qt_err *e)
+{
+	struct qt_ctr k;
+	int rc;
+
+	if (qt_h_container(c, &k, e) < 0) {
+		json_decref(args);
+		return -1;
+	}
+	rc = qt_life_may(&k, verb, e);
+	if (rc == 0)
+		rc = qt_h_receipt(c, type, &k, args, false, e);
+	else
+		json_decref(args);
+	qt_ctr_done(&k);
+	return rc;
+}
+
+int qt_h_ctr_start(struct qt_call *c, struct qt_err *e)
+{
+	return submit(c, QT_V_START, QT_OPT_CTR_START, json_object(), e);
+}
+
+int qt_h_ctr_resume(struct qt_call *c, struct qt_err *e)
+{
+	return submit(c, QT_V_START, QT_OPT_CTR_RESUME, json_object(), e);
+}
+
+static json_t *ended(const struct qt_ctr *k)
+{
+	char when[32];
+
+	qt_iso8601(when, sizeof(when), k->exited_ms);
+	return json_pack("{s:b, s:s, s:s, s:i, s:s}", "success", 1, "container_id", k->id.s, "state", qt_state_name(k->state),
+			 "exit_code", k->exit_code, "exited_at", when);
+}
+
+int qt_h_ctr_stop(struct qt_call *c, struct qt_err *e)
+{
+	const struct qt_stop_req *q = c->req;
+	uint64_t timeout_ms = c->seen & 1 ? q->timeout_s * 1000 : c->life->conf->stop_timeout_ms;
+	struct qt_ctr k;
+	int rc;
+
+	if (qt_h_async(c))
+		return submit(c, QT_V_STOP, QT_OPT_CTR_STOP, json_pack("{s:I}", "timeout_ms", (json_int_t)timeout_ms), e);
+	if (qt_h_container(c, &k, e) < 0)
+		return -1;
+	rc = qt_life_stop(c->life, &k, (uint32_t)timeout_ms, e);
+	if (rc == 0)
+		c->reply = ended(&k);
+	qt_ctr_done(&k);
+	return rc;
+}
+
+int qt_h_ctr_kill(struct qt_call *c, struct qt_err *e)
+{
+	struct qt_ctr k;
+	int rc;
+
+	if (qt_h_container(c, &k, e) < 0)
+		return -1;
+	rc = qt_life_kill(c->life, &k, e);
+	if (rc == 0)
+		c->reply = ended(&k);
+	qt_ctr_done(&k);
+	return rc;
+}
+
+int qt_h_ctr_delete(struct qt_call *c, struct qt_err *e)
+{
+	struct qt_ctr k;
+	int rc;
+
+	if (qt_h_async(c))
+		return submit(c, QT_V_DELETE, QT_OPT_CTR_DELETE, json_object(), e);
+	if (qt_h_container(c, &k, e) < 0)
+		return -1;
+	rc = qt_life_delete(c->life, &k, e);
+	if (rc == 0)
+		c->reply = json_pack("{s:b, s:s, s:s}", "success", 1, "container_id", k.id.s, "message", "Container removed");
+	qt_ctr_done(&k);
+	return rc;
+}
+
+int qt_h_ctr_rename(struct qt_call *c, struct qt_err *e)
+{
+	const struct qt_rename_req *q = c->req;
+	char old_name[QT_NAME_MAX + 1];
+	struct qt_ctr k;
+	int rc;
+
+	if (qt_h_container(c, &k, e) < 0)
+		return -1;
+	rc = qt_life_rename(c->life, &k, q->new_name, old_name, e);
+	if (rc == 0)
+		c->reply = json_pack("{s:b, s:s, s:s, s:s, s:b}", "success", 1, "container_id", k.id.s, "old_name", old_name,
+				     "new_name", q->new_name, "dns_updated", 0);
+	qt_ctr_done(&k);
+	return rc;
+}

@@ -1,0 +1,137 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "route.h"
+#include "str.h"
+
+const struct qt_route *const qt_route_tables[] = {qt_routes_containers, qt_routes_operations, qt_routes_system, NULL};
+
+void qt_route_each(void (*fn)(const struct qt_route *r, void *arg), void *arg)
+{
+	for (size_t t = 0; qt_route_tables[t]; t++)
+		for (const struct qt_route *r = qt_route_tables[t]; r->id; r++)
+			fn(r, arg);
+}
+
+/* Does PATH ("/api/containers/{id}") match? SCORE tells how well: a literal at an early place beats all behind it. */
+static bool match(const char *path, const char *const *segments, const char **params, unsigned *score)
+{
+	unsigned n_params = 0, i = 0;
+
+	*score = 0;
+	for (; *path == '/'; i++) {
+		size_t len = strcspn(++path, "/");
+
+		if (!segments[i])
+			return false;
+		*score <<= 1;
+		if (path[0] == '{') {
+			if (segments[i][0] == '\0' || n_params >= QT_PARAMS_MAX)
+				return false;
+			params[n_params++] = segments[i];
+		} else if (strlen(segments[i]) == len && memcmp(segments[i], path, len) == 0) {
+			*score |= 1;
+		} else {
+			return false;
+		}
+		path += len;
+	}
+	return !segments[i];
+}
+
+static bool method_is(const struct qt_route *r, const char *method)
+{
+	return qt_streq(r->method, method) || (qt_streq(r->method, "GET") && qt_streq(method, "HEAD"));
+}
+
+const struct qt_route *qt_route_find(const char *method, const char *const *segments, const char **params, char *allow,
+				     size_t allow_size, struct qt_err *e)
+{
+	const struct qt_route *best = NULL;
+	const char *here[QT_PARAMS_MAX];
+	unsigned best_score = 0, score, path_score = 0;
+	bool path_known = false;
+	size_t n = 0;
+
+	allow[0] = '\0';
+	for (size_t t = 0; qt_route_tables[t]; t++) {
+		for (const struct qt_route *r = qt_route_tables[t]; r->id; r++) {
+			memset(here, 0, sizeof(here));
+			if (!match(r->path, segments, here, &score))
+				continue;
+			/* A literal path that lacks the method must not fall back to a parameter: DELETE …/help is 405. */
+			if (!path_known || score > path_score) {
+				path_known = true;
+				path_score = score;
+				n = 0;
+				allow[0] = '\0';
+				best = NULL;
+			} else if (score < path_score) {
+				continue;
+			}
+			if (n < allow_size)
+				n += (size_t)snprintf(allow + n, allow_size - n, "%s%s", n ? ", " : "", r->method);
+			if (method_is(r, method)) {
+				best = r;
+				best_score = score;
+				memcpy(params, here, sizeof(here));
+			}
+		}
+	}
+	(void)best_score;
+	if (best)
+		return best;
+	if (path_known)
+		(void)qt_fail(e, QT_E_METHOD_NOT_ALLOWED, "this path takes %s", allow);
+	else
+		(void)qt_fail(e, QT_E_NOT_FOUND, "there is no such path");
+	return NULL;
+}
+
+static const enum qt_code public_errors[] = {QT_E_INTERNAL_ERROR, 0};
+static const enum qt_code tenant_errors[] = {QT_E_UNAUTHORIZED, QT_E_TENANT_MISMATCH, QT_E_RATE_LIMITED, QT_E_INTERNAL_ERROR,
+					     QT_E_STORE_UNAVAILABLE, 0};
+static const enum qt_code body_errors[] = {QT_E_UNAUTHORIZED,	    QT_E_TENANT_MISMATCH,     QT_E_RATE_LIMITED,
+					   QT_E_INTERNAL_ERROR,	    QT_E_STORE_UNAVAILABLE,   QT_E_BAD_REQUEST,
+					   QT_E_PAYLOAD_TOO_LARGE,  QT_E_UNSUPPORTED_MEDIA_TYPE, QT_E_UNPROCESSABLE_ENTITY, 0};
+
+const enum qt_code *qt_common_errors(const struct qt_route *r)
+{
+	return r->scope == QT_SCOPE_PUBLIC ? public_errors : r->body ? body_errors : tenant_errors;
+}
+
+bool qt_route_may(const struct qt_route *r, enum qt_code code)
+{
+	const enum qt_code *common = qt_common_errors(r);
+
+	for (size_t i = 0; common[i]; i++)
+		if (common[i] == code)
+			return true;
+	for (size_t i = 0; i < QT_ERRS_MAX && r->errors[i]; i++)
+		if (r->errors[i] == code)
+			return true;
+	return false;
+}
+
+const char *qt_routes_selfcheck(void)
+{
+	for (size_t t = 0; qt_route_tables[t]; t++) {
+		for (const struct qt_route *r = qt_route_tables[t]; r->id; r++) {
+			if (r->scope == QT_SCOPE_NOBODY)
+				return "a route without scope";
+			if (!r->summary || !r->fn || !r->reply || r->ok == 0 || r->budget_ms == 0)
+				return "a route without summary, handler, reply, status or budget";
+			if (r->also_ok && !r->also_reply)
+				return "a second status without its reply";
+			if (r->body && (r->body_size == 0 || qt_streq(r->method, "GET")))
+				return "a body without size, or of a GET";
+			for (size_t u = 0; qt_route_tables[u]; u++)
+				for (const struct qt_route *s = qt_route_tables[u]; s->id; s++)
+					if (s != r && (qt_streq(s->id, r->id) ||
+						       (qt_streq(s->path, r->path) && qt_streq(s->method, r->method))))
+						return "two routes of one id, or of one method and path";
+		}
+	}
+	return NULL;
+}

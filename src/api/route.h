@@ -1,0 +1,83 @@
+/* route.h - what a route is. The tables stand in routes_*.c, one a concern; everything else is printed from them. */
+#ifndef QT_ROUTE_H
+#define QT_ROUTE_H
+
+#include "call.h"
+#include "dec.h"
+
+enum qt_scope {
+	QT_SCOPE_NOBODY, /* zero: a forgotten field refuses */
+	QT_SCOPE_PUBLIC,
+	QT_SCOPE_TENANT,
+};
+
+enum {
+	QT_R_SLOW = 1 << 0,	  /* may block: served by the other pool */
+	QT_R_NO_TYPE = 1 << 1,	  /* the body's content type does not matter (no body is read into the handler) */
+	QT_R_EMPTY_OK = 1 << 2,	  /* an absent body is {} */
+	QT_R_TEXT_TOO = 1 << 3,	  /* may answer text/markdown */
+};
+
+enum qt_qkind { QT_Q_STR, QT_Q_U64, QT_Q_BOOL, QT_Q_WORD };
+
+/* A parameter of the query. Unknown ones are ignored, as every HTTP API does; a known one that is wrong is VALIDATION_ERROR. */
+struct qt_qfield {
+	const char *name;
+	enum qt_qkind kind;
+	uint64_t min, max;
+	const char *const *words; /* NULL-ended, of QT_Q_WORD */
+	const char *doc;
+};
+
+/* A member of the reply, for the schema. `type` is a JSON type, several separated by "|"; "object:NAME" and "array:NAME" refer to
+ * another table by name. */
+struct qt_rfield {
+	const char *name, *type;
+	bool optional;
+};
+struct qt_reply {
+	const char *name;
+	const struct qt_rfield *fields; /* ends with name NULL */
+};
+
+#define QT_ERRS_MAX 16
+
+struct qt_route {
+	const char *id, *method, *path, *summary;
+	enum qt_scope scope;
+	unsigned flags;
+	const struct qt_field *body; /* NULL: none is read */
+	size_t body_size;
+	const void *body_defaults;
+	const struct qt_qfield *query; /* NULL: none */
+	int ok, also_ok; /* statuses of success; also_ok 0: no other */
+	const struct qt_reply *reply, *also_reply;
+	unsigned budget_ms; /* nginx gives up after it, plus a little */
+	enum qt_code errors[QT_ERRS_MAX]; /* besides those that every route of its scope can answer; 0-ended */
+	int (*fn)(struct qt_call *c, struct qt_err *e);
+};
+
+/* A concern's table: ends with id NULL. */
+extern const struct qt_route qt_routes_containers[], qt_routes_operations[], qt_routes_system[];
+
+/* All tables, NULL-ended. */
+extern const struct qt_route *const qt_route_tables[];
+
+/* The route of METHOD and the path's SEGMENTS (NULL-ended); PARAMS gets pointers into them. Literal segments win over parameters.
+ * NOT_FOUND; METHOD_NOT_ALLOWED with ALLOW filled. HEAD is GET. */
+const struct qt_route *qt_route_find(const char *method, const char *const *segments, const char **params, char *allow,
+				     size_t allow_size, struct qt_err *e);
+
+/* Calls FN for every route. */
+void qt_route_each(void (*fn)(const struct qt_route *r, void *arg), void *arg);
+
+/* The codes that any route may answer, for its scope and its body; 0-ended. */
+const enum qt_code *qt_common_errors(const struct qt_route *r);
+
+/* True if CODE is documented for R. */
+bool qt_route_may(const struct qt_route *r, enum qt_code code);
+
+/* A complaint about the tables, or NULL: no scope, no summary, shadowed by an earlier row, body without size … */
+const char *qt_routes_selfcheck(void);
+
+#endif

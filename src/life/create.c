@@ -1,0 +1,119 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "inner.h"
+#include "str.h"
+#include "strv.h"
+
+#define CREATE_BUDGET_MS  20000
+#define DELETE_BUDGET_MS  15000
+
+int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+{
+	c->state = QT_ST_CREATED;
+	c->created_ms = qt_now_ms();
+	(void)qt_copy(c->node, sizeof(c->node), l->conf->node);
+	return qt_store_ctr_reserve(l->store, c, c->created_ms + QT_BRING_UP_MS, e);
+}
+
+static void take_running(struct qt_ctr *c, uint32_t pid, const char *ip, uint64_t started_ms)
+{
+	c->state = QT_ST_RUNNING;
+	c->pid = pid;
+	(void)qt_copy(c->ip, sizeof(c->ip), ip);
+	c->started_ms = (int64_t)started_ms;
+	c->exited_ms = 0;
+	c->has_exit_code = false;
+	c->error[0] = '\0';
+}
+
+/* The answer to RT_CREATE may be lost with a runtime that dies: then the journal knows. */
+static int ask_again(struct qt_life *l, struct qt_ctr *c)
+{
+	struct rt_get_req req = {.id = c->id};
+	struct qt_err e = {0};
+	struct rt_get_rep rep;
+
+	if (rt_get(&l->rt, &req, &rep, CREATE_BUDGET_MS, &e) < 0 || rep.state != RT_ST_RUNNING)
+		return -1;
+	take_running(c, rep.pid, rep.ip.s, rep.started_ms);
+	return 0;
+}
+
+static int make(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+{
+	struct rt_create_req req = {.id = c->id,
+				    .tenant = c->tenant,
+				    .hostname = rt_str(c->name),
+				    .image = rt_str(c->image),
+				    .workdir = rt_str(c->workdir),
+				    .memory_mb = c->memory_mb,
+				    .cpu_centi = c->cpu_centi,
+				    .strict = c->strict};
+	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *record = NULL;
+	struct rt_create_rep rep;
+
+	if (!argv || !env)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
+	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0)
+		return -1;
+	record = qt_ctr_dump(c, e);
+	if (!record)
+		return -1;
+	req.record = rt_str(record);
+	if (rt_create(&l->rt, &req, &rep, CREATE_BUDGET_MS, e) < 0) {
+		if ((e->code != QT_E_RUNTIME_UNAVAILABLE && e->code != QT_E_TIMEOUT) || ask_again(l, c) < 0)
+			return -1;
+		qt_err_reset(e);
+		return 0;
+	}
+	take_running(c, rep.pid, rep.ip.s, rep.started_ms);
+	return 0;
+}
+
+/* Nothing is left of a create that was refused. What cannot be undone now, the agent undoes: the reservation ends, and the
+ * runtime's container has no record then. */
+static void undo(struct qt_life *l, const struct qt_ctr *c)
+{
+	struct rt_delete_req req = {.id = c->id};
+	struct rt_delete_rep rep;
+	struct qt_err ignored = {0};
+
+	if (rt_delete(&l->rt, &req, &rep, DELETE_BUDGET_MS, &ignored) < 0 && ignored.code != QT_E_CONTAINER_NOT_FOUND)
+		return;
+	qt_err_reset(&ignored);
+	(void)qt_store_ctr_remove(l->store, &c->tenant, &c->id, &ignored);
+}
+
+int qt_life_bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e)
+{
+	struct qt_err moved = {0};
+
+	if (make(l, c, e) < 0) {
+		undo(l, c);
+		return -1;
+	}
+	if (qt_store_ctr_move(l->store, c, 1U << QT_ST_CREATED | 1U << QT_ST_STARTING, QT_ST_RUNNING, "started",
+			      "container_started", &moved) < 0) {
+		/* The agent, which watches the runtime, may have been quicker; then it is as it should be. */
+		if (moved.code != QT_E_INVALID_STATE || !qt_streq(moved.state, "running")) {
+			*e = moved;
+			if (moved.code != QT_E_STORE_UNAVAILABLE)
+				undo(l, c);
+			return -1;
+		}
+	}
+	memset(ready, 0, sizeof(*ready));
+	moved = (struct qt_err){0};
+	if (qt_life_ready(l, c, ready, &moved) < 0)
+		ready->state = c->state; /* created all the same: exec_ready is false */
+	return 0;
+}
+
+int qt_life_create(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e)
+{
+	return qt_life_reserve(l, c, e) < 0 ? -1 : qt_life_bring_up(l, c, ready, e);
+}

@@ -1,0 +1,58 @@
+#include <string.h>
+
+#include "clock.h"
+#include "life.h"
+
+#define CHECK_BUDGET_MS 5000
+
+bool qt_ready_exec(const struct qt_ready *r)
+{
+	return r->state_running && r->minit_responsive && r->managed_image_valid;
+}
+
+static json_t *checks(const struct qt_ready *r)
+{
+	return json_pack("{s:b, s:b, s:b, s:b, s:n}", "state_running", (int)r->state_running, "minit_responsive",
+			 (int)r->minit_responsive, "network_configured", (int)r->network_configured, "managed_image_valid",
+			 (int)r->managed_image_valid, "gui_backend_reachable");
+}
+
+json_t *qt_ready_view(const struct qt_ready *r, const char *container_id)
+{
+	return json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:o}", "container_id", container_id, "state", qt_state_name(r->state),
+			 "uptime_seconds", (json_int_t)(r->uptime_ms / 1000), "ready",
+			 (int)(qt_ready_exec(r) && r->network_configured), "exec_ready", (int)qt_ready_exec(r), "network_ready",
+			 (int)r->network_configured, "checks", checks(r));
+}
+
+void qt_ready_add(const struct qt_ready *r, json_t *container)
+{
+	json_object_set_new(container, "exec_ready", json_boolean(qt_ready_exec(r)));
+	json_object_set_new(container, "network_ready", json_boolean(r->network_configured));
+	json_object_set_new(container, "checks", checks(r));
+}
+
+int qt_life_ready(struct qt_life *l, const struct qt_ctr *c, struct qt_ready *ret, struct qt_err *e)
+{
+	struct rt_check_req req = {.id = c->id};
+	struct qt_err look = {0};
+	struct rt_check_rep rep;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->state = c->state;
+	if (c->state != QT_ST_RUNNING)
+		return 0;
+	if (rt_check(&l->rt, &req, &rep, CHECK_BUDGET_MS, &look) < 0) {
+		/* It ended a moment ago, or the runtime is busy or away: the first is an answer, the others are not. */
+		if (look.code == QT_E_CONTAINER_NOT_FOUND || look.code == QT_E_INVALID_STATE)
+			return 0;
+		*e = look;
+		return -1;
+	}
+	ret->uptime_ms = c->started_ms ? qt_now_ms() - c->started_ms : 0;
+	ret->state_running = rep.checks & RT_CHECK_RUNNING;
+	ret->minit_responsive = rep.checks & RT_CHECK_INIT;
+	ret->network_configured = rep.checks & RT_CHECK_NETWORK;
+	ret->managed_image_valid = rep.checks & RT_CHECK_IMAGE;
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* strv.h - lists of texts for the runtime and for minit, from JSON. */
+#ifndef QT_LIFE_STRV_H
+#define QT_LIFE_STRV_H
+
+#include <jansson.h>
+
+#include "model.h"
+#include "rt.h"
+
+#define QT_STRV_BYTES 20480 /* of the protocol's fields */
+
+/* The strings of COMMAND into BUF (QT_STRV_BYTES). VALIDATION_ERROR if they do not fit. */
+int qt_strv_argv(struct rt_strv *ret, char *buf, const json_t *command, struct qt_err *e);
+
+/* NAME=value of what the platform gives (PATH, HOME, HOSTNAME), then of MAP, then of OVER (may be NULL), a later one
+ * replacing an earlier. */
+int qt_strv_env(struct rt_strv *ret, char *buf, const char *hostname, const json_t *map, const json_t *over, struct qt_err *e);
+
+#endif

@@ -1,0 +1,89 @@
+#include <errno.h>
+#include <linux/ioprio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "job.h"
+
+static int reap(pid_t pid)
+{
+	siginfo_t si = {0};
+	int r;
+
+	do
+		r = waitid(P_PID, (id_t)pid, &si, WEXITED);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return 255;
+	return si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
+}
+
+static void release(struct rt_job *j)
+{
+	rt_loop_del(j->loop, &j->watch);
+	qt_reset_fd(&j->pidfd, -1);
+	j->pid = 0;
+}
+
+static void ended(void *arg, uint32_t events)
+{
+	struct rt_job *j = arg;
+	int code = reap(j->pid);
+
+	(void)events;
+	release(j);
+	j->done(j->arg, code);
+}
+
+static _Noreturn void child(int fd, int (*work)(int fd))
+{
+	sigset_t none;
+
+	/* A job that outlives us could fight with the one of our successor. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setpriority(PRIO_PROCESS, 0, 10);
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+	if (fd != 3 && dup2(fd, 3) < 0)
+		_exit(255);
+	if (syscall(SYS_close_range, 4, ~0U, 0) < 0)
+		_exit(255);
+	_exit(work(3));
+}
+
+int rt_job_start(struct rt_job *j, struct rt_loop *loop, int fd, int (*work)(int fd), void (*done)(void *arg, int exit_code),
+		 void *arg, struct qt_err *e)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return qt_fail_sys(e, errno, "fork a job");
+	if (pid == 0)
+		child(fd, work);
+	*j = (struct rt_job){.loop = loop, .pid = pid, .done = done, .arg = arg};
+	j->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (j->pidfd < 0) {
+		(void)qt_fail_sys(e, errno, "pidfd_open");
+	} else if (rt_loop_add(loop, j->pidfd, EPOLLIN, ended, j, &j->watch, e) == 0) {
+		return 0;
+	}
+	rt_job_cancel(j);
+	return -1;
+}
+
+void rt_job_cancel(struct rt_job *j)
+{
+	if (j->pid == 0)
+		return;
+	(void)kill(j->pid, SIGKILL);
+	(void)reap(j->pid);
+	release(j);
+}

@@ -1,0 +1,487 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "fdio.h"
+#include "net.h"
+#include "netaddr.h"
+#include "netdns.h"
+#include "netfilter.h"
+#include "netns.h"
+#include "netpool.h"
+#include "num.h"
+#include "rnd.h"
+#include "rtnl.h"
+#include "str.h"
+
+#define NOTE_OFF   "quiltd: forwarding was off on "
+#define MTU_MIN	   576
+#define MTU_MAX	   1500
+#define GID_MAX	   2147483647 /* the kernel's bound of ping_group_range */
+#define SWEEP_TRIES 3
+#define GHOST_MS    2000 /* the grace of a link whose container is gone */
+#define GHOSTS_A_GO 2	 /* removed at one go: 18 ms each, in an event loop */
+
+/* Links of containers that are gone: each should go with its namespace, soon. */
+struct ghost {
+	char link[16];
+	int64_t since; /* monotonic milliseconds */
+};
+
+struct rt_net {
+	struct rt_rtnl *rt;
+	struct rt_filter *filter;
+	struct rt_pool *pool;
+	int own_ns, sys_fd;
+	bool ipv6; /* has the kernel got it? */
+	unsigned mtu; /* 0: the default */
+	char alias[32];
+	struct ghost *ghosts; /* the oldest first */
+	size_t n_ghosts, cap_ghosts;
+};
+
+static const struct rt_rules *rules(const struct rt_net *n)
+{
+	return rt_filter_rules(n->filter);
+}
+
+/* The uplink must forward, or answers to containers stop there. Global in effect, so what was is noted in the table
+ * itself, where it outlives this process, and undone at the end. */
+static int forward(struct rt_net *n, const char *link, const char *value, struct qt_err *e)
+{
+	char name[64];
+
+	if (!qt_fmt(name, sizeof(name), "net/ipv4/conf/%s/forwarding", link))
+		return qt_fail_sys(e, ENAMETOOLONG, "uplink");
+	return rt_sysctl_set(n->sys_fd, name, value, e);
+}
+
+static int forwards(struct rt_net *n, const char *link, struct qt_err *e)
+{
+	char name[64];
+
+	if (!qt_fmt(name, sizeof(name), "net/ipv4/conf/%s/forwarding", link))
+		return qt_fail_sys(e, ENAMETOOLONG, "uplink");
+	return rt_sysctl_get(n->sys_fd, name, e);
+}
+
+static void forward_no_more(struct rt_net *n, const char *note)
+{
+	struct qt_err gone = {0}; /* the link may be */
+
+	if (qt_starts(note, NOTE_OFF))
+		(void)forward(n, note + strlen(NOTE_OFF), "0", &gone);
+}
+
+static int find_uplink(struct rt_net *n, const struct qt_conf *conf, struct rt_rules *r, struct qt_err *e)
+{
+	struct rt_link l;
+	int there;
+
+	if (qt_streq(conf->uplink, "none"))
+		return 0;
+	if (qt_streq(conf->uplink, "auto")) {
+		if (rt_rtnl_default(n->rt, r->uplink, e) < 0)
+			return -1;
+	} else if (!qt_copy(r->uplink, sizeof(r->uplink), conf->uplink)) {
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "uplink: the name is too long");
+	}
+	if (r->uplink[0] == '\0')
+		return 0;
+	if (qt_starts(r->uplink, r->prefix))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "link_prefix: '%s' begins the uplink's name (%s) too", r->prefix,
+			       r->uplink);
+	there = rt_rtnl_find(n->rt, r->uplink, &l, e);
+	if (there <= 0)
+		return there < 0 ? -1 : qt_fail(e, QT_E_VALIDATION_ERROR, "uplink: there is no link '%s'", r->uplink);
+	n->mtu = l.mtu >= MTU_MIN && l.mtu < MTU_MAX ? l.mtu : 0;
+	return 0;
+}
+
+static int read_conf(struct rt_net *n, const struct qt_conf *conf, struct rt_rules *r, struct qt_err *e)
+{
+	uint32_t start;
+	int dns;
+
+	if (!rt_cidr_parse(&r->pool, conf->subnet))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "subnet: '%s' is no IPv4 network in CIDR form", conf->subnet);
+	if (!rt_net_parse(&r->gateway, conf->gateway))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "gateway: '%s' is no IPv4 address", conf->gateway);
+	if (!qt_copy(r->table, sizeof(r->table), conf->instance) || r->table[0] == '\0' ||
+	    !qt_copy(r->prefix, sizeof(r->prefix), conf->link_prefix) ||
+	    !qt_fmt(n->alias, sizeof(n->alias), "quiltd %s", conf->instance))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "instance, link_prefix: a name is needed, and not such a long one");
+	dns = rt_dns_servers(conf, r->dns, e);
+	if (dns < 0)
+		return -1;
+	r->n_dns = (unsigned)dns;
+	qt_rnd(&start, sizeof(start));
+	return rt_pool_new(&n->pool, &r->pool, r->gateway, r->prefix, start, e);
+}
+
+static int open_filter(struct rt_net *n, struct rt_rules *r, struct qt_err *e)
+{
+	char old[RT_NOTE_SIZE], mine[RT_NOTE_SIZE];
+	int on;
+
+	if (rt_filter_old_note(r->table, old, e) < 0)
+		return -1;
+	(void)qt_fmt(mine, sizeof(mine), NOTE_OFF "%s", r->uplink);
+	if (!qt_streq(old, mine)) {
+		forward_no_more(n, old);
+		(void)qt_copy(old, sizeof(old), "quiltd");
+	}
+	if (r->uplink[0] == '\0') {
+		(void)qt_copy(r->note, sizeof(r->note), "quiltd");
+		return rt_filter_open(&n->filter, r, e);
+	}
+	on = forwards(n, r->uplink, e);
+	if (on < 0)
+		return -1;
+	(void)qt_copy(r->note, sizeof(r->note), on ? old : mine);
+	r->not_a_router = qt_starts(r->note, NOTE_OFF);
+	if (rt_filter_open(&n->filter, r, e) < 0)
+		return -1;
+	return forward(n, r->uplink, "1", e);
+}
+
+int rt_net_open(struct rt_net **ret, const struct qt_conf *conf, struct qt_err *e)
+{
+	struct rt_net *n = calloc(1, sizeof(*n));
+	struct rt_rules r = {0};
+
+	if (!n)
+		return qt_fail_sys(e, ENOMEM, "network");
+	n->own_ns = -1;
+	n->sys_fd = rt_sysctl_open(e);
+	if (n->sys_fd < 0)
+		goto fail;
+	n->ipv6 = rt_sysctl_has(n->sys_fd, "net/ipv6/conf/all");
+	n->own_ns = rt_netns_open(0, e);
+	if (n->own_ns < 0 || rt_rtnl_open(&n->rt, e) < 0 || read_conf(n, conf, &r, e) < 0 || find_uplink(n, conf, &r, e) < 0 ||
+	    open_filter(n, &r, e) < 0)
+		goto fail;
+	*ret = n;
+	return 0;
+fail:
+	rt_net_close(n);
+	return qt_context(e, "network");
+}
+
+void rt_net_close(struct rt_net *n)
+{
+	if (!n)
+		return;
+	free(n->ghosts);
+	rt_filter_close(n->filter);
+	rt_pool_free(n->pool);
+	rt_rtnl_close(n->rt);
+	qt_close(n->own_ns);
+	qt_close(n->sys_fd);
+	free(n);
+}
+
+const char *rt_net_uplink(const struct rt_net *n)
+{
+	return rules(n)->uplink[0] != '\0' ? rules(n)->uplink : NULL;
+}
+
+int rt_net_remove(struct rt_net *n, struct qt_err *e)
+{
+	if (rt_filter_count(n->filter) > 0)
+		return qt_fail(e, QT_E_CONFLICT, "containers are attached: without the packet filter they would be open to all");
+	if (rt_filter_remove(n->filter, e) < 0)
+		return -1;
+	forward_no_more(n, rules(n)->note);
+	return 0;
+}
+
+static bool is_there(void *arg, const char *link)
+{
+	struct rt_net *n = arg;
+	struct qt_err ignored = {0};
+	struct rt_link l;
+
+	return rt_rtnl_find(n->rt, link, &l, &ignored) != 0; /* not known: rather not */
+}
+
+int rt_net_reserve(struct rt_net *n, struct rt_addr *ret, struct qt_err *e)
+{
+	return rt_pool_take(n->pool, is_there, n, ret, e);
+}
+
+int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)
+{
+	return rt_pool_take_this(n->pool, a, e);
+}
+
+void rt_net_release(struct rt_net *n, const struct rt_addr *a)
+{
+	struct ghost *more = n->ghosts;
+
+	if (!rt_pool_has(n->pool, a))
+		return;
+	rt_pool_give(n->pool, a);
+	if (n->n_ghosts == n->cap_ghosts) {
+		size_t cap = n->cap_ghosts ? n->cap_ghosts * 2 : 64;
+
+		more = realloc(n->ghosts, cap * sizeof(*more));
+		if (!more) /* then it is left to the namespace, and to the next sweep */
+			return;
+		n->ghosts = more;
+		n->cap_ghosts = cap;
+	}
+	n->ghosts[n->n_ghosts] = (struct ghost){.since = qt_mono_ms()};
+	memcpy(n->ghosts[n->n_ghosts++].link, a->link, sizeof(a->link));
+}
+
+int rt_net_reap(struct rt_net *n)
+{
+	int64_t old = qt_mono_ms() - GHOST_MS;
+	int removed = 0;
+	size_t i = 0;
+
+	for (; i < n->n_ghosts && n->ghosts[i].since <= old && removed < GHOSTS_A_GO; i++) {
+		struct qt_err ignored = {0};
+		struct rt_link l;
+
+		if (rt_rtnl_find(n->rt, n->ghosts[i].link, &l, &ignored) == 1 && qt_streq(l.alias, n->alias) &&
+		    rt_rtnl_delete(n->rt, l.name, &ignored) == 0)
+			removed++;
+	}
+	if (i > 0)
+		memmove(n->ghosts, n->ghosts + i, (n->n_ghosts - i) * sizeof(*n->ghosts));
+	n->n_ghosts -= i;
+	return removed;
+}
+
+/* What is done inside a fresh namespace, before there is a link in it: settings that later links inherit, and a socket. */
+struct inside {
+	struct rt_net *n;
+	char ping_groups[32];
+	struct rt_rtnl *rt; /* out */
+};
+
+static int open_inside(void *arg, struct qt_err *e)
+{
+	return rt_rtnl_open(&((struct inside *)arg)->rt, e);
+}
+
+static int prepare_inside(void *arg, struct qt_err *e)
+{
+	struct inside *in = arg;
+	const struct {
+		const char *name, *value;
+		bool ipv6;
+	} conf[] = {
+		{"net/ipv6/conf/all/disable_ipv6", "1", true},
+		{"net/ipv6/conf/default/disable_ipv6", "1", true},
+		{"net/ipv4/ip_unprivileged_port_start", "0", false},
+		{"net/ipv4/ping_group_range", in->ping_groups, false},
+		{"net/ipv4/conf/all/accept_redirects", "0", false},
+		{"net/ipv4/conf/default/accept_redirects", "0", false},
+		{"net/ipv4/conf/all/accept_source_route", "0", false},
+		{"net/ipv4/conf/default/accept_source_route", "0", false},
+	};
+
+	for (size_t i = 0; i < QT_LEN(conf); i++)
+		if ((in->n->ipv6 || !conf[i].ipv6) && rt_sysctl_set(in->n->sys_fd, conf[i].name, conf[i].value, e) < 0)
+			return -1;
+	return open_inside(in, e);
+}
+
+/* Every group of the container may send pings: "0 65535" as the container counts, in the numbers that the writer must use. */
+static int ping_groups(char *out, size_t size, pid_t pid, struct qt_err *e)
+{
+	char path[40], text[256], *save = NULL;
+	uint64_t first = 0, count = 0;
+	auto_close int fd = -1;
+	const char *a, *b;
+	ssize_t len;
+
+	(void)qt_fmt(path, sizeof(path), "/proc/%d/gid_map", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return qt_fail_sys(e, errno, "open the group map");
+	len = qt_read_all(fd, text, sizeof(text) - 1, e);
+	if (len < 0)
+		return -1;
+	text[len] = '\0';
+	(void)strtok_r(text, " \n", &save);
+	a = strtok_r(NULL, " \n", &save);
+	b = strtok_r(NULL, " \n", &save);
+	if (!a || !b || !qt_u64(&first, a, 0, UINT32_MAX) || !qt_u64(&count, b, 1, UINT32_MAX))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the container has no group map");
+	if (first > GID_MAX) /* the kernel cannot say it then: nobody pings */
+		(void)qt_copy(out, size, "1 0");
+	else
+		(void)qt_fmt(out, size, "%llu %llu", (unsigned long long)first,
+			     (unsigned long long)(first + count - 1 > GID_MAX ? GID_MAX : first + count - 1));
+	return 0;
+}
+
+static int no_ipv6(struct rt_net *n, const char *link, struct qt_err *e)
+{
+	char name[64];
+
+	if (!n->ipv6)
+		return 0;
+	(void)qt_fmt(name, sizeof(name), "net/ipv6/conf/%s/disable_ipv6", link);
+	return rt_sysctl_set(n->sys_fd, name, "1", e);
+}
+
+/* Both ends, the host's up last: by then the filter knows the link, and there is no moment without. */
+static int connect_ends(struct rt_net *n, struct rt_rtnl *inner, int index, const struct rt_addr *a, struct qt_err *e)
+{
+	if (no_ipv6(n, a->link, e) < 0 || rt_rtnl_inner_end(inner, rules(n)->gateway, a->ip, e) < 0)
+		return -1;
+	return rt_rtnl_host_end(n->rt, index, n->alias, rules(n)->gateway, a->ip, e);
+}
+
+static int attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const struct rt_addr *a, struct qt_err *e)
+{
+	struct qt_err second = {0};
+	int index;
+
+	if (rt_rtnl_veth(n->rt, a->link, ns_fd, n->mtu, &index, e) < 0)
+		return -1;
+	if (connect_ends(n, inner, index, a, e) == 0)
+		return 0;
+	(void)rt_rtnl_delete(n->rt, a->link, &second);
+	return -1;
+}
+
+int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, pid_t pid, struct qt_err *e)
+{
+	auto_close int ns_fd = rt_netns_open(pid, e);
+	auto_rtnl struct rt_rtnl *inner = NULL;
+	struct inside in = {.n = n};
+	struct qt_err second = {0};
+
+	if (ns_fd < 0)
+		return qt_context(e, "network");
+	if (!rt_pool_has(n->pool, a))
+		return qt_fail(e, QT_E_CONFLICT, "network: the address is not reserved");
+	if (pid <= 0 || rt_netns_same(ns_fd, n->own_ns))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "network: the process has no network namespace of its own");
+	/* Somebody may have reset it; to write what it says already costs nothing. */
+	if (rules(n)->uplink[0] != '\0' && forward(n, rules(n)->uplink, "1", e) < 0)
+		return qt_context(e, "network");
+	if (ping_groups(in.ping_groups, sizeof(in.ping_groups), pid, e) < 0 ||
+	    rt_netns_do(n->own_ns, ns_fd, prepare_inside, &in, e) < 0)
+		return qt_context(e, "network");
+	inner = in.rt;
+	if (rt_filter_add(n->filter, a, tenant, e) < 0)
+		return qt_context(e, "network");
+	if (attach_link(n, inner, ns_fd, a, e) == 0)
+		return 0;
+	(void)rt_filter_del(n->filter, a, &second);
+	return qt_context(e, "network");
+}
+
+int rt_net_adopt(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, struct qt_err *e)
+{
+	struct rt_link l;
+	int there;
+
+	if (!rt_pool_has(n->pool, a))
+		return qt_fail(e, QT_E_CONFLICT, "network: the address is not reserved");
+	there = rt_rtnl_find(n->rt, a->link, &l, e);
+	if (there < 0)
+		return qt_context(e, "network");
+	if (there == 0 || !l.veth)
+		return qt_fail(e, QT_E_CONFLICT, "network: the container's link is gone");
+	return rt_filter_add(n->filter, a, tenant, e) < 0 ? qt_context(e, "network") : 0;
+}
+
+int rt_net_detach(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)
+{
+	return rt_filter_del(n->filter, a, e) < 0 ? qt_context(e, "network") : 0;
+}
+
+bool rt_net_ok(struct rt_net *n, const struct rt_addr *a, int netns_fd)
+{
+	auto_rtnl struct rt_rtnl *inner = NULL;
+	struct inside in = {.n = n};
+	struct qt_err ignored = {0};
+
+	if (!rt_filter_has(n->filter, a) || rt_netns_do(n->own_ns, netns_fd, open_inside, &in, &ignored) < 0)
+		return false;
+	inner = in.rt;
+	return rt_rtnl_inner_ok(inner, rules(n)->gateway, a->ip);
+}
+
+void rt_net_stats(struct rt_net *n, const struct rt_addr *a, struct rt_net_stats *ret)
+{
+	struct qt_err ignored = {0};
+	struct rt_link l;
+
+	*ret = (struct rt_net_stats){0};
+	if (rt_rtnl_find(n->rt, a->link, &l, &ignored) <= 0)
+		return;
+	/* What the host's end receives is what the container sent. */
+	*ret = (struct rt_net_stats){
+		.rx_bytes = l.stats.tx_bytes,
+		.tx_bytes = l.stats.rx_bytes,
+		.rx_packets = l.stats.tx_packets,
+		.tx_packets = l.stats.rx_packets,
+		.rx_errors = l.stats.tx_errors,
+		.tx_errors = l.stats.rx_errors,
+	};
+}
+
+struct sweep {
+	struct rt_net *n;
+	bool (*is_known)(const char *link, void *arg);
+	void *arg;
+	char (*found)[16];
+	size_t count, cap;
+};
+
+/* The prefix alone proves nothing: a link is ours if it is a veth with a name as we make them and our alias, or none, as a crash
+ * between the making and the naming leaves it. */
+static int look_at(void *arg, const struct rt_link *l, struct qt_err *e)
+{
+	struct sweep *s = arg;
+
+	if (!l->veth || !rt_link_ok(rules(s->n)->prefix, l->name) || (l->alias[0] != '\0' && !qt_streq(l->alias, s->n->alias)) ||
+	    s->is_known(l->name, s->arg))
+		return 0;
+	if (s->count == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 64;
+		void *more = realloc(s->found, cap * sizeof(*s->found));
+
+		if (!more)
+			return qt_fail_sys(e, ENOMEM, "sweep");
+		s->found = more;
+		s->cap = cap;
+	}
+	memcpy(s->found[s->count++], l->name, sizeof(l->name));
+	return 0;
+}
+
+int rt_net_sweep(struct rt_net *n, bool (*is_known)(const char *link, void *arg), void *arg, struct qt_err *e)
+{
+	struct sweep s = {n, is_known, arg, NULL, 0, 0};
+	auto_free void *owned = NULL;
+	struct qt_err mine = {0};
+
+	/* A list that changes while it is read is read again, in the end taken as it is: what was missed is swept next time. */
+	for (int i = 0; i < SWEEP_TRIES; i++) {
+		mine = (struct qt_err){0};
+		s.count = 0;
+		if (rt_rtnl_each(n->rt, look_at, &s, &mine) == 0 || mine.sys != EINTR)
+			break;
+	}
+	owned = s.found;
+	if (mine.code != QT_OK && mine.sys != EINTR) {
+		*e = e->code == QT_OK ? mine : *e;
+		return -1;
+	}
+	for (size_t i = 0; i < s.count; i++)
+		if (rt_rtnl_delete(n->rt, s.found[i], e) < 0)
+			return -1;
+	return (int)s.count;
+}

@@ -1,0 +1,148 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "fdio.h"
+#include "parts.h"
+#include "str.h"
+
+/* The name of the directory FD in its parent PARENT_FD, checked: overlayfs wants upper and work below one mount, so they
+ * have to be named from their common parent's clone. The pool is the runtime's own; nothing renames there meanwhile. */
+static int name_in_parent(int fd, int parent_fd, char *name, size_t size, struct qt_err *e)
+{
+	char link[40], path[PATH_MAX];
+	struct stat a, b;
+	ssize_t n;
+
+	if (!qt_fmt(link, sizeof(link), "/proc/self/fd/%d", fd))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "descriptor number too long");
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return qt_fail_sys(e, errno, "name a directory of the pool");
+	path[n] = '\0';
+	if (!strrchr(path, '/') || !qt_copy(name, size, strrchr(path, '/') + 1))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "a directory of the pool has no usable name");
+	if (fstat(fd, &a) < 0 || fstatat(parent_fd, name, &b, AT_SYMLINK_NOFOLLOW) < 0)
+		return qt_fail_sys(e, errno, "look at a directory of the pool");
+	if (a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the upper and work directories do not lie beside each other");
+	return 0;
+}
+
+static int set(int fs, const char *key, const char *value, struct qt_err *e)
+{
+	return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? qt_fail_sys(e, errno, "overlay: %s", key) : 0;
+}
+
+/* Paths are descriptor numbers, relative to /proc/self/fd: fsconfig(2) takes no more than 255 bytes, kernels before 6.5 take all
+ * layers in one string, and what the container reads in its mountinfo names nothing of the host. */
+static int configure(int fs, const char *lower, const char *upper, const char *work, struct qt_err *e)
+{
+	/* clang-format off */
+	static const char *const fixed[][2] = {
+		{"source", "overlay"}, {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}, {"xino", "off"},
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < QT_LEN(fixed); i++)
+		if (set(fs, fixed[i][0], fixed[i][1], e) < 0)
+			return -1;
+	if (set(fs, "lowerdir", lower, e) < 0 || set(fs, "upperdir", upper, e) < 0 || set(fs, "workdir", work, e) < 0)
+		return -1;
+	return fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ? qt_fail_sys(e, errno, "make the overlay") : 0;
+}
+
+/* The kernel keeps the credentials of who makes an overlay, and acts in its upper directory with them. Host root is nobody in an
+ * idmapped mount, and such an overlay would be read-only: so it is made as root of the container, in file system matters only, and
+ * with the capabilities that setfsuid(2) takes away from whoever leaves 0. */
+static int become(uint32_t id, struct qt_err *e)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[2];
+
+	if (syscall(SYS_capget, &head, caps) < 0)
+		return qt_fail_sys(e, errno, "read the capabilities");
+	(void)setfsgid(id); /* both answer the old value, always: the second call asks */
+	(void)setfsuid(id);
+	if (setfsgid(-1U) != (int)id || setfsuid(-1U) != (int)id)
+		return qt_fail_sys(e, EPERM, "take on the container's ids");
+	if (syscall(SYS_capset, &head, caps) < 0)
+		return qt_fail_sys(e, errno, "keep the capabilities");
+	return 0;
+}
+
+static int configure_in_fds(int fs, uint32_t uid_base, const char *lower, const char *upper, const char *work,
+			    struct qt_err *e)
+{
+	struct qt_err worse = {0};
+	auto_close int back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int rc;
+
+	if (back < 0 || fds < 0 || fchdir(fds) < 0)
+		return qt_fail_sys(e, errno, "go to the descriptors");
+	rc = become(uid_base, e);
+	if (rc == 0)
+		rc = configure(fs, lower, upper, work, e);
+	/* A runtime that went on as somebody else would fail at everything: better to begin anew. */
+	if (become(0, &worse) < 0)
+		abort();
+	if (fchdir(back) < 0)
+		return qt_fail_sys(e, errno, "go back");
+	return rc;
+}
+
+static void close_all(int (*fds)[RT_LAYERS_MAX])
+{
+	for (int i = 0; i < RT_LAYERS_MAX; i++)
+		qt_close((*fds)[i]);
+}
+
+int rt_overlay_make(const struct rt_spawn *what, int userns_fd, struct qt_err *e)
+{
+	QT_AUTO(close_all) int layer[RT_LAYERS_MAX];
+	auto_close int parent = -1, pool = -1, fs = -1;
+	char lower[256] = "", upper[NAME_MAX + 16], work[NAME_MAX + 16], up_name[NAME_MAX + 1], work_name[NAME_MAX + 1];
+	size_t at = 0;
+	int fd;
+
+	memset(layer, -1, sizeof(layer));
+	if (what->n_lower == 0 || what->n_lower > RT_LAYERS_MAX)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "%u layers", what->n_lower);
+	for (unsigned i = 0; i < what->n_lower; i++) {
+		layer[i] = rt_idmap_clone(what->lower_fds[i], "", userns_fd, 0, 0, e);
+		if (layer[i] < 0)
+			return qt_context(e, "layer");
+		if (!qt_fmt(lower + at, sizeof(lower) - at, "%s%d", i ? ":" : "", layer[i]))
+			return qt_fail(e, QT_E_UNAVAILABLE, "too many layers for the descriptors in use");
+		at += strlen(lower + at);
+	}
+	parent = openat(what->upper_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (parent < 0)
+		return qt_fail_sys(e, errno, "open the container's directory");
+	if (name_in_parent(what->upper_fd, parent, up_name, sizeof(up_name), e) < 0 ||
+	    name_in_parent(what->work_fd, parent, work_name, sizeof(work_name), e) < 0)
+		return -1;
+	pool = rt_idmap_clone(parent, "", userns_fd, 0, 0, e);
+	if (pool < 0)
+		return qt_context(e, "upper directory");
+	if (!qt_fmt(upper, sizeof(upper), "%d/%s", pool, up_name) || !qt_fmt(work, sizeof(work), "%d/%s", pool, work_name))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the names of upper and work are too long");
+	fs = fsopen("overlay", FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return qt_fail_sys(e, errno, "open overlayfs");
+	if (configure_in_fds(fs, what->uid_base, lower, upper, work, e) < 0)
+		return -1;
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+	return fd >= 0 ? fd : qt_fail_sys(e, errno, "mount the overlay");
+}

@@ -1,0 +1,119 @@
+/* parts.h - what the files behind spawn.h share; nobody else includes it. */
+#ifndef RT_PARTS_H
+#define RT_PARTS_H
+
+#include <stdint.h>
+
+#include "caps.h"
+#include "filter.h"
+#include "spawn.h"
+
+#define RT_LAYERS_MAX 48 /* their descriptors' numbers, with colons between, stay below the 256 bytes of fsconfig(2) */
+#define RT_MOUNTS_MAX 32
+
+/* What the child does, in order; the text ends the sentence "The container could not be started: …". */
+#define RT_STEPS(X)                                                                \
+	X(HOLD, "wait for the runtime")                                            \
+	X(IDENTITY, "take on its ids")                                             \
+	X(CGROUPNS, "unshare its cgroup namespace")                                \
+	X(PRIVATE, "cut mount propagation")                                        \
+	X(ROOT, "attach the root")                                                 \
+	X(PROC, "mount /proc")                                                     \
+	X(SYS, "mount /sys")                                                       \
+	X(DEV, "mount /dev")                                                       \
+	X(TMP, "mount /tmp and /run")                                              \
+	X(FILES, "write /etc/hostname, /etc/hosts and /etc/resolv.conf")           \
+	X(VOLUMES, "attach the volumes")                                           \
+	X(WORKDIR, "make the working directory")                                   \
+	X(PIVOT, "leave the host's root")                                          \
+	X(MASKS, "mask paths of /proc and /sys")                                   \
+	X(READONLY, "make the root read-only")                                     \
+	X(SYSCTLS, "set its kernel parameters")                                    \
+	X(MOUNTINFO, "see that no mount of the host is left")                      \
+	X(NAME, "set the host name")                                               \
+	X(CONNECT, "wait for its network")                                         \
+	X(FDS, "arrange the descriptors")                                          \
+	X(SIGNALS, "reset the signals")                                            \
+	X(CAPS, "give capabilities up")                                            \
+	X(SECCOMP, "install the system call filter")                               \
+	X(EXEC, "execute the init")
+
+enum rt_step {
+	RT_STEP_NONE,
+#define X(sym, text) RT_STEP_##sym,
+	RT_STEPS(X)
+#undef X
+	RT_STEP_COUNT
+};
+
+/* Over the socket between the two. */
+enum { RT_TELL_ROOT = 1, RT_TELL_VOLUME, RT_TELL_GO, RT_TELL_CONNECTED };
+struct rt_tell { /* to the child; ROOT and VOLUME have one descriptor */
+	uint32_t kind, index;
+};
+struct rt_report { /* from the child: the step that failed */
+	uint32_t step;
+	int32_t sys;
+};
+
+struct rt_spawner {
+	int minit_fd; /* sealed memfd */
+	struct rt_filter filter[2]; /* default, strict */
+	struct rt_filter tty_filter;
+	unsigned n_cpus;
+};
+
+struct rt_child {
+	const struct rt_spawner *sp;
+	const struct rt_spawn *what;
+	int sync_fd, ready_fd;
+
+	int root_fd, proc_fd, sys_fd, dev_fd; /* the mounts' own descriptors */
+	int sysctl_fd;			      /* /proc/sys, writable */
+	int null_fd;			      /* /dev/null in the new /dev */
+	int volume_fd[RT_MOUNTS_MAX];
+	unsigned n_attached; /* mounts that mountinfo must show */
+};
+
+/* child.c: runs in the new process, never returns. */
+_Noreturn void rt_child_main(struct rt_child *c);
+
+/* In the child: each returns 0, or -1 with errno. */
+int rt_mount_private(struct rt_child *c);
+int rt_mount_root(struct rt_child *c);
+int rt_mount_proc(struct rt_child *c);
+int rt_mount_sys(struct rt_child *c);
+int rt_mount_dev(struct rt_child *c);
+int rt_mount_tmp(struct rt_child *c);
+int rt_mount_volumes(struct rt_child *c);
+int rt_mount_pivot(struct rt_child *c);
+int rt_mount_readonly(struct rt_child *c);
+int rt_mount_check(struct rt_child *c);
+int rt_masks(struct rt_child *c);
+int rt_root_files(struct rt_child *c);
+int rt_root_workdir(struct rt_child *c);
+
+/* Attach the detached mount MNT_FD onto the directory or file behind AT_FD, and count it. */
+int rt_attach(struct rt_child *c, int mnt_fd, int at_fd);
+/* A detached mount of a file system type with its options ("key=value" or "flag", NULL ends them). */
+int rt_new_mount(const char *type, const char *const *options, unsigned attrs);
+/* The directory DIR_FD/NAME, one component, made if it is not there; a link of that name is refused. O_PATH. */
+int rt_have_dir(int dir_fd, const char *name, mode_t mode);
+/* Open below DIR_FD: no links, no other mounts. O_PATH. -1 with errno. */
+int rt_path(int dir_fd, const char *path);
+
+/* In the runtime. */
+int rt_idmap_write(int proc_fd, uint32_t uid_base, struct qt_err *e);
+/* A detached clone of the directory DIR_FD/NAME ("": itself) as the user namespace sees it; SET and CLEAR: MOUNT_ATTR_*. */
+int rt_idmap_clone(int dir_fd, const char *name, int userns_fd, uint64_t set, uint64_t clear, struct qt_err *e);
+/* The container's overlay as a detached mount. */
+int rt_overlay_make(const struct rt_spawn *what, int userns_fd, struct qt_err *e);
+/* Resource limits and OOM score of the waiting child PID, whose directory in /proc is PROC_FD. */
+int rt_limits_apply(pid_t pid, int proc_fd, struct qt_err *e);
+/* What security.md 5.3 step 10 wants to see. */
+int rt_verify(const struct rt_spawn *what, int proc_fd, struct qt_err *e);
+
+/* Is TARGET a place where a volume may go: absolute, normal, not the root, nor /proc, /sys, /dev or anything below them? */
+bool rt_target_ok(const char *target);
+
+#endif

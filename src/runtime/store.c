@@ -1,0 +1,288 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "dirs.h"
+#include "fdio.h"
+#include "log.h"
+#include "rnd.h"
+#include "store.h"
+#include "str.h"
+
+#define TRASH_AFTER_MS 50
+
+/* --- drivers ------------------------------------------------------------------------------------------- */
+
+static bool is_btrfs(int pool_fd)
+{
+	struct statfs st;
+
+	return fstatfs(pool_fd, &st) == 0 && (uint32_t)st.f_type == BTRFS_SUPER_MAGIC;
+}
+
+/* One subvolume for both: renaming from work to upper must not cross a border. */
+static int make_subvolume(int ctr_fd, const char *name, struct qt_err *e)
+{
+	struct btrfs_ioctl_vol_args args = {.fd = 0};
+
+	(void)qt_copy(args.name, sizeof(args.name), name);
+	if (ioctl(ctr_fd, BTRFS_IOC_SUBVOL_CREATE, &args) < 0)
+		return qt_fail_sys(e, errno, "make a subvolume");
+	return 0;
+}
+
+static bool any(int pool_fd)
+{
+	(void)pool_fd;
+	return true;
+}
+
+static int make_directory(int ctr_fd, const char *name, struct qt_err *e)
+{
+	return mkdirat(ctr_fd, name, 0700) < 0 ? qt_fail_sys(e, errno, "make a directory") : 0;
+}
+
+static const struct rt_store_driver drivers[] = {
+	{"btrfs", is_btrfs, make_subvolume},
+	{"copy", any, make_directory},
+};
+
+static int choose_driver(struct rt_store *s, const char *name, struct qt_err *e)
+{
+	for (size_t i = 0; i < QT_LEN(drivers); i++) {
+		if (!qt_streq(name, "auto") && !qt_streq(name, drivers[i].name))
+			continue;
+		if (drivers[i].fits(s->pool_fd)) {
+			s->driver = &drivers[i];
+			return 0;
+		}
+	}
+	return qt_fail(e, QT_E_INTERNAL_ERROR, "storage_driver \"%s\" is not known, or does not fit the pool's file system", name);
+}
+
+/* --- opening ------------------------------------------------------------------------------------------- */
+
+static int check_mount(int pool_fd, struct qt_err *e)
+{
+	const unsigned long want = ST_NOSUID | ST_NODEV | ST_NOEXEC;
+	struct statx here, above;
+	struct statvfs st;
+
+	if (statx(pool_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &here) < 0 ||
+	    statx(pool_fd, "..", 0, STATX_BASIC_STATS | STATX_MNT_ID, &above) < 0 || fstatvfs(pool_fd, &st) < 0)
+		return qt_fail_sys(e, errno, "look at the pool");
+	if (here.stx_mnt_id == above.stx_mnt_id)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the pool must be a mount of its own");
+	if ((st.f_flag & want) != want)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the pool must be mounted with nosuid,nodev,noexec");
+	return 0;
+}
+
+static int refuse(const char *name, void *arg, struct qt_err *e)
+{
+	(void)name;
+	(void)arg;
+	return qt_fail(e, QT_E_INTERNAL_ERROR, "the pool holds containers of another state directory");
+}
+
+/* The sweep at start deletes trees that no entry of the journal knows. With the wrong journal that would be every one. */
+static int check_owner(struct rt_store *s, int state_fd, struct qt_err *e)
+{
+	char ours[64] = "", theirs[64] = "";
+	struct qt_err why = {0};
+	bool have_ours = qt_read_file(state_fd, "pool.id", ours, sizeof(ours), &why) > 0 || why.sys == ENOENT;
+	bool have_theirs;
+
+	if (!have_ours)
+		return *e = why, -1;
+	qt_err_reset(&why);
+	have_theirs = qt_read_file(s->pool_fd, "id", theirs, sizeof(theirs), &why) > 0 || why.sys == ENOENT;
+	if (!have_theirs)
+		return *e = why, -1;
+	if (ours[0] && qt_streq(ours, theirs))
+		return 0;
+	if (rt_dir_each(s->ctr_fd, refuse, NULL, e) < 0)
+		return -1;
+	if (!ours[0]) {
+		struct qt_id id = qt_id_new("pool");
+
+		(void)qt_copy(ours, sizeof(ours), id.s);
+		if (qt_replace_file(state_fd, "pool.id", ours, strlen(ours), 0600, true, e) < 0)
+			return -1;
+	}
+	return qt_replace_file(s->pool_fd, "id", ours, strlen(ours), 0600, true, e);
+}
+
+int rt_store_open(struct rt_store *s, struct rt_loop *loop, const struct qt_conf *conf, int state_fd, struct qt_err *e)
+{
+	*s = (struct rt_store){.loop = loop, .pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .trash_fd = -1};
+	s->pool_fd = rt_dir_make_path(conf->pool_dir, 0700, e);
+	if (s->pool_fd < 0)
+		return -1;
+	if (check_mount(s->pool_fd, e) < 0 || choose_driver(s, conf->storage_driver, e) < 0)
+		return -1;
+	s->images_fd = rt_dir_make(s->pool_fd, "images", 0700, e);
+	if (s->images_fd < 0)
+		return -1;
+	s->ctr_fd = rt_dir_make(s->pool_fd, "ctr", 0700, e);
+	if (s->ctr_fd < 0)
+		return -1;
+	s->trash_fd = rt_dir_make(s->pool_fd, "trash", 0700, e);
+	if (s->trash_fd < 0)
+		return -1;
+	return check_owner(s, state_fd, e);
+}
+
+void rt_store_close(struct rt_store *s)
+{
+	rt_timer_clear(s->loop, &s->soon);
+	rt_job_cancel(&s->emptier);
+	qt_reset_fd(&s->pool_fd, -1);
+	qt_reset_fd(&s->images_fd, -1);
+	qt_reset_fd(&s->ctr_fd, -1);
+	qt_reset_fd(&s->trash_fd, -1);
+}
+
+/* --- trees --------------------------------------------------------------------------------------------- */
+
+int rt_store_make(struct rt_store *s, const struct qt_id *id, struct qt_err *e)
+{
+	auto_close int fd = -1;
+
+	if (s->driver->make(s->ctr_fd, id->s, e) < 0)
+		return -1;
+	fd = rt_dir_make(s->ctr_fd, id->s, 0700, e);
+	if (fd < 0)
+		return -1;
+	/* The mode of upper is that of the container's root directory. */
+	if (mkdirat(fd, "upper", 0755) < 0 || fchmodat(fd, "upper", 0755, 0) < 0 || mkdirat(fd, "work", 0700) < 0)
+		return qt_fail_sys(e, errno, "make the container's layer");
+	return 0;
+}
+
+int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, int *ret_work, struct qt_err *e)
+{
+	auto_close int fd = openat(s->ctr_fd, id->s, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int upper = -1, work = -1;
+
+	if (fd < 0)
+		return qt_fail_sys(e, errno, "open the container's layer");
+	upper = openat(fd, "upper", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	work = openat(fd, "work", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (upper < 0 || work < 0)
+		return qt_fail_sys(e, errno, "open the container's layer");
+	*ret_upper = qt_take_fd(&upper);
+	*ret_work = qt_take_fd(&work);
+	return 0;
+}
+
+static void empty_soon(void *arg)
+{
+	rt_store_empty_trash(arg);
+}
+
+int rt_store_drop(struct rt_store *s, const char *name, struct qt_err *e)
+{
+	unsigned char r[8];
+	char hex[17], to[96];
+
+	qt_rnd(r, sizeof(r));
+	qt_hex(hex, r, sizeof(r));
+	if (!qt_fmt(to, sizeof(to), "%.64s.%s", name, hex))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "a name too long");
+	if (renameat(s->ctr_fd, name, s->trash_fd, to) < 0)
+		return errno == ENOENT ? 0 : qt_fail_sys(e, errno, "move a tree to the trash");
+	/* Not at once: a burst of deletes is one job, and none of them waits for the fork. */
+	if (rt_timer_set(s->loop, &s->soon, TRASH_AFTER_MS, empty_soon, s, e) < 0)
+		return -1;
+	return 0;
+}
+
+static void emptied(void *arg, int exit_code)
+{
+	struct rt_store *s = arg;
+
+	if (exit_code != 0)
+		qt_log(QT_LOG_WARN, "the trash could not be emptied (exit code %d)", exit_code);
+	if (s->again)
+		rt_store_empty_trash(s);
+}
+
+static int empty_fd(int fd)
+{
+	return rt_dir_empty(fd) < 0 ? 1 : 0;
+}
+
+void rt_store_empty_trash(struct rt_store *s)
+{
+	struct qt_err e = {0};
+
+	s->again = s->emptier.pid != 0;
+	if (!s->again && rt_job_start(&s->emptier, s->loop, s->trash_fd, empty_fd, emptied, s, &e) < 0)
+		qt_log_err(QT_LOG_WARN, &e, "the trash is not emptied now");
+}
+
+/* --- images -------------------------------------------------------------------------------------------- */
+
+static int open_image(struct rt_store *s, const char *name, struct qt_err *e)
+{
+	int fd = -1;
+
+	if (rt_image_name_ok(name))
+		fd = openat(s->images_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "", "there is no image \"%.128s\" on this node", name);
+	return fd;
+}
+
+int rt_store_image(struct rt_store *s, const char *name, struct rt_image *ret, struct qt_err *e)
+{
+	auto_close int fd = open_image(s, name, e);
+	char text[RT_IMAGE_CONF_MAX];
+	struct qt_err why = {0};
+	ssize_t len;
+
+	if (fd < 0)
+		return -1;
+	len = qt_read_file(fd, "image.conf", text, sizeof(text), &why);
+	if (len < 0 || rt_image_parse(ret, text, (size_t)len, &why) < 0) {
+		qt_log_err(QT_LOG_WARN, &why, "the image %.128s cannot be used", name);
+		return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "", "the image \"%.128s\" on this node is not whole",
+				     name);
+	}
+	return 0;
+}
+
+int rt_store_rootfs(struct rt_store *s, const char *name, struct qt_err *e)
+{
+	auto_close int fd = open_image(s, name, e);
+	int root;
+
+	if (fd < 0)
+		return -1;
+	root = openat(fd, "rootfs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (root < 0)
+		return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "", "the image \"%.128s\" on this node is not whole",
+				     name);
+	return root;
+}
+
+void rt_store_space(const struct rt_store *s, uint64_t *total, uint64_t *free_)
+{
+	struct statvfs st;
+
+	*total = *free_ = 0;
+	if (fstatvfs(s->pool_fd, &st) < 0)
+		return;
+	*total = (uint64_t)st.f_blocks * st.f_frsize;
+	*free_ = (uint64_t)st.f_bavail * st.f_frsize;
+}

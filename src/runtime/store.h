@@ -1,0 +1,53 @@
+/*
+ * store.h - the pool: images, the containers' own layers, and the trash.
+ *
+ *   POOL/id                    names the state directory that this pool belongs to
+ *   POOL/images/NAME/          rootfs/ and image.conf
+ *   POOL/ctr/ID/               upper/ and work/ of the overlay; on btrfs a subvolume
+ *   POOL/trash/                what is to be deleted, by a job
+ */
+#ifndef RT_STORE_H
+#define RT_STORE_H
+
+#include "conf.h"
+#include "id.h"
+#include "image.h"
+#include "job.h"
+
+struct rt_store_driver {
+	const char *name;
+	bool (*fits)(int pool_fd);
+	int (*make)(int ctr_fd, const char *name, struct qt_err *e); /* the empty tree of a container */
+};
+
+struct rt_store {
+	const struct rt_store_driver *driver;
+	struct rt_loop *loop;
+	int pool_fd, images_fd, ctr_fd, trash_fd;
+	struct rt_job emptier;
+	struct rt_timer soon;
+	bool again; /* something came while the trash was emptied */
+};
+
+/* Opens the pool of CONF, makes what is missing. An error if it is not a mount of its own with nosuid, nodev and noexec, or if it
+ * belongs to another state directory (STATE_FD): then nothing in it is unknown rubbish, and nothing may be swept. */
+int rt_store_open(struct rt_store *s, struct rt_loop *loop, const struct qt_conf *conf, int state_fd, struct qt_err *e);
+void rt_store_close(struct rt_store *s);
+
+int rt_store_make(struct rt_store *s, const struct qt_id *id, struct qt_err *e);
+/* Descriptors (O_PATH) of upper and work, the caller's. */
+int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, int *ret_work, struct qt_err *e);
+/* Into the trash: gone under its name when this returns. Idempotent. */
+int rt_store_drop(struct rt_store *s, const char *name, struct qt_err *e);
+/* Empty the trash, in a job. */
+void rt_store_empty_trash(struct rt_store *s);
+
+/* What NAME's image.conf says; IMAGE_NOT_FOUND if there is no such image, or it is not whole. */
+int rt_store_image(struct rt_store *s, const char *name, struct rt_image *ret, struct qt_err *e);
+/* Its root file system (O_PATH), the caller's. */
+int rt_store_rootfs(struct rt_store *s, const char *name, struct qt_err *e);
+
+/* Bytes of the pool, and those free. */
+void rt_store_space(const struct rt_store *s, uint64_t *total, uint64_t *free_);
+
+#endif

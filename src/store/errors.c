@@ -1,0 +1,82 @@
+#include <string.h>
+
+#include "conn.h"
+#include "str.h"
+
+/* Every error that a function of ours, or Redis itself, may answer with: its first word. "%s" in MSG is what follows the word. */
+static const struct {
+	const char *word;
+	enum qt_code code;
+	const char *msg;
+} rows[] = {
+	{"QT_NO_CTR", QT_E_CONTAINER_NOT_FOUND, "there is no such container"},
+	{"QT_NO_OP", QT_E_OPERATION_NOT_FOUND, "there is no such operation"},
+	{"QT_NO_KEY", QT_E_UNAUTHORIZED, "the API key is not valid"},
+	{"QT_NO_KEY_ID", QT_E_NOT_FOUND, "there is no such key"},
+	{"QT_NO_TENANT", QT_E_NOT_FOUND, "there is no such tenant"},
+	{"QT_NAME_TAKEN", QT_E_CONTAINER_NAME_CONFLICT, "a container named \"%s\" exists already"},
+	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the tenant has all the containers that its quota allows (%s)"},
+	{"QT_STATE", QT_E_INVALID_STATE, "the container is in state %s"},
+	{"QT_EXISTS", QT_E_CONFLICT, "the record of %s exists already"},
+	{"QT_ENV_TOO_LARGE", QT_E_VALIDATION_ERROR, "the environment has too many variables or bytes"},
+	{"QT_CURSOR", QT_E_VALIDATION_ERROR, "the cursor is not one that a list gave out"},
+	{"QT_RATE", QT_E_RATE_LIMITED, "too many requests with this API key"},
+	{"QT_LEASE", QT_E_CONFLICT, "operation %s is in other hands"},
+	{"QT_OP_OVER", QT_E_CONFLICT, "operation %s is over"},
+	{"QT_EMPTY", QT_E_STORE_UNAVAILABLE, "the store is empty: it was not set up, or waits for the agent's copy"},
+	{"OOM", QT_E_INSUFFICIENT_STORAGE, "the state store is full"},
+	{"MISCONF", QT_E_INSUFFICIENT_STORAGE, "the state store cannot write to its disk"},
+	{"WRONGTYPE", QT_E_INTERNAL_ERROR, "a key of the store has the wrong type"},
+	{"LOADING", QT_E_STORE_UNAVAILABLE, "Redis is loading its data"},
+	{"NOAUTH", QT_E_STORE_UNAVAILABLE, "Redis wants a user and a password"},
+	{"WRONGPASS", QT_E_STORE_UNAVAILABLE, "Redis does not take the password"},
+	{"NOPERM", QT_E_STORE_UNAVAILABLE, "Redis does not let this user do that: %s"},
+	{"READONLY", QT_E_STORE_UNAVAILABLE, "Redis is a replica"},
+	{"MASTERDOWN", QT_E_STORE_UNAVAILABLE, "Redis is a replica without its master"},
+	{"BUSY", QT_E_STORE_UNAVAILABLE, "Redis is busy with a function"},
+	{"UNBLOCKED", QT_E_STORE_UNAVAILABLE, "a stream of the store went away"},
+	{"NOGROUP", QT_E_STORE_UNAVAILABLE, "a stream of the store has no consumer group"},
+};
+
+static int fail_by_row(size_t i, const char *rest, struct qt_err *e)
+{
+	const char *gap = strstr(rows[i].msg, "%s");
+
+	if (gap)
+		return qt_fail(e, rows[i].code, "%.*s%s%s", (int)(gap - rows[i].msg), rows[i].msg, rest, gap + 2);
+	return qt_fail(e, rows[i].code, "%s", rows[i].msg);
+}
+
+int qt_reply_error(struct qt_store *s, const char *text, size_t len, struct qt_err *e)
+{
+	char line[128];
+	bool more;
+	size_t word;
+
+	if (len >= sizeof(line))
+		len = sizeof(line) - 1;
+	memcpy(line, text, len);
+	line[len] = '\0';
+	len = qt_utf8_span(line, strcspn(line, "\r\n"));
+	line[len] = '\0';
+	word = strcspn(line, " ");
+	more = line[word] == ' ';
+	s->word[0] = s->rest[0] = '\0';
+	if (more)
+		(void)qt_fmt(s->rest, sizeof(s->rest), "%.*s", (int)sizeof(s->rest) - 1, line + word + 1);
+	line[word] = '\0';
+	(void)qt_copy(s->word, sizeof(s->word), line);
+	for (size_t i = 0; i < QT_LEN(rows); i++) {
+		if (!qt_streq(rows[i].word, line))
+			continue;
+		(void)fail_by_row(i, s->rest, e);
+		if (e->code == QT_E_INVALID_STATE)
+			(void)qt_copy(e->state, sizeof(e->state), s->rest);
+		return -1;
+	}
+	if (more)
+		line[word] = ' ';
+	if (strstr(line, "Function not found"))
+		return qt_fail(e, QT_E_STORE_UNAVAILABLE, "Redis lacks our functions: quiltctl store init");
+	return qt_fail(e, QT_E_INTERNAL_ERROR, "Redis: %s", line);
+}

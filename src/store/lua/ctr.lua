@@ -1,0 +1,183 @@
+-- Containers: each change of one, whole.
+
+-- The sets and indexes of a hash that was just written.
+local function ctr_index(t, c)
+  redis.call('ZADD', K.ctrs(t), c.created_ms, c.id)
+  redis.call('SADD', K.state(t, c.state), c.id)
+  redis.call('HSETNX', K.names(t), c.name, c.id)
+  redis.call('SADD', K.node_ctrs(c.node), t .. '/' .. c.id)
+end
+
+local function ctr_write(t, id, pairs_)
+  redis.call('HSET', K.ctr(t, id), unpack(pairs_))
+  local c = hash(K.ctr(t, id))
+  ctr_index(t, c)
+  return c
+end
+
+local function field_in(pairs_, name)
+  for i = 1, #pairs_, 2 do
+    if pairs_[i] == name then
+      return pairs_[i + 1]
+    end
+  end
+end
+
+-- tenant, id, field, value, ...
+redis.register_function('qt_ctr_reserve', function(keys, args)
+  local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
+  local quota = tonumber(redis.call('HGET', K.tenant(t), 'max_containers'))
+  if not quota then
+    return fail('QT_NO_TENANT')
+  end
+  if redis.call('EXISTS', K.ctr(t, id)) == 1 then
+    return fail('QT_EXISTS', id)
+  end
+  if redis.call('HEXISTS', K.names(t), field_in(pairs_, 'name')) == 1 then
+    return fail('QT_NAME_TAKEN', field_in(pairs_, 'name'))
+  end
+  if redis.call('ZCARD', K.ctrs(t)) >= quota then
+    return fail('QT_QUOTA', int(quota))
+  end
+  ctr_event(t, ctr_write(t, id, pairs_), 'created')
+  return 'OK'
+end)
+
+-- tenant, id, event or '', usage or '', "state,state" that it may come from, the new state, field, value, ...
+redis.register_function{ function_name = 'qt_ctr_move', flags = { 'allow-oom' }, callback = function(keys, args)
+  local t, id, to, pairs_ = args[1], args[2], args[6], rest_of(args, 7)
+  local old = hash(K.ctr(t, id))
+  if not old then
+    return fail('QT_NO_CTR', id)
+  end
+  -- Who is being deleted does not come up again.
+  if to == 'starting' and (tonumber(old.deleting_ms) or 0) > 0 then
+    return fail('QT_STATE', old.state)
+  end
+  if not string.find(',' .. args[5] .. ',', ',' .. old.state .. ',', 1, true) then
+    return fail('QT_STATE', old.state)
+  end
+  redis.call('HSET', K.ctr(t, id), unpack(pairs_))
+  redis.call('HSET', K.ctr(t, id), 'state', to)
+  if to ~= 'created' and to ~= 'starting' then
+    redis.call('HSET', K.ctr(t, id), 'deadline_ms', '0')
+  end
+  redis.call('SREM', K.state(t, old.state), id)
+  redis.call('SADD', K.state(t, to), id)
+  local c = hash(K.ctr(t, id))
+  if args[3] ~= '' then
+    ctr_event(t, c, args[3])
+  end
+  if args[4] ~= '' then
+    -- What was reserved and never came up is nobody's bill, so "created" is written with the first start.
+    if args[4] == 'container_started' and old.started_ms == '0' then
+      usage(t, c, 'container_created')
+    end
+    usage(t, c, args[4])
+  end
+  return 'OK'
+end }
+
+local function name_free(t, c)
+  if redis.call('HGET', K.names(t), c.name) == c.id then
+    redis.call('HDEL', K.names(t), c.name)
+  end
+end
+
+-- tenant, id, new name
+redis.register_function('qt_ctr_rename', function(keys, args)
+  local t, id, name = args[1], args[2], args[3]
+  local old = hash(K.ctr(t, id))
+  if not old then
+    return fail('QT_NO_CTR', id)
+  end
+  if old.name == name then
+    return old.name
+  end
+  if redis.call('HEXISTS', K.names(t), name) == 1 then
+    return fail('QT_NAME_TAKEN', name)
+  end
+  name_free(t, old)
+  redis.call('HSET', K.names(t), name, id)
+  redis.call('HSET', K.ctr(t, id), 'name', name)
+  ctr_event(t, { id = id, name = name, state = old.state }, 'renamed')
+  return old.name
+end)
+
+-- How long the record of C will be as JSON, or a little more: what C cannot write, Redis must not hold.
+local function record_size(c)
+  local n = 2
+  for k, v in pairs(c) do
+    local json = string.byte(v) == 123 or string.byte(v) == 91
+    n = n + #k + 6 + (json and #v or 2 * #v)
+  end
+  return n
+end
+
+-- tenant, id, "merge" or "replace", JSON object, most variables, most bytes, most bytes of the record; then the fields to answer
+redis.register_function('qt_ctr_env', function(keys, args)
+  local t, id, given = args[1], args[2], cjson.decode(args[4])
+  local c = hash(K.ctr(t, id))
+  if not c then
+    return fail('QT_NO_CTR', id)
+  end
+  local env = args[3] == 'merge' and cjson.decode(c.environment) or {}
+  for k, v in pairs(given) do
+    env[k] = v ~= cjson.null and v or nil
+  end
+  local n, bytes = 0, 0
+  for k, v in pairs(env) do
+    n, bytes = n + 1, bytes + #k + #v + 2
+  end
+  c.environment = n > 0 and cjson.encode(env) or '{}'
+  if n > tonumber(args[5]) or bytes > tonumber(args[6]) or record_size(c) > tonumber(args[7]) then
+    return fail('QT_ENV_TOO_LARGE')
+  end
+  redis.call('HSET', K.ctr(t, id), 'environment', c.environment)
+  return redis.call('HMGET', K.ctr(t, id), unpack(rest_of(args, 8)))
+end)
+
+-- tenant, id
+redis.register_function{ function_name = 'qt_ctr_deleting', flags = { 'allow-oom' }, callback = function(keys, args)
+  if redis.call('EXISTS', K.ctr(args[1], args[2])) == 0 then
+    return fail('QT_NO_CTR', args[2])
+  end
+  redis.call('HSET', K.ctr(args[1], args[2]), 'deleting_ms', int(now_ms()))
+  return 'OK'
+end }
+
+-- tenant, id
+redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' }, callback = function(keys, args)
+  local t, id = args[1], args[2]
+  local c = hash(K.ctr(t, id))
+  if not c then
+    return fail('QT_NO_CTR', id)
+  end
+  redis.call('DEL', K.ctr(t, id))
+  redis.call('ZREM', K.ctrs(t), id)
+  redis.call('SREM', K.state(t, c.state), id)
+  redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. id)
+  name_free(t, c)
+  jobs_remove(t, id)
+  -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
+  redis.call('SET', K.gone(t, id), '1', 'EX', 120)
+  if c.state == 'running' then
+    c.exited_ms = int(now_ms())
+    usage(t, c, 'container_stopped')
+  end
+  ctr_event(t, c, 'removed')
+  return 'OK'
+end }
+
+-- tenant, id, field, value, ...: what the runtime has and Redis lost. Whoever was quicker with the name keeps it; a container that runs
+-- must not be lost for that, and answers to its id.
+redis.register_function{ function_name = 'qt_ctr_restore', flags = { 'allow-oom' }, callback = function(keys, args)
+  local t, id = args[1], args[2]
+  if redis.call('EXISTS', K.gone(t, id)) == 1 then
+    return fail('QT_NO_CTR', id)
+  end
+  if redis.call('EXISTS', K.ctr(t, id)) == 0 then
+    ctr_event(t, ctr_write(t, id, rest_of(args, 3)), 'restored')
+  end
+  return 'OK'
+end }

@@ -1,0 +1,29 @@
+-- The two streams of a tenant: events for whoever watches, usage for whoever bills. Written by the function that makes the change, so
+-- that neither can be without the other.
+local EVENTS_KEPT = 10000
+local USAGE_KEPT = 100000
+
+local function event(t, kind, data)
+  redis.call('XADD', K.events(t), 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'data', data, 'at_ms', int(now_ms()))
+end
+
+-- C is the container's hash as it is now.
+local function ctr_event(t, c, name)
+  event(t, 'container_update', cjson.encode({ container_id = c.id, name = c.name, state = c.state, event = name }))
+end
+
+local function usage(t, c, event_type)
+  local started, exited, seconds = tonumber(c.started_ms) or 0, tonumber(c.exited_ms) or 0, 0
+  if event_type == 'container_stopped' and started > 0 and exited > started then
+    seconds = (exited - started) / 1000
+  end
+  redis.call('XADD', K.usage(t), 'MAXLEN', '~', USAGE_KEPT, '*', 'tenant_id', t, 'event_type', event_type,
+    'container_id', c.id, 'timestamp', int(now_ms() / 1000), 'duration_seconds', string.format('%.3f', seconds),
+    'memory_mb', c.memory_limit_mb or '0', 'cpu_percent', string.format('%.2f', (tonumber(c.cpu_limit_centi) or 0) / 100),
+    'metadata', '{}')
+end
+
+redis.register_function('qt_event', function(keys, args)
+  event(args[1], args[2], args[3])
+  return 'OK'
+end)

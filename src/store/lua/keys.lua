@@ -1,0 +1,30 @@
+-- The names of all keys that the functions touch; src/store/keys.c has those that C names. docs/redis-schema.md is their description.
+local K = {
+  schema = 'quilt:schema',
+  tenants = 'quilt:tenants',
+  apikeys = 'quilt:apikeys',
+  apikey_ids = 'quilt:apikey-ids',
+  nodes = 'quilt:nodes',
+}
+
+function K.tenant(t) return 'quilt:tenant:' .. t end
+function K.apikey(sha) return 'quilt:apikey:' .. sha end
+function K.rate(sha) return 'quilt:rate:' .. sha end
+
+function K.of(t, rest) return 'quilt:{' .. t .. '}:' .. rest end
+function K.ctr(t, id) return K.of(t, 'ctr:' .. id) end
+function K.ctrs(t) return K.of(t, 'ctrs') end
+function K.names(t) return K.of(t, 'names') end
+function K.state(t, state) return K.of(t, 'state:' .. state) end
+function K.gone(t, id) return K.of(t, 'gone:' .. id) end
+function K.op(t, id) return K.of(t, 'op:' .. id) end
+function K.fence(t) return K.of(t, 'fence') end
+function K.events(t) return K.of(t, 'events') end
+function K.usage(t) return K.of(t, 'usage') end
+function K.job(t, id) return K.of(t, 'job:' .. id) end
+function K.jobs(t) return K.of(t, 'jobs') end
+function K.jobs_of(t, ctr) return K.of(t, 'jobs:' .. ctr) end
+
+function K.node(n) return 'quilt:node:' .. n end
+function K.node_ctrs(n) return 'quilt:node:' .. n .. ':ctrs' end
+function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end

@@ -1,0 +1,32 @@
+#include "conn.h"
+#include "keys.h"
+#include "str.h"
+
+int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+	const char *key;
+	json_t *v;
+
+	qt_fcall(&w, "qt_node_beat", false, "");
+	qt_word(&w, node);
+	json_object_foreach((json_t *)(uintptr_t)facts, key, v) {
+		qt_word(&w, key);
+		if (json_is_string(v))
+			qt_word(&w, json_string_value(v));
+		else
+			qt_word_own(&w, json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY));
+	}
+	return qt_call_ok(s, &w, e);
+}
+
+int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	qt_fcall(&w, "qt_event", false, qt_key_tenant(tenant).s);
+	qt_word(&w, tenant->s);
+	qt_word(&w, kind);
+	qt_word_own(&w, json_dumps(data, JSON_COMPACT));
+	return qt_call_ok(s, &w, e);
+}

@@ -1,0 +1,164 @@
+"""A stack of its own in a temporary directory, beside whatever else runs on the machine."""
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+from .wait import wait_for
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
+PROGRAMS = ("redis", "runtime", "agent", "api", "nginx")
+
+
+def default_prefix():
+    """Where the programs under test are installed: $QUILT_PREFIX, else the newest build of this checkout."""
+    if os.environ.get("QUILT_PREFIX"):
+        return os.environ["QUILT_PREFIX"]
+    build = os.path.join(TOP, "build")
+    found = [os.path.join(build, d, "inst") for d in os.listdir(build)] if os.path.isdir(build) else []
+    found = [p for p in found if os.path.exists(os.path.join(p, "bin/quiltctl"))]
+    assert found, "nothing is installed: set QUILT_PREFIX, or build (HACKING.md)"
+    return max(found, key=lambda p: os.path.getmtime(os.path.join(p, "bin/quiltctl")))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Stack:
+    def __init__(self, images=("busybox",), conf=None, pool_driver="copy"):
+        self.prefix = default_prefix()
+        self.variant = os.environ.get("QT_VARIANT", "release")
+        # Short: the paths of Unix sockets have 108 bytes.
+        self.dir = tempfile.mkdtemp(prefix="qt-", dir=os.environ.get("QT_TMP", "/tmp"))
+        os.chmod(self.dir, 0o755)
+        rnd = random.SystemRandom()
+        tag = "".join(rnd.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(3))
+        self.instance, self.link_prefix = f"qt-{tag}", f"t{tag}"
+        self.host, self.port = "127.0.0.1", free_port()
+        self.etc, self.state, self.run = (f"{self.dir}/{d}" for d in ("etc", "state", "run"))
+        self.pool, self.log = f"{self.state}/pool", f"{self.state}/log"
+        self.ca = f"{self.etc}/tls/ca.crt"
+        self.url = f"https://{self.host}:{self.port}"
+        self.epoch = 0  # grows when nginx is restarted: kept connections are worth nothing then
+        settings = {
+            "node": f"node-{tag}",
+            "instance": self.instance,
+            "link_prefix": self.link_prefix,
+            "subnet": f"10.{rnd.randrange(64, 224)}.0.0/16",
+            "uid_base": 1200000000 + 65536 * 1024 * rnd.randrange(32),
+            "uid_ranges": 1024,
+            **(conf or {}),
+        }
+        self.settings = settings
+        daemon_env = [f"{k}={os.environ[k]}" for k in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS") if k in os.environ]
+        lines = "\n".join(f"{k} = {v}" for k, v in settings.items())
+        self.file = f"{self.dir}/instance"
+        with open(self.file, "w", encoding="utf-8") as f:
+            for name, value in {
+                "PREFIX": self.prefix, "ETC": self.etc, "STATE": self.state, "RUN": self.run,
+                "LISTEN": f"{self.host}:{self.port}", "POOL_DRIVER": pool_driver, "POOL_SIZE": "4G",
+                "IMAGES": " ".join(images), "CONF_LINES": lines, "DAEMON_ENV": " ".join(daemon_env),
+            }.items():
+                f.write(f"QUILT_{name}='{value}'\n")
+
+    # --- the programs -----------------------------------------------------------------------------------
+
+    def command(self, *args, check=True, timeout=240):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("QUILT_") or k == "QUILT_IMAGE_CACHE"}
+        env["QUILT_INSTANCE_FILE"] = self.file
+        r = subprocess.run([f"{TOP}/scripts/stack", *args], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                           timeout=timeout)
+        if check and r.returncode != 0:
+            raise AssertionError(f"stack {' '.join(args)} failed ({r.returncode}):\n{r.stdout}{r.stderr}")
+        return r
+
+    def up(self):
+        self.command("up")
+        self.epoch += 1
+
+    def down(self):
+        self.command("down")
+
+    def remove(self):
+        shutil.rmtree(self.dir)
+
+    def restart(self, *programs):
+        self.command("restart", *programs)
+        self.epoch += 1
+
+    def stop(self, program):
+        self.command("stop", program)
+        self.epoch += 1
+
+    def start(self, program):
+        self.command("start", program)
+        self.epoch += 1
+
+    def pid(self, program):
+        with open(f"{self.run}/pids/{program}.pid", encoding="ascii") as f:
+            return int(f.read())
+
+    def workers(self):
+        """The pids of quilt-api's worker processes."""
+        return children(self.pid("api"))
+
+    def kill(self, program, sig=signal.SIGKILL):
+        """Kill PROGRAM as a crash would, and return when its keeper has a new one up."""
+        old = self.pid(program)
+        os.kill(old, sig)
+
+        def new():
+            return self.pid(program) != old and self.is_up(program)
+
+        wait_for(new, what=f"{program} is started again")
+        self.epoch += 1
+
+    def is_up(self, program):
+        return any(line.split()[:2] == [program, "up"] for line in self.command("status", check=False).stdout.splitlines())
+
+    # --- its tools --------------------------------------------------------------------------------------
+
+    def ctl(self, *args, check=True):
+        r = subprocess.run([f"{self.prefix}/bin/quiltctl", "-c", f"{self.etc}/quilt.conf", *args], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=60)
+        if check and r.returncode != 0:
+            raise AssertionError(f"quiltctl {' '.join(args)} failed ({r.returncode}): {r.stdout}{r.stderr}")
+        return r
+
+    def redis(self, *args, user="admin"):
+        """Run a Redis command as the administrator, or as worker or agent, and return its answer's text."""
+        secret = {"admin": "redis-admin.secret", "worker": "redis.secret", "agent": "redis-agent.secret"}[user]
+        with open(f"{self.etc}/{secret}", encoding="ascii") as f:
+            name, password = f.read().strip().split(":", 1)
+        r = subprocess.run(["redis-cli", "-s", f"{self.run}/redis.sock", "--user", name, *args], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=60, env={**os.environ, "REDISCLI_AUTH": password})
+        return r.stdout.rstrip("\n")
+
+    def logs(self, lines=40):
+        """The end of every program's log, for a failed test's report."""
+        out = []
+        for name in (*PROGRAMS, "stack"):
+            path = f"{self.log}/{name}.log"
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    tail = f.readlines()[-lines:]
+                out.append(f"--- {name}.log\n{''.join(tail)}")
+        return "".join(out)
+
+    def log_text(self, program):
+        with open(f"{self.log}/{program}.log", encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+
+def children(pid):
+    out = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as f:
+            out += [int(p) for p in f.read().split()]
+    return out

@@ -1,0 +1,121 @@
+"""scripts/stack: who runs as whom, who may read what, and each program restarted under a running container."""
+import os
+import pwd
+import re
+import socket
+import ssl
+import stat
+
+import pytest
+
+from harness.stack import PROGRAMS
+from harness.wait import wait_for
+
+
+def status_field(pid, name):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return re.search(rf"^{name}:\s*(.*)$", f.read(), re.M)[1]
+
+
+def owner_and_mode(path):
+    s = os.stat(path)
+    return pwd.getpwuid(s.st_uid).pw_name, stat.S_IMODE(s.st_mode)
+
+
+def test_who_runs_as_whom(stack):
+    want = {"redis": "redis", "runtime": "root", "agent": "quilt-agent", "api": "quilt", "nginx": "root"}
+    got = {p: pwd.getpwuid(int(status_field(stack.pid(p), "Uid").split()[0])).pw_name for p in PROGRAMS}
+    assert got == want
+
+
+@pytest.mark.parametrize("program", ["redis", "agent", "api"])
+def test_unprivileged_programs_hold_no_privilege(stack, program):
+    pid = stack.pid(program)
+    assert int(status_field(pid, "CapEff"), 16) == 0
+    assert int(status_field(pid, "CapPrm"), 16) == 0
+    assert status_field(pid, "NoNewPrivs") == "1"
+
+
+def test_secrets_are_readable_by_their_owners_only(stack):
+    assert owner_and_mode(f"{stack.etc}/redis-admin.secret") == ("root", 0o600)
+    assert owner_and_mode(f"{stack.etc}/redis.secret") == ("root", 0o640)
+    assert owner_and_mode(f"{stack.etc}/redis-agent.secret") == ("root", 0o640)
+    assert owner_and_mode(f"{stack.etc}/redis-users.acl") == ("root", 0o640)
+    assert owner_and_mode(f"{stack.etc}/tls/server.key") == ("root", 0o600)
+    assert owner_and_mode(f"{stack.state}/redis") == ("redis", 0o700)
+    assert owner_and_mode(f"{stack.run}/redis.sock") == ("redis", 0o660)
+    assert owner_and_mode(f"{stack.run}/runtime.sock") == ("root", 0o660)
+    # Nobody but the programs' own group finds the sockets.
+    assert owner_and_mode(stack.run) == ("root", 0o1770)
+
+
+def test_the_pool_is_a_mount_that_executes_nothing(stack):
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        options = [line.split()[5] for line in f if line.split()[4] == stack.pool]
+    assert len(options) == 1
+    assert {"nosuid", "nodev", "noexec"} <= set(options[0].split(","))
+
+
+@pytest.mark.parametrize("user", ["worker", "agent"])
+@pytest.mark.parametrize("command", [
+    ("CONFIG", "GET", "*"), ("EVAL", "return 1", "0"), ("KEYS", "*"), ("FLUSHALL",), ("FUNCTION", "LIST"), ("SCAN", "0"),
+    ("ACL", "WHOAMI"), ("SHUTDOWN",), ("DEBUG", "SLEEP", "0"), ("GET", "other:key"), ("SUBSCRIBE", "x"), ("MONITOR",),
+    ("MIGRATE", "h", "1", "k", "0", "1"), ("SLAVEOF", "NO", "ONE"), ("SCRIPT", "FLUSH"),
+], ids=lambda c: c[0].lower() if isinstance(c, tuple) else c)
+def test_redis_refuses_what_no_program_needs(stack, user, command):
+    answer = stack.redis(*command, user=user)
+    assert "NOPERM" in answer or "not allowed" in answer, answer
+
+
+def test_redis_listens_on_its_socket_alone_and_knows_no_default_user(stack):
+    assert stack.redis("CONFIG", "GET", "port").splitlines() == ["port", "0"]
+    assert stack.redis("CONFIG", "GET", "appendfsync").splitlines() == ["appendfsync", "always"]
+    assert stack.redis("CONFIG", "GET", "maxmemory-policy").splitlines() == ["maxmemory-policy", "noeviction"]
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(30)
+        s.connect(f"{stack.run}/redis.sock")
+        s.sendall(b"PING\r\n")
+        assert s.recv(1000).startswith(b"-NOAUTH")
+
+
+def test_tls(stack):
+    def connect(context):
+        with socket.create_connection((stack.host, stack.port), 30) as s:
+            with context.wrap_socket(s, server_hostname="localhost") as t:
+                return t.version()
+
+    assert connect(ssl.create_default_context(cafile=stack.ca)) == "TLSv1.3"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(ssl.create_default_context())
+    old = ssl.create_default_context(cafile=stack.ca)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = ssl.TLSVersion.TLSv1
+    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        connect(old)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_program_restarts_alone_and_containers_run_on(stack, api, container, program):
+    cid, pid = container["container_id"], container["pid"]
+    others = {p: stack.pid(p) for p in PROGRAMS if p != program}
+    stack.restart(program)
+    assert {p: stack.pid(p) for p in others} == others
+
+    def answers():
+        r = api.post(f"/api/containers/{cid}/exec", {"command": ["echo", "here"]})
+        return r.status == 200 and r.json["stdout"] == "here\n"
+
+    wait_for(answers, what=f"exec works after a restart of {program}")
+    assert api.get(f"/api/containers/{cid}").json["pid"] == pid
+
+
+def test_status_tells_what_is_down(stack):
+    stack.stop("agent")
+    try:
+        r = stack.command("status", check=False)
+        assert r.returncode == 1
+        assert [line.split()[0] for line in r.stdout.splitlines() if line.split()[1:] == ["down"]] == ["agent"]
+    finally:
+        stack.start("agent")
+    assert stack.command("status").returncode == 0

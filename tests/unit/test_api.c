@@ -1,0 +1,195 @@
+/* The worker's pure parts: the URL, the route table, the errors' body; and that docs/openapi.json is what the table says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "answer.h"
+#include "cleanup.h"
+#include "identity.h"
+#include "openapi.h"
+#include "path.h"
+#include "query.h"
+#include "route.h"
+
+static void urls(void **state)
+{
+	static const struct {
+		const char *raw;
+		enum qt_code code;
+		const char *segments; /* joined with '|' */
+	} cases[] = {
+		{"/api/containers", QT_OK, "api|containers"},
+		{"/api/containers/a%2Fb", QT_OK, "api|containers|a/b"},
+		{"/api/x?limit=3&state=a+b", QT_OK, "api|x"},
+		{"/api/%63ontainers", QT_OK, "api|containers"},
+		{"/api//x", QT_E_BAD_REQUEST, NULL},
+		{"/api/", QT_E_BAD_REQUEST, NULL},
+		{"/api/..", QT_E_BAD_REQUEST, NULL},
+		{"/api/%2e%2e/x", QT_E_BAD_REQUEST, NULL},
+		{"/api/./x", QT_E_BAD_REQUEST, NULL},
+		{"/api/%", QT_E_BAD_REQUEST, NULL},
+		{"/api/%g0", QT_E_BAD_REQUEST, NULL},
+		{"/api/%00", QT_E_BAD_REQUEST, NULL},
+		{"/api/%0a", QT_E_BAD_REQUEST, NULL},
+		{"/api/%ff", QT_E_BAD_REQUEST, NULL},
+		{"/api/x#y", QT_E_BAD_REQUEST, NULL},
+		{"http://host/api", QT_E_BAD_REQUEST, NULL},
+		{"", QT_E_BAD_REQUEST, NULL},
+		{"/1/2/3/4/5/6/7/8/9/10/11/12/13", QT_E_BAD_REQUEST, NULL},
+		{"/x?a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p&q", QT_E_BAD_REQUEST, NULL},
+	};
+	static struct qt_uri u;
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(cases); i++) {
+		struct qt_err e = {0};
+		char joined[128] = "";
+
+		assert_int_equal(qt_uri_parse(&u, cases[i].raw, &e), cases[i].code == QT_OK ? 0 : -1);
+		assert_int_equal(e.code, cases[i].code);
+		if (cases[i].code != QT_OK)
+			continue;
+		for (size_t k = 0; u.segments[k]; k++) {
+			strcat(joined, k ? "|" : "");
+			strcat(joined, u.segments[k]);
+		}
+		assert_string_equal(joined, cases[i].segments);
+	}
+	assert_int_equal(qt_uri_parse(&u, "/api/x?limit=3&state=a+b%2B", &(struct qt_err){0}), 0);
+	assert_int_equal(u.n_query, 2);
+	assert_string_equal(u.query[1].value, "a b+");
+}
+
+static void long_urls(void **state)
+{
+	static struct qt_uri u;
+	static char raw[QT_URI_MAX + 10];
+	struct qt_err e = {0};
+
+	(void)state;
+	memset(raw, 'a', sizeof(raw) - 1);
+	raw[0] = '/';
+	assert_int_equal(qt_uri_parse(&u, raw, &e), -1);
+	assert_int_equal(e.code, QT_E_URI_TOO_LONG);
+}
+
+static void routes(void **state)
+{
+	static const struct {
+		const char *method, *path, *id; /* id NULL: 404; "405" */
+	} cases[] = {
+		{"GET", "/health", "health"},
+		{"HEAD", "/health", "health"},
+		{"POST", "/health", "405"},
+		{"GET", "/api/containers/help", "containersHelp"},
+		{"DELETE", "/api/containers/help", "405"},
+		{"GET", "/api/containers/ctr_1", "getContainer"},
+		{"DELETE", "/api/containers/ctr_1", "deleteContainer"},
+		{"GET", "/api/containers/by-name/x", "getContainerByName"},
+		{"GET", "/api/containers/x/ready", "getContainerReady"},
+		{"PUT", "/api/containers/x/env", "putContainerEnv"},
+		{"GET", "/api/containers/x/nothing", NULL},
+		{"GET", "/api", NULL},
+		{"GET", "/API/containers", NULL},
+		{"GET", "/api/containers/a%2Fready", "getContainer"},
+	};
+	static struct qt_uri u;
+
+	(void)state;
+	assert_null(qt_routes_selfcheck());
+	for (size_t i = 0; i < QT_LEN(cases); i++) {
+		const char *params[QT_PARAMS_MAX];
+		struct qt_err e = {0};
+		char allow[64];
+		const struct qt_route *r;
+
+		assert_int_equal(qt_uri_parse(&u, cases[i].path, &e), 0);
+		r = qt_route_find(cases[i].method, u.segments, params, allow, sizeof(allow), &e);
+		if (cases[i].id && strcmp(cases[i].id, "405") != 0) {
+			assert_non_null(r);
+			assert_string_equal(r->id, cases[i].id);
+		} else {
+			assert_null(r);
+			assert_int_equal(e.code, cases[i].id ? QT_E_METHOD_NOT_ALLOWED : QT_E_NOT_FOUND);
+			assert_true(!cases[i].id || allow[0]);
+		}
+	}
+}
+
+static void error_bodies(void **state)
+{
+	(void)state;
+	for (int c = 1; c < QT_CODE_COUNT; c++) {
+		struct qt_err e = {0};
+		auto_json json_t *body = NULL;
+
+		(void)qt_fail(&e, (enum qt_code)c, "secret /var/lib/quilt \xff");
+		body = qt_error_body(&e, "req-1");
+		assert_non_null(body);
+		assert_string_equal(json_string_value(json_object_get(body, "error_code")), qt_err_row((enum qt_code)c)->name);
+		assert_string_equal(json_string_value(json_object_get(body, "request_id")), "req-1");
+		assert_true(json_is_string(json_object_get(body, "error")));
+		assert_int_equal(json_object_size(body), 6);
+		if (!qt_err_row((enum qt_code)c)->show)
+			assert_null(strstr(json_string_value(json_object_get(body, "error")), "/var/lib"));
+	}
+}
+
+static void credentials(void **state)
+{
+	static const struct qt_credentials refused[] = {
+		{NULL, NULL, 0, 0},
+		{"quilt_sk_0", NULL, 2, 0},
+		{"quilt_sk_0", "Bearer x", 1, 2},
+		{"quilt_sk_0, quilt_sk_1", NULL, 1, 0},
+		{"quilt sk", NULL, 1, 0},
+		{NULL, "Basic abc", 0, 1},
+		{NULL, "Bearer ", 0, 1},
+		{"", "", 1, 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(refused); i++) {
+		struct qt_err e = {0};
+		struct qt_apikey key;
+		unsigned retry;
+
+		/* None of these may reach the store: there is none here. */
+		assert_int_equal(qt_identity_auth(NULL, &refused[i], &key, &retry, &e), -1);
+		assert_int_equal(e.code, QT_E_UNAUTHORIZED);
+	}
+}
+
+static void openapi_is_current(void **state)
+{
+	auto_free char *now = NULL, *kept = calloc(1, 1 << 20);
+	size_t len = 0;
+	FILE *f = open_memstream(&now, &len), *k = fopen(OPENAPI_JSON, "r");
+
+	(void)state;
+	assert_non_null(f);
+	assert_int_equal(qt_print_openapi(f), 0);
+	assert_int_equal(fclose(f), 0);
+	if (!k)
+		fail_msg("docs/openapi.json is missing: quilt-api --openapi > docs/openapi.json");
+	assert_true(fread(kept, 1, (1 << 20) - 1, k) > 0);
+	assert_int_equal(fclose(k), 0);
+	if (strcmp(now, kept) != 0)
+		fail_msg("docs/openapi.json is not what the route table says: quilt-api --openapi > docs/openapi.json");
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(urls),		cmocka_unit_test(long_urls),   cmocka_unit_test(routes),
+		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(openapi_is_current),
+	};
+
+	return cmocka_run_group_tests_name("api", tests, NULL, NULL);
+}
