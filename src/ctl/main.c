@@ -16,13 +16,13 @@ static int own_options(struct args *a, int argc, char **argv, struct qt_err *e)
 	struct {
 		const char *name;
 		const char **to;
-	} known[] = {{"-c", &a->conf}, {"--redis-secret", &a->secret}};
+	} known[] = {{"-c", &a->conf}, {"--config", &a->conf}, {"--redis-secret", &a->secret}};
 
 	for (a->used = 1; a->used < argc && argv[a->used][0] == '-'; a->used += 2) {
 		const char *arg = argv[a->used];
 		size_t i = 0;
 
-		if (qt_streq(arg, "--help")) {
+		if (qt_streq(arg, "--help") || qt_streq(arg, "-h")) {
 			ctl_help(stdout);
 			return -1;
 		}

@@ -282,6 +282,9 @@ int main(void)
 	mi_say(LOG_INFO, "container started");
 	mi_write_status(false, 0);
 	logw_flush();
+	/* Until here the runtime's death was to be ours; from here on the container outlives it. */
+	if (prctl(PR_SET_PDEATHSIG, 0) < 0)
+		fail(MI_STEP_SETUP, errno);
 	tell(MI_STEP_NONE, 0);
 	if (run.argv_len > 0) {
 		(void)mi_command_start(&run);

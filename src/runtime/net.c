@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "fdio.h"
 #include "net.h"
 #include "netaddr.h"
@@ -20,6 +21,14 @@
 #define MTU_MAX	   1500
 #define GID_MAX	   2147483647 /* the kernel's bound of ping_group_range */
 #define SWEEP_TRIES 3
+#define GHOST_MS    2000 /* the grace of a link whose container is gone */
+#define GHOSTS_A_GO 2	 /* removed at one go: 18 ms each, in an event loop */
+
+/* Links of containers that are gone: each should go with its namespace, soon. */
+struct ghost {
+	char link[16];
+	int64_t since; /* monotonic milliseconds */
+};
 
 struct rt_net {
 	struct rt_rtnl *rt;
@@ -29,6 +38,8 @@ struct rt_net {
 	bool ipv6; /* has the kernel got it? */
 	unsigned mtu; /* 0: the default */
 	char alias[32];
+	struct ghost *ghosts; /* the oldest first */
+	size_t n_ghosts, cap_ghosts;
 };
 
 static const struct rt_rules *rules(const struct rt_net *n)
@@ -163,6 +174,7 @@ void rt_net_close(struct rt_net *n)
 {
 	if (!n)
 		return;
+	free(n->ghosts);
 	rt_filter_close(n->filter);
 	rt_pool_free(n->pool);
 	rt_rtnl_close(n->rt);
@@ -207,7 +219,42 @@ int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err
 
 void rt_net_release(struct rt_net *n, const struct rt_addr *a)
 {
+	struct ghost *more = n->ghosts;
+
+	if (!rt_pool_has(n->pool, a))
+		return;
 	rt_pool_give(n->pool, a);
+	if (n->n_ghosts == n->cap_ghosts) {
+		size_t cap = n->cap_ghosts ? n->cap_ghosts * 2 : 64;
+
+		more = realloc(n->ghosts, cap * sizeof(*more));
+		if (!more) /* then it is left to the namespace, and to the next sweep */
+			return;
+		n->ghosts = more;
+		n->cap_ghosts = cap;
+	}
+	n->ghosts[n->n_ghosts] = (struct ghost){.since = qt_mono_ms()};
+	memcpy(n->ghosts[n->n_ghosts++].link, a->link, sizeof(a->link));
+}
+
+int rt_net_reap(struct rt_net *n)
+{
+	int64_t old = qt_mono_ms() - GHOST_MS;
+	int removed = 0;
+	size_t i = 0;
+
+	for (; i < n->n_ghosts && n->ghosts[i].since <= old && removed < GHOSTS_A_GO; i++) {
+		struct qt_err ignored = {0};
+		struct rt_link l;
+
+		if (rt_rtnl_find(n->rt, n->ghosts[i].link, &l, &ignored) == 1 && qt_streq(l.alias, n->alias) &&
+		    rt_rtnl_delete(n->rt, l.name, &ignored) == 0)
+			removed++;
+	}
+	if (i > 0)
+		memmove(n->ghosts, n->ghosts + i, (n->n_ghosts - i) * sizeof(*n->ghosts));
+	n->n_ghosts -= i;
+	return removed;
 }
 
 /* What is done inside a fresh namespace, before there is a link in it: settings that later links inherit, and a socket. */

@@ -39,6 +39,7 @@ const char *rt_net_uplink(const struct rt_net *n);
 int rt_net_reserve(struct rt_net *n, struct rt_addr *ret, struct qt_err *e);
 /* The same for one that the journal remembers; CONFLICT if taken. */
 int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);
+/* When the container is gone, detached. */
 void rt_net_release(struct rt_net *n, const struct rt_addr *a);
 
 /* Attach: a veth pair whose far end is made in the network namespace of PID as eth0, with address /32, lo and eth0 up, default
@@ -55,6 +56,11 @@ int rt_net_adopt(struct rt_net *n, const struct rt_addr *a, const struct qt_id *
 /* Take the filter elements away: from then on nothing passes. The link goes with its namespace, which is 18 ms cheaper than removing
  * it; what is left of one after a crash is for rt_net_sweep(). Idempotent. */
 int rt_net_detach(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);
+
+/* Call now and then (each second, say): removes links whose address was released more than 2 s ago and which are still there, since
+ * connections without a process can keep a namespace for minutes. At most two at a call, 18 ms each; mostly none, and then it costs
+ * nothing. Their number. */
+int rt_net_reap(struct rt_net *n);
 
 /* Seen from inside the network namespace behind NETNS_FD (borrowed): address there, eth0 and lo up, default route; and the filter
  * knows the container. About 0.1 ms, whatever is in the namespace. */

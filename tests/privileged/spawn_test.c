@@ -1,12 +1,20 @@
 /* What a container sees: the probe's report from inside, compared row by row with what security.md 5.3 to 5.7 asks for. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,7 +22,9 @@
 
 #include "cleanup.h"
 #include "fdio.h"
+#include "minit/proto.h"
 #include "rig.h"
+#include "runtime/caps.h"
 #include "str.h"
 
 #define LOOK   (const char *const[]) { "/bin/probe", "look", NULL }
@@ -50,6 +60,9 @@ static const struct row rows[] = {
 	{"make./run", "0", NULL},
 	{"make./ro", "30", NULL},
 	{"image.uid", "0", NULL},
+	{"make./shared", "0", "30"},
+	{"shared", "2775", NULL},
+	{"copy.capable", "0", "30"},
 	{"chown", "0", "absent"},
 	{"write./proc/sys", "refused", NULL},
 	/* devices */
@@ -160,14 +173,26 @@ static void want_read_only(const char *value, void *arg)
 	(*bad)++;
 }
 
-/* The command has its standard streams, of the new /dev, and nothing else. */
-static void want_null(const char *value, void *arg)
+/* The command has its standard streams, which are of the new /dev or pipes to the init, and nothing else. */
+static void want_stream(const char *value, void *arg)
 {
 	unsigned *bad = arg;
 
-	if (value[0] >= '0' && value[0] <= '2' && qt_streq(value + 1, " /dev/null"))
+	if (qt_streq(value, "0 /dev/null") || qt_starts(value, "1 pipe:[") || qt_starts(value, "2 pipe:["))
 		return;
 	print_error("descriptor: %s\n", value);
+	(*bad)++;
+}
+
+static void want_open_files(const char *value, void *arg)
+{
+	unsigned *bad = arg;
+	unsigned long soft = 0, hard = 0;
+
+	/* The hard limit is the runtime's own, where that is lower and may not be raised. */
+	if (sscanf(value, "%lu %lu", &soft, &hard) == 2 && soft == 1024 && hard >= soft && hard <= 65536)
+		return;
+	print_error("open files: %s\n", value);
 	(*bad)++;
 }
 
@@ -227,7 +252,8 @@ static void check_report(const struct box *b, bool strict)
 	}
 	assert_true(rig_each(b, "mask", want_masked, &bad) > 20);
 	assert_int_equal(rig_each(b, "locked", want_read_only, &bad), 6);
-	assert_int_equal(rig_each(b, "fd", want_null, &bad), 3);
+	assert_int_equal(rig_each(b, "fd", want_stream, &bad), 3);
+	assert_int_equal(rig_each(b, "rlimit.nofile", want_open_files, &bad), 1);
 	assert_true(rig_each(b, "mount", want_own_mount, &bad) > 15);
 	assert_true(rig_each(b, "cgroup", want_own_root, &bad) > 0);
 	want_other_namespace(b);
@@ -245,7 +271,7 @@ static void want_owner(struct rig *r, const char *path, uid_t uid, gid_t gid)
 
 static void empty_upper(struct rig *r)
 {
-	static const char *const made[] = {"made-by-root", "made-by-user", "made", "etc", "tmp", "run", "out", "ro"};
+	static const char *const made[] = {"made-by-root", "made-by-user", "made", "etc", "tmp", "run", "out", "ro", "shared", "bin"};
 
 	for (size_t i = 0; i < QT_LEN(made); i++)
 		rig_remove_tree(r->upper_fd, made[i]);
@@ -314,6 +340,54 @@ static void a_linked_etc_stays_inside(void **state)
 	empty_upper(r);
 }
 
+static bool answers_ping(const struct rig *r)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	auto_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct mi_msg m = {.magic = MI_MAGIC, .kind = MI_PING};
+	struct pollfd p = {fd, POLLIN, 0};
+	char got[256];
+
+	assert_true(qt_fmt(a.sun_path, sizeof(a.sun_path), "%s/sock", r->dir));
+	assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(send(fd, &m, sizeof(m), MSG_NOSIGNAL), sizeof(m));
+	assert_int_equal(poll(&p, 1, RIG_BUDGET_MS), 1);
+	if (recv(fd, got, sizeof(got), 0) < (ssize_t)sizeof(m))
+		return false;
+	memcpy(&m, got, sizeof(m));
+	return m.kind == MI_PONG;
+}
+
+/* The process that made it dies; the container lives on. */
+static void a_container_outlives_its_maker(void **state)
+{
+	struct rig *r = *state;
+	struct qt_err e = {0};
+	struct box *b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	siginfo_t si;
+	int status = 0;
+	pid_t maker;
+
+	assert_true(b != MAP_FAILED);
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0); /* the orphan becomes ours */
+	maker = fork();
+	if (maker == 0)
+		_exit(rig_start(r, &(struct rig_what){.argv = (const char *const[]){NULL}}, b, &e) == 0 ? 0 : 1);
+	assert_int_equal(waitpid(maker, &status, 0), maker);
+	assert_int_equal(status, 0);
+	/* A signal at its maker's death would be pending by now, and let it answer nothing. */
+	b->pid_fd = (int)syscall(SYS_pidfd_open, b->pid, 0);
+	assert_true(b->pid_fd >= 0);
+	assert_true(answers_ping(r));
+	assert_int_equal(rt_cgroup_kill(r->cgroups, &b->id, &e), 0);
+	assert_int_equal(waitid(P_PIDFD, (id_t)b->pid_fd, &si, WEXITED), 0);
+	close(b->pid_fd);
+	while (!rt_cgroup_remove(r->cgroups, &b->id))
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(munmap(b, sizeof(*b)), 0);
+	empty_upper(r);
+}
+
 static int by_size(const void *a, const void *b)
 {
 	const double x = *(const double *)a, y = *(const double *)b;
@@ -354,14 +428,36 @@ static void many_leave_nothing_open(void **state)
 	print_message("group made to ready: median %.2f ms, fastest %.2f ms, of %d\n", took[N / 2], took[0], N);
 }
 
+/* From here on with the capabilities that the runtime keeps, and no others. */
+static int setup(void **state)
+{
+	static const struct {
+		unsigned cap;
+		bool needed;
+	} kept[] = {
+#define CAP(name, must, why) {CAP_##name, must},
+#include "runtime/caps.def"
+#undef CAP
+	};
+	uint64_t mask = 0;
+
+	(void)rig_setup(state);
+	for (size_t i = 0; i < QT_LEN(kept); i++)
+		if (kept[i].needed || prctl(PR_CAPBSET_READ, kept[i].cap, 0, 0, 0) == 1)
+			mask |= UINT64_C(1) << kept[i].cap;
+	assert_int_equal(rt_caps_drop(mask), 0);
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_container_is_confined),
 		cmocka_unit_test(a_strict_container_is_more_confined),
 		cmocka_unit_test(a_linked_etc_stays_inside),
+		cmocka_unit_test(a_container_outlives_its_maker),
 		cmocka_unit_test(many_leave_nothing_open),
 	};
 
-	return cmocka_run_group_tests_name("spawn", tests, rig_setup, rig_teardown);
+	return cmocka_run_group_tests_name("spawn", tests, setup, rig_teardown);
 }

@@ -1,0 +1,412 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "minit/minit_client.h"
+#include "rt_rig.h"
+#include "str.h"
+
+/* --- making and unmaking ------------------------------------------------------------------------------- */
+
+static void run_program(const char *const *argv)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status != 0)
+		fail_msg("%s ended with %d", argv[0], status);
+}
+
+static void shell(const char *fmt, ...)
+{
+	char command[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	assert_true(vsnprintf(command, sizeof(command), fmt, ap) < (int)sizeof(command));
+	va_end(ap);
+	run_program((const char *const[]){"/bin/sh", "-ec", command, NULL});
+}
+
+void rig_make(struct rig *r, const char *pool)
+{
+	static unsigned count;
+
+	memset(r, 0, sizeof(*r));
+	r->rt.fd = -1;
+	(void)qt_copy(r->dir, sizeof(r->dir), "/tmp/qt-rt-XXXXXX");
+	assert_non_null(mkdtemp(r->dir));
+	/* Other people's tests run beside this one. */
+	(void)snprintf(r->instance, sizeof(r->instance), "t%04x%02x", (unsigned)getpid() & 0xffff, count++ & 0xff);
+	(void)snprintf(r->prefix, sizeof(r->prefix), "x%c%c", 'a' + (int)(getpid() % 26), 'a' + (int)(getpid() / 26 % 26));
+	assert_int_equal(chmod(r->dir, 0755), 0);
+	shell("mkdir %s/pool %s/state %s/run", r->dir, r->dir, r->dir);
+	if (qt_streq(pool, "btrfs"))
+		shell("truncate -s 256M %s/img; mkfs.btrfs -q %s/img >/dev/null 2>&1; mount -o loop,nosuid,nodev,noexec %s/img %s/pool", r->dir, r->dir,
+		      r->dir, r->dir);
+	else
+		shell("mount -t tmpfs -o nosuid,nodev,noexec,size=512m,mode=700 qt-rt-test %s/pool", r->dir);
+	shell("root=%s/pool/images/busybox/rootfs; mkdir -p $root; cd $root; mkdir bin etc tmp proc sys dev root run var; chmod 1777 tmp;"
+	      "cp /bin/busybox bin/; for p in sh ls cat sleep true echo ip id env kill mkdir hostname; do ln -s busybox bin/$p; done;"
+	      "printf 'name = busybox\\nversion = 1.35\\nkind = managed\\nsize_bytes = 2000000\\nrequire = /bin/sh\\nrequire = /bin/cat\\n'"
+	      " > ../image.conf",
+	      r->dir);
+	shell("cat > %s/conf <<-'END'\n"
+	      "state_dir = %s/state\nrun_dir = %s/run\npool_dir = %s/pool\ninstance = %s\nlink_prefix = %s\nsubnet = 10.%d.0.0/16\n"
+	      "uplink = none\nnameservers = 192.0.2.53\napi_user = daemon\nagent_user = bin\nminit_path = " QT_TEST_MINIT
+	      "\nuid_base = %u\nuid_ranges = 256\nEND\n",
+	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 100 + (int)(getpid() % 100),
+	      1000000000U + (unsigned)(getpid() % 100) * 16777216U);
+}
+
+static unsigned count_dir(const struct rig *r, const char *name)
+{
+	char path[512];
+	unsigned n = 0;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", r->dir, name);
+	d = opendir(path);
+	if (!d)
+		return 0;
+	for (struct dirent *de; (de = readdir(d));)
+		n += de->d_name[0] != '.';
+	(void)closedir(d);
+	return n;
+}
+
+static unsigned count_links(const struct rig *r)
+{
+	DIR *d = opendir("/sys/class/net");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	for (struct dirent *de; (de = readdir(d));)
+		n += qt_starts(de->d_name, r->prefix);
+	(void)closedir(d);
+	return n;
+}
+
+/* Groups of containers in the hierarchy that has most. */
+static unsigned count_cgroups(const struct rig *r, bool own)
+{
+	static const char *const roots[] = {"", "memory/", "cpu/", "pids/", "devices/", "freezer/", "blkio/", "cpuacct/", "cpu,cpuacct/"};
+	unsigned most = 0;
+
+	for (size_t i = 0; i < QT_LEN(roots); i++) {
+		char path[256];
+		unsigned n = 0;
+		DIR *d;
+
+		(void)snprintf(path, sizeof(path), "/sys/fs/cgroup/%s%s", roots[i], r->instance);
+		d = opendir(path);
+		if (!d)
+			continue;
+		if (own)
+			n = 1;
+		for (struct dirent *de; !own && (de = readdir(d));)
+			n += qt_starts(de->d_name, "ctr_");
+		(void)closedir(d);
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+static unsigned count_mounts(const struct rig *r)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char line[4096];
+	unsigned n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, r->dir) != NULL;
+	(void)fclose(f);
+	return n;
+}
+
+void rig_unmake(struct rig *r)
+{
+	if (r->pid)
+		rig_term(r);
+	rig_shutdown(r);
+	assert_int_equal(count_links(r), 0);
+	assert_int_equal(count_cgroups(r, true), 0);
+	assert_int_equal(count_mounts(r), 1);
+	/* A container that dies holds on to the pool until its namespace is torn down. */
+	shell("i=0; until umount %s/pool; do i=$((i+1)); [ $i -lt 600 ]; sleep 0.1; done 2>/dev/null; rm -rf %s", r->dir, r->dir);
+	assert_int_equal(count_mounts(r), 0);
+}
+
+/* --- the runtime --------------------------------------------------------------------------------------- */
+
+static pid_t start(struct rig *r, const char *fail, const char *option)
+{
+	char conf[96];
+	pid_t pid;
+
+	(void)snprintf(conf, sizeof(conf), "%s/conf", r->dir);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not after the test, if that dies */
+		if (fail)
+			(void)setenv("QUILT_FAIL", fail, 1);
+		execl(QT_TEST_RUNTIME, QT_TEST_RUNTIME, "-c", conf, option, NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+void rig_start(struct rig *r, const char *fail)
+{
+	int64_t deadline = qt_mono_ms() + BUDGET_MS;
+	char path[96];
+
+	assert_int_equal(r->pid, 0);
+	r->pid = start(r, fail, NULL);
+	(void)snprintf(path, sizeof(path), "%s/run/runtime.sock", r->dir);
+	for (;;) {
+		struct rt_info_req req = {0};
+		struct rt_info_rep rep;
+		struct qt_err e = {0};
+
+		rt_client_done(&r->rt);
+		assert_int_equal(rt_client_init(&r->rt, path, &e), 0);
+		if (rt_info(&r->rt, &req, &rep, BUDGET_MS, &e) == 0)
+			return;
+		assert_int_equal(waitpid(r->pid, NULL, WNOHANG), 0);
+		assert_true(qt_mono_ms() < deadline);
+		(void)poll(NULL, 0, 5);
+	}
+}
+
+void rig_kill(struct rig *r)
+{
+	assert_int_equal(kill(r->pid, SIGKILL), 0);
+	assert_true(WIFSIGNALED(wait_for(r->pid)));
+	r->pid = 0;
+	rt_client_done(&r->rt);
+}
+
+void rig_died(struct rig *r)
+{
+	int status = wait_for(r->pid);
+
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	r->pid = 0;
+	rt_client_done(&r->rt);
+}
+
+void rig_term(struct rig *r)
+{
+	int status;
+
+	assert_int_equal(kill(r->pid, SIGTERM), 0);
+	status = wait_for(r->pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	r->pid = 0;
+	rt_client_done(&r->rt);
+}
+
+void rig_shutdown(struct rig *r)
+{
+	int status = wait_for(start(r, NULL, "--shutdown"));
+
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+void rig_reset(struct rig *r)
+{
+	rig_kill(r);
+	rig_shutdown(r);
+	shell("cd %s; rm -rf state/journal/* state/journal.bad/* state/ctr/* pool/ctr/*", r->dir);
+}
+
+/* --- containers ---------------------------------------------------------------------------------------- */
+
+struct rt_create_req rig_create_req(struct qt_id id)
+{
+	struct rt_create_req req = {.id = id,
+				    .hostname = rt_str("demo"),
+				    .image = rt_str("busybox"),
+				    .env = {"PATH=/bin\0FOO=bar", 18, 2},
+				    .workdir = rt_str("/"),
+				    .memory_mb = 64,
+				    .cpu_centi = 10000,
+				    .record = {"{\"name\":\"\0\"}", 12}};
+
+	req.argv.s = "";
+	assert_true(qt_id_parse(&req.tenant, "ten", "ten_a"));
+	return req;
+}
+
+static void failed(const char *what, const struct qt_err *e)
+{
+	fail_msg("%s: %s: %s (errno %d)", what, qt_err_row(e->code)->name, e->msg, e->sys);
+}
+
+struct rt_create_rep rig_create(struct rig *r, struct qt_id id)
+{
+	struct rt_create_req req = rig_create_req(id);
+	struct rt_create_rep rep;
+	struct qt_err e = {0};
+
+	if (rt_create(&r->rt, &req, &rep, BUDGET_MS, &e) < 0)
+		failed("create", &e);
+	return rep;
+}
+
+int rig_delete(struct rig *r, struct qt_id id, struct qt_err *e)
+{
+	struct rt_delete_req req = {.id = id};
+	struct rt_delete_rep rep;
+
+	return rt_delete(&r->rt, &req, &rep, BUDGET_MS, e);
+}
+
+struct rt_get_rep rig_get(struct rig *r, struct qt_id id)
+{
+	struct rt_get_req req = {.id = id};
+	struct rt_get_rep rep;
+	struct qt_err e = {0};
+
+	if (rt_get(&r->rt, &req, &rep, BUDGET_MS, &e) < 0)
+		failed("get", &e);
+	return rep;
+}
+
+void rig_exec(struct rig *r, struct qt_id id, const char *command, char *out, size_t size)
+{
+	struct rt_connect_req req = {.id = id};
+	struct rt_connect_rep rep;
+	struct mi_exec x = {.env = {"PATH=/bin", 10, 1}, .uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT};
+	struct mi_failed why;
+	struct qt_err e = {0};
+	char argv[1024];
+	int fd = -1, p[2], null = open("/dev/null", O_RDWR | O_CLOEXEC), code = -1, sig;
+	size_t got = 0;
+	pid_t pid;
+
+	if (rt_call(&r->rt, RT_CONNECT, &req, NULL, &rep, &fd, BUDGET_MS, &e) < 0)
+		failed("connect", &e);
+	assert_true(rt_strv_add(&x.argv, argv, sizeof(argv), "/bin/sh"));
+	assert_true(rt_strv_add(&x.argv, argv, sizeof(argv), "-c"));
+	assert_true(rt_strv_add(&x.argv, argv, sizeof(argv), command));
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	x.fds[0] = null;
+	x.fds[1] = p[1];
+	x.fds[2] = p[1];
+	if (mi_exec_start(fd, &x, BUDGET_MS, &pid, &why, &e) < 0)
+		failed("exec", &e);
+	assert_int_equal(why.step, 0);
+	close(p[1]);
+	for (ssize_t n; (n = read(p[0], out + got, size - 1 - got)) > 0;)
+		got += (size_t)n;
+	out[got] = '\0';
+	close(p[0]);
+	assert_int_equal(mi_exec_wait(fd, qt_mono_ms() + BUDGET_MS, &code, &sig, &e), 1);
+	if (code != 0)
+		fail_msg("`%s` ended with %d: %s", command, code, out);
+	close(fd);
+	close(null);
+}
+
+unsigned rig_list(struct rig *r, struct qt_id *ids, unsigned max)
+{
+	struct rt_list_req req = {.after = rt_str("")};
+	char last[QT_ID_MAX + 1];
+	unsigned n = 0;
+
+	for (;;) {
+		struct rt_list_rep rep;
+		struct qt_err e = {0};
+		const char *id = NULL;
+
+		if (rt_list(&r->rt, &req, &rep, BUDGET_MS, &e) < 0)
+			failed("list", &e);
+		if (rep.ids.n == 0)
+			return n;
+		while ((id = rt_strv_next(&rep.ids, id))) {
+			assert_true(n < max);
+			assert_true(qt_id_parse(&ids[n++], "ctr", id));
+			(void)qt_copy(last, sizeof(last), id);
+		}
+		req.after = rt_str(last);
+	}
+}
+
+/* The first thing whose number is wrong, NULL if none. */
+static const char *wrong(struct rig *r, unsigned n, unsigned running, unsigned *is, unsigned *want)
+{
+	const struct {
+		const char *what;
+		unsigned is, want;
+	} all[] = {
+		{"journal", count_dir(r, "state/journal"), n},
+		{"journal.bad", count_dir(r, "state/journal.bad"), 0},
+		{"files", count_dir(r, "state/ctr"), n},
+		{"trees", count_dir(r, "pool/ctr"), n},
+		{"trash", count_dir(r, "pool/trash"), 0},
+		{"sockets", count_dir(r, "run/c"), running},
+		{"cgroups", count_cgroups(r, false), running},
+		{"links", count_links(r), running},
+		{"mounts", count_mounts(r), 1},
+	};
+
+	for (size_t i = 0; i < QT_LEN(all); i++) {
+		if (all[i].is == all[i].want)
+			continue;
+		*is = all[i].is;
+		*want = all[i].want;
+		return all[i].what;
+	}
+	return NULL;
+}
+
+void rig_census(struct rig *r, unsigned n, unsigned running)
+{
+	int64_t deadline = qt_mono_ms() + BUDGET_MS;
+	unsigned is, want;
+	const char *what;
+
+	while ((what = wrong(r, n, running, &is, &want))) {
+		if (qt_mono_ms() > deadline)
+			fail_msg("%u %s, and not %u", is, what, want);
+		(void)poll(NULL, 0, 5);
+	}
+}

@@ -1,0 +1,50 @@
+/* rt_rig.h - a real quilt-runtime with directories, links and cgroups of its own, and a busybox image made on the spot. */
+#ifndef RT_RIG_H
+#define RT_RIG_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "client.h"
+
+#define BUDGET_MS 60000 /* the machine is shared: nothing here fails for being slow */
+
+struct rig {
+	char dir[64];	   /* pool/ (a mount), state/, run/, conf */
+	char instance[8], prefix[5];
+	pid_t pid;	   /* of the runtime; 0: none */
+	struct rt_client rt;
+};
+
+/* Make directories, pool and image. POOL: "tmpfs", or "btrfs" on a loop file. */
+void rig_make(struct rig *r, const char *pool);
+/* Nothing of it is left on the machine afterwards; fails if something of the runtime's was. */
+void rig_unmake(struct rig *r);
+
+/* Start the runtime, FAIL in QUILT_FAIL unless NULL; returns when it answers. */
+void rig_start(struct rig *r, const char *fail);
+void rig_kill(struct rig *r); /* -9 */
+void rig_term(struct rig *r); /* and it must end with 0 */
+void rig_died(struct rig *r); /* wait until it has been killed by its fail point */
+void rig_shutdown(struct rig *r);
+/* After a failure: kill it, and forget every container. */
+void rig_reset(struct rig *r);
+
+/* A request for a container that idles: tests change what they need. The text in it is static. */
+struct rt_create_req rig_create_req(struct qt_id id);
+/* Create it, or fail the test. */
+struct rt_create_rep rig_create(struct rig *r, struct qt_id id);
+int rig_delete(struct rig *r, struct qt_id id, struct qt_err *e);
+struct rt_get_rep rig_get(struct rig *r, struct qt_id id);
+
+/* Run argv in the container by RT_CONNECT, collect what it writes to stdout, check that it ended with 0. */
+void rig_exec(struct rig *r, struct qt_id id, const char *command, char *out, size_t size);
+
+/* What is on the machine: exactly N containers' worth of files, and RUNNING containers' worth of cgroups, links and sockets. Waits for
+ * what the kernel does in its own time (links go with their namespaces; the trash is emptied). */
+void rig_census(struct rig *r, unsigned n, unsigned running);
+
+/* The client id of a list. Its number of containers. */
+unsigned rig_list(struct rig *r, struct qt_id *ids, unsigned max);
+
+#endif
