@@ -1,11 +1,13 @@
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "cleanup.h"
 #include "client.h"
+#include "clock.h"
 #include "ctl.h"
 #include "str.h"
 
@@ -112,12 +114,22 @@ static int see_runtime(struct ctl *c, char *say, struct qt_err *e)
 	return r;
 }
 
+/* The agent beats every two seconds; one that starts just now is waited for that long. */
 static int see_agent(struct ctl *c, char *say, struct qt_err *e)
 {
-	int64_t limit_ms = 5000 + 3000 * (int64_t)c->conf.reconcile_s, age_ms;
+	int64_t limit_ms = 10000, age_ms = INT64_MAX, deadline = qt_mono_ms() + 3000;
+	struct qt_err why = {0};
 
-	if (qt_store_node_age(c->store, c->conf.node, &age_ms, e) < 0)
+	while (qt_store_node_age(c->store, c->conf.node, &age_ms, &why) < 0 || age_ms > limit_ms) {
+		if (qt_left_ms(deadline) == 0 || (why.code != QT_OK && why.code != QT_E_NOT_FOUND))
+			break;
+		qt_err_reset(&why);
+		(void)poll(NULL, 0, 100);
+	}
+	if (why.code != QT_OK) {
+		*e = why;
 		return -1;
+	}
 	if (age_ms > limit_ms)
 		return qt_fail(e, QT_E_UNAVAILABLE, "was last heard of %" PRIi64 " s ago", age_ms / 1000);
 	(void)qt_fmt(say, SAY_MAX, "was heard of %" PRIi64 " s ago", age_ms / 1000);

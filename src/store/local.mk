@@ -46,4 +46,4 @@ src/store/functions_text.c: src/store/quilt.lua
 
 quiltdata_DATA += src/store/quilt.lua
 CLEANFILES += src/store/quilt.lua src/store/functions_text.c
-EXTRA_DIST += $(qt_lua)
+EXTRA_DIST += $(qt_lua) docs/redis-schema.md
