@@ -11,7 +11,7 @@
 #include "store.h"
 
 #define AGENT_SLOTS    4     /* operations at once */
-#define AGENT_LEASE_MS 15000 /* an operation of an agent that died is another's after it */
+#define AGENT_LEASE_MS 8000  /* an operation of an agent that died is another's after it */
 #define AGENT_DUE_MAX  4096
 
 enum agent_due_kind { AGENT_DUE_LOOK, AGENT_DUE_OOM };

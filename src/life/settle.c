@@ -152,35 +152,43 @@ static int lost(struct qt_life *l, struct qt_ctr *c, struct qt_settled *ret, str
 	return move(l, c, QT_ST_ERROR, "died", usage, &ret->lost, e);
 }
 
+/* Whoever began to delete it is still at it, for all we know. */
+static bool delete_under_way(const struct qt_life *l, const struct qt_ctr *c)
+{
+	return qt_now_ms() < c->deleting_ms + (int64_t)l->conf->stop_timeout_ms + DELETE_SLACK_MS;
+}
+
+/* The runtime does not know it. TWICE: nor did it the time before. */
+static int absent(struct qt_life *l, struct qt_ctr *c, bool twice, struct qt_settled *ret, struct qt_err *e)
+{
+	if (c->deleting_ms > 0)
+		return delete_under_way(l, c) ? 0 : finish_delete(l, c, ret, e);
+	if (c->state == QT_ST_CREATED)
+		return overdue(c) ? remove_record(l, c, &ret->released, e) : 0;
+	if (c->state == QT_ST_ERROR || !twice || (c->state == QT_ST_STARTING && !overdue(c)))
+		return 0;
+	return lost(l, c, ret, e);
+}
+
 /* C is Redis's word, S the runtime's, and asked for after C was read: a change that S does not show yet makes the move from C's state
- * fail. TWICE: the runtime did not know it the time before either. */
+ * fail. */
 static int mend(struct qt_life *l, struct qt_ctr *c, struct seen *s, bool twice, struct qt_settled *ret, struct qt_err *e)
 {
-	if (c->deleting_ms > 0) {
-		if (qt_now_ms() < c->deleting_ms + (int64_t)l->conf->stop_timeout_ms + DELETE_SLACK_MS)
-			return 0;
-		return finish_delete(l, c, ret, e);
-	}
-	if (!s->there) {
-		if (c->state == QT_ST_CREATED)
-			return overdue(c) ? remove_record(l, c, &ret->released, e) : 0;
-		if (c->state == QT_ST_ERROR || !twice || (c->state == QT_ST_STARTING && !overdue(c)))
-			return 0;
-		return lost(l, c, ret, e);
-	}
-	if (s->state == RT_ST_RUNNING && (c->state != QT_ST_RUNNING || c->pid != s->pid || c->started_ms != s->started_ms)) {
-		bool known = c->state == QT_ST_RUNNING;
+	bool rt_runs = s->state == RT_ST_RUNNING, runs = c->state == QT_ST_RUNNING;
+	bool coming = c->state == QT_ST_CREATED || c->state == QT_ST_STARTING;
 
+	if (!s->there)
+		return absent(l, c, twice, ret, e);
+	if (!rt_runs && (runs || (coming && overdue(c)))) {
 		take(c, s);
-		if (move(l, c, QT_ST_RUNNING, known ? NULL : "started", known ? NULL : "container_started", &ret->adopted, e) < 0)
+		if (move(l, c, QT_ST_EXITED, "died", runs ? "container_stopped" : NULL, &ret->ended, e) < 0)
 			return -1;
-	} else if (s->state != RT_ST_RUNNING && c->state == QT_ST_RUNNING) {
+	}
+	if (c->deleting_ms > 0)
+		return delete_under_way(l, c) ? 0 : finish_delete(l, c, ret, e);
+	if (rt_runs && (!runs || c->pid != s->pid || c->started_ms != s->started_ms)) {
 		take(c, s);
-		if (move(l, c, QT_ST_EXITED, "died", "container_stopped", &ret->ended, e) < 0)
-			return -1;
-	} else if (s->state != RT_ST_RUNNING && (c->state == QT_ST_CREATED || c->state == QT_ST_STARTING) && overdue(c)) {
-		take(c, s);
-		if (move(l, c, QT_ST_EXITED, "died", NULL, &ret->ended, e) < 0)
+		if (move(l, c, QT_ST_RUNNING, runs ? NULL : "started", runs ? NULL : "container_started", &ret->adopted, e) < 0)
 			return -1;
 	}
 	return c->state == QT_ST_CREATED || c->state == QT_ST_STARTING ? 0 : copy_record(l, c, s, ret, e);

@@ -21,6 +21,8 @@
 #define QUEUE_MAX      1024 /* messages that a peer has not read: a watcher that is so far behind starts over */
 #define MESSAGES_A_TURN 4
 #define AGAIN_MS       2
+#define LOG_ALL	       20
+#define LOG_EVERY      1000
 
 struct out {
 	struct out *next;
@@ -132,8 +134,10 @@ static void close_peer(struct rt_peer *p)
 static void broke(struct rt_peer *p, const struct qt_err *why)
 {
 	p->all->broken++;
-	qt_log_err(QT_LOG_WARN, why, "a peer (%s, pid %d) broke the protocol and is closed; the %lu. so far",
-		   roles[role_index(p->role)].name, (int)p->pid, p->all->broken);
+	/* Somebody who does nothing else must not fill the disk with lines. */
+	if (p->all->broken <= LOG_ALL || p->all->broken % LOG_EVERY == 0)
+		qt_log_err(QT_LOG_WARN, why, "a peer (%s, pid %d) broke the protocol and is closed; the %lu. so far",
+			   roles[role_index(p->role)].name, (int)p->pid, p->all->broken);
 	close_peer(p);
 }
 

@@ -250,6 +250,13 @@ void rig_shutdown(struct rig *r)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+void rig_reset(struct rig *r)
+{
+	rig_kill(r);
+	rig_shutdown(r);
+	shell("cd %s; rm -rf state/journal/* state/journal.bad/* state/ctr/* pool/ctr/*", r->dir);
+}
+
 /* --- containers ---------------------------------------------------------------------------------------- */
 
 struct rt_create_req rig_create_req(struct qt_id id)

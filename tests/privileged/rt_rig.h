@@ -27,6 +27,8 @@ void rig_kill(struct rig *r); /* -9 */
 void rig_term(struct rig *r); /* and it must end with 0 */
 void rig_died(struct rig *r); /* wait until it has been killed by its fail point */
 void rig_shutdown(struct rig *r);
+/* After a failure: kill it, and forget every container. */
+void rig_reset(struct rig *r);
 
 /* A request for a container that idles: tests change what they need. The text in it is static. */
 struct rt_create_req rig_create_req(struct qt_id id);

@@ -54,7 +54,7 @@ static int end(void **state)
 	struct rig *r = *state;
 
 	if (r->pid)
-		rig_kill(r);
+		rig_reset(r);
 	return 0;
 }
 
@@ -421,7 +421,7 @@ static void watchers_are_told(void **state)
 	expect_event(watcher.fd, id, RT_EV_CREATED);
 	/* More than its memory: something in it dies, and it lives. */
 	rig_exec(r, id, "(x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done) >/dev/null 2>&1; echo survived", out, sizeof(out));
-	assert_string_equal(out, "survived\n");
+	assert_non_null(strstr(out, "survived\n"));
 	expect_event(watcher.fd, id, RT_EV_OOM);
 	CALL(r, kill, &killed, .id = id);
 	expect_event(watcher.fd, id, RT_EV_EXITED);

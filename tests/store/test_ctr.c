@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "check.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "redis.h"
@@ -59,21 +60,6 @@ static void new_ctr(struct qt_ctr *c, const struct qt_tenant *t, const char *nam
 	json_object_set_new(c->environment, "FOO", json_string("bar"));
 	json_array_append_new(c->command, json_string("/bin/sh"));
 }
-
-#define must(call)                                      \
-	do {                                            \
-		struct qt_err e_ = {0}, *e = &e_;       \
-		if ((call) < 0)                         \
-			fail_msg(#call ": %s", e_.msg); \
-	} while (0)
-
-#define must_not(call, want)                                             \
-	do {                                                             \
-		struct qt_err e_ = {0}, *e = &e_;                        \
-		assert_int_equal((call), -1);                            \
-		if (e_.code != (want))                                   \
-			fail_msg(#call ": %d %s", (int)e_.code, e_.msg); \
-	} while (0)
 
 static void same(const struct qt_ctr *a, const struct qt_ctr *b)
 {

@@ -66,7 +66,7 @@ end)
 redis.register_function{ function_name = 'qt_key_revoke', flags = { 'allow-oom' }, callback = function(keys, args)
   local sha = redis.call('HGET', K.apikey_ids, args[1])
   if not sha then
-    return fail('QT_NO_KEY')
+    return fail('QT_NO_KEY_ID')
   end
   redis.call('HSET', K.apikey(sha), 'revoked', '1')
   redis.call('DEL', K.rate(sha))
