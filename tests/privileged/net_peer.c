@@ -24,7 +24,7 @@
 #include "str.h"
 
 enum op {
-	LISTEN, CONNECT, CONNECTED, ACCEPT, BIND_UDP, SEND_UDP, RECV_UDP, PING, ADD_ADDR, SYSCTL_SET, SYSCTL_GET, COUNTERS
+	LISTEN, CONNECT, CONNECTED, HANG_UP, ACCEPT, BIND_UDP, SEND_UDP, RECV_UDP, PING, ADD_ADDR, SYSCTL_SET, SYSCTL_GET, COUNTERS
 };
 
 struct question {
@@ -217,6 +217,9 @@ static int do_one(const struct question *q, struct answer *a)
 		return do_connect(q);
 	case CONNECTED:
 		return do_connected(q);
+	case HANG_UP:
+		qt_reset_fd(&conn, -1);
+		return 0;
 	case ACCEPT:
 		return do_accept(a);
 	case BIND_UDP:
@@ -337,6 +340,11 @@ int peer_connect(struct peer *p, uint32_t ip, uint16_t port, uint32_t from)
 int peer_connected(struct peer *p, int wait_ms)
 {
 	return ask(p, (struct question){.op = CONNECTED, .wait_ms = wait_ms}).r;
+}
+
+int peer_hang_up(struct peer *p)
+{
+	return ask(p, (struct question){.op = HANG_UP}).r;
 }
 
 int peer_accept(struct peer *p, uint32_t *ret_from)

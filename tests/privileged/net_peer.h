@@ -21,6 +21,7 @@ void peer_stop(struct peer *p);  /* kills and reaps it; its namespace dies soon 
 int peer_listen(struct peer *p, uint16_t port);
 int peer_connect(struct peer *p, uint32_t ip, uint16_t port, uint32_t from); /* begins it, forgetting the one before */
 int peer_connected(struct peer *p, int wait_ms);			     /* -EAGAIN: not yet */
+int peer_hang_up(struct peer *p);					     /* nothing of it is sent again */
 int peer_accept(struct peer *p, uint32_t *ret_from);			     /* waits */
 int peer_bind_udp(struct peer *p, uint16_t port);
 int peer_send_udp(struct peer *p, uint32_t ip, uint16_t port, uint16_t count); /* one datagram to each of COUNT ports from PORT on */

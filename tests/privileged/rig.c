@@ -125,6 +125,8 @@ int rig_setup(void **state)
 
 	(void)umask(022);
 	memset(&r, 0, sizeof(r));
+	r.lower_fd = r.upper_fd = r.work_fd = r.vol_fd = r.ro_fd = r.listen_fd = -1;
+	*state = &r; /* the teardown runs also when this fails half-way */
 	assert_true(qt_copy(r.dir, sizeof(r.dir), "/tmp/quilt-spawn-XXXXXX"));
 	assert_non_null(mkdtemp(r.dir));
 	top = open(r.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -141,7 +143,6 @@ int rig_setup(void **state)
 	assert_true(qt_fmt(instance, sizeof(instance), "qspawn%d", getpid()));
 	if (rt_cgroups_open(&r.cgroups, instance, &e) < 0 || rt_spawner_open(&r.spawner, QT_TEST_INIT, &e) < 0)
 		fail_msg("%s", e.msg);
-	*state = &r;
 	return 0;
 }
 
@@ -289,11 +290,6 @@ void rig_wait(struct rig *r, struct box *b)
 	assert_true(qt_read_file(r->vol_fd, "report", b->report, sizeof(b->report), &e) >= 0);
 }
 
-static void empty_dir(int at, const char *name)
-{
-	rig_remove_tree(at, name);
-}
-
 void rig_stop(struct rig *r, struct box *b)
 {
 	static const char *const reports[] = {"report", "report.new"};
@@ -311,7 +307,7 @@ void rig_stop(struct rig *r, struct box *b)
 		(void)poll(NULL, 0, 1);
 	}
 	for (size_t i = 0; i < QT_LEN(reports); i++)
-		empty_dir(r->vol_fd, reports[i]);
+		rig_remove_tree(r->vol_fd, reports[i]);
 }
 
 unsigned rig_each(const struct box *b, const char *key, void (*fn)(const char *value, void *arg), void *arg)
