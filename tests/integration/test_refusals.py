@@ -122,7 +122,7 @@ def test_paths(api):
         ("GET", "/api/containers/a%2", 400, "BAD_REQUEST"), ("GET", "/api/containers/%00", 400, "BAD_REQUEST"),
         # nginx takes this for /health, which asks for no key; the program, which has the raw line, does not.
         ("GET", "/api/containers/..%2f..%2fhealth", 401, "UNAUTHORIZED"),
-        ("GET", "/api/operations/op_x", 404, "OPERATION_NOT_FOUND"), ("GET", "/api/" + "a" * 20000, 414, "URI_TOO_LONG"),
+        ("GET", "/api/operations/op_x", 404, "OPERATION_NOT_FOUND"), ("GET", "/api/" + "a" * 9000, 414, "URI_TOO_LONG"),
     ):
         r = api.request(method, path)
         refused(r, status, code)
@@ -195,8 +195,6 @@ def test_nginx_itself(stack):
     for request, status in (
         (b"GET /api/containers HTTP/1.1\r\n\r\n", b"400"),  # no Host
         (b"GET /api/%zz HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
-        (b"GET /api/x HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70000 + b"\r\n\r\n", b"400"),
-        (b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414"),
     ):
         reply = answer(request)
         head, _, body = reply.partition(b"\r\n\r\n")
