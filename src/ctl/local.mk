@@ -1,4 +1,9 @@
 bin_PROGRAMS += quiltctl
-quiltctl_SOURCES = src/ctl/main.c
-quiltctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+quiltctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+quiltctl_SOURCES = \
+	src/ctl/accounts.c \
+	src/ctl/commands.c \
+	src/ctl/ctl.h \
+	src/ctl/machine.c \
+	src/ctl/main.c
 quiltctl_LDADD = libqwire.a $(QT_STORE_LIBS)

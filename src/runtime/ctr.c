@@ -82,6 +82,7 @@ void rt_ctr_free(struct rt_ctr *c)
 	rt_loop_del(c->rt->loop, &c->oom_watch);
 	rt_timer_clear(c->rt->loop, &c->stop_timer);
 	rt_timer_clear(c->rt->loop, &c->clean_timer);
+	rt_timer_clear(c->rt->loop, &c->oom_timer);
 	qt_close(c->pidfd);
 	qt_close(c->oom_fd);
 	qt_close(c->stop_fd);

@@ -57,6 +57,8 @@ struct rt_ctr {
 	int oom_fd;
 	rt_watch_t oom_watch;
 	uint64_t oom_kills;
+	struct rt_timer oom_timer;
+	unsigned oom_tries;
 
 	/* The way to its end. */
 	bool ending;   /* stop, kill or delete is under way, or the init is gone and what it held goes */

@@ -18,6 +18,8 @@
 #define KILL_AGAIN_MS 500
 #define CLEAN_MS      1
 #define CLEAN_MAX_MS  500
+#define OOM_LOOK_MS   20
+#define OOM_TRIES     250
 
 /* --- who waits ----------------------------------------------------------------------------------------- */
 
@@ -162,6 +164,7 @@ void rt_life_ended(struct rt_ctr *c)
 	c->clean_tries = 0;
 	rt_loop_del(c->rt->loop, &c->exit_watch);
 	rt_loop_del(c->rt->loop, &c->oom_watch);
+	rt_timer_clear(c->rt->loop, &c->oom_timer);
 	rt_timer_clear(c->rt->loop, &c->stop_timer);
 	qt_reset_fd(&c->stop_fd, -1);
 	(void)rt_failpoint(RT_FP_exit_seen, &e);
@@ -209,10 +212,26 @@ void rt_life_remove(struct rt_ctr *c)
 
 /* --- watching ------------------------------------------------------------------------------------------ */
 
-static void on_oom(void *arg, uint32_t events)
+static void count_kills(void *arg)
 {
 	struct rt_ctr *c = arg;
 	struct rt_cgroup_stats now;
+	struct qt_err e = {0};
+
+	rt_cgroup_stats(c->rt->cgroups, &c->id, &now);
+	if (now.oom_kills > c->oom_kills) {
+		c->oom_kills = now.oom_kills;
+		rt_event(c->rt, &c->id, RT_EV_OOM, 0);
+		return;
+	}
+	/* The kernel wakes us when it begins to look for somebody to kill, and counts when it has. */
+	if (c->oom_tries++ < OOM_TRIES && rt_timer_set(c->rt->loop, &c->oom_timer, OOM_LOOK_MS, count_kills, c, &e) < 0)
+		qt_log_err(QT_LOG_WARN, &e, "container %s: a memory event is lost", c->id.s);
+}
+
+static void on_oom(void *arg, uint32_t events)
+{
+	struct rt_ctr *c = arg;
 	char drain[4096];
 	ssize_t got = read(c->oom_fd, drain, sizeof(drain));
 
@@ -222,10 +241,8 @@ static void on_oom(void *arg, uint32_t events)
 		qt_reset_fd(&c->oom_fd, -1);
 		return;
 	}
-	rt_cgroup_stats(c->rt->cgroups, &c->id, &now);
-	if (now.oom_kills > c->oom_kills)
-		rt_event(c->rt, &c->id, RT_EV_OOM, 0);
-	c->oom_kills = now.oom_kills;
+	c->oom_tries = 0;
+	count_kills(c);
 }
 
 int rt_life_watch(struct rt_ctr *c, struct qt_err *e)

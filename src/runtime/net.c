@@ -24,9 +24,9 @@
 #define GHOST_MS    2000 /* the grace of a link whose container is gone */
 #define GHOSTS_A_GO 2	 /* removed at one go: 18 ms each, in an event loop */
 
-/* Links of containers that are gone: each should go with its namespace, soon. */
+/* Links that were detached: each should go with its namespace, soon. */
 struct ghost {
-	char link[16];
+	struct rt_addr addr;
 	int64_t since; /* monotonic milliseconds */
 };
 
@@ -219,22 +219,21 @@ int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err
 
 void rt_net_release(struct rt_net *n, const struct rt_addr *a)
 {
-	struct ghost *more = n->ghosts;
-
-	if (!rt_pool_has(n->pool, a))
-		return;
 	rt_pool_give(n->pool, a);
+}
+
+static void add_ghost(struct rt_net *n, const struct rt_addr *a)
+{
 	if (n->n_ghosts == n->cap_ghosts) {
 		size_t cap = n->cap_ghosts ? n->cap_ghosts * 2 : 64;
+		struct ghost *more = realloc(n->ghosts, cap * sizeof(*more));
 
-		more = realloc(n->ghosts, cap * sizeof(*more));
 		if (!more) /* then it is left to the namespace, and to the next sweep */
 			return;
 		n->ghosts = more;
 		n->cap_ghosts = cap;
 	}
-	n->ghosts[n->n_ghosts] = (struct ghost){.since = qt_mono_ms()};
-	memcpy(n->ghosts[n->n_ghosts++].link, a->link, sizeof(a->link));
+	n->ghosts[n->n_ghosts++] = (struct ghost){*a, qt_mono_ms()};
 }
 
 int rt_net_reap(struct rt_net *n)
@@ -247,7 +246,9 @@ int rt_net_reap(struct rt_net *n)
 		struct qt_err ignored = {0};
 		struct rt_link l;
 
-		if (rt_rtnl_find(n->rt, n->ghosts[i].link, &l, &ignored) == 1 && qt_streq(l.alias, n->alias) &&
+		if (rt_filter_has(n->filter, &n->ghosts[i].addr)) /* started again */
+			continue;
+		if (rt_rtnl_find(n->rt, n->ghosts[i].addr.link, &l, &ignored) == 1 && qt_streq(l.alias, n->alias) &&
 		    rt_rtnl_delete(n->rt, l.name, &ignored) == 0)
 			removed++;
 	}
@@ -340,12 +341,36 @@ static int connect_ends(struct rt_net *n, struct rt_rtnl *inner, int index, cons
 	return rt_rtnl_host_end(n->rt, index, n->alias, rules(n)->gateway, a->ip, e);
 }
 
+/* A container that is started again soon after its end meets its own link of last time, whose namespace is still dying. */
+static int remove_former(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)
+{
+	struct rt_link l;
+
+	int there = rt_rtnl_find(n->rt, a->link, &l, e);
+
+	if (there <= 0)
+		return there;
+	return l.veth && qt_streq(l.alias, n->alias) ? rt_rtnl_delete(n->rt, a->link, e) : -1;
+}
+
+static int make_link(struct rt_net *n, int ns_fd, const struct rt_addr *a, int *ret_index, struct qt_err *e)
+{
+	struct qt_err first = {0}, ignored = {0};
+
+	if (rt_rtnl_veth(n->rt, a->link, ns_fd, n->mtu, ret_index, &first) == 0)
+		return 0;
+	if (first.sys == EEXIST && remove_former(n, a, &ignored) == 0)
+		return rt_rtnl_veth(n->rt, a->link, ns_fd, n->mtu, ret_index, e);
+	*e = e->code == QT_OK ? first : *e;
+	return -1;
+}
+
 static int attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const struct rt_addr *a, struct qt_err *e)
 {
 	struct qt_err second = {0};
 	int index;
 
-	if (rt_rtnl_veth(n->rt, a->link, ns_fd, n->mtu, &index, e) < 0)
+	if (make_link(n, ns_fd, a, &index, e) < 0)
 		return -1;
 	if (connect_ends(n, inner, index, a, e) == 0)
 		return 0;
@@ -398,6 +423,8 @@ int rt_net_adopt(struct rt_net *n, const struct rt_addr *a, const struct qt_id *
 
 int rt_net_detach(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)
 {
+	if (rt_filter_has(n->filter, a))
+		add_ghost(n, a);
 	return rt_filter_del(n->filter, a, e) < 0 ? qt_context(e, "network") : 0;
 }
 

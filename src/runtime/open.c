@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -13,7 +14,21 @@
 #include "runtime.h"
 #include "str.h"
 
+#define LOCK_MS 3000
 #define NODE_MEMORY_FACTOR 8 /* limits are seldom used up */
+
+/* A runtime that was killed may have left a child that is about to die of it, or to close what it inherited: the lock too. */
+static int lock(int fd)
+{
+	int64_t deadline = qt_mono_ms() + LOCK_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK || qt_mono_ms() > deadline)
+			return -1;
+		(void)poll(NULL, 0, 10);
+	}
+	return 0;
+}
 
 static int open_dirs(struct rt *rt, struct qt_err *e)
 {
@@ -23,7 +38,7 @@ static int open_dirs(struct rt *rt, struct qt_err *e)
 	rt->lock_fd = openat(rt->state_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (rt->lock_fd < 0)
 		return qt_fail_sys(e, errno, "open the lock");
-	if (flock(rt->lock_fd, LOCK_EX | LOCK_NB) < 0)
+	if (lock(rt->lock_fd) < 0)
 		return qt_fail(e, QT_E_CONFLICT, "another runtime works with %s", rt->conf.state_dir);
 	rt->run_fd = rt_dir_make_path(rt->conf.run_dir, 0, e);
 	if (rt->run_fd < 0)

@@ -171,6 +171,7 @@ void rt_abandon(struct rt_ctr *c)
 
 	rt_loop_del(c->rt->loop, &c->exit_watch);
 	rt_loop_del(c->rt->loop, &c->oom_watch);
+	rt_timer_clear(c->rt->loop, &c->oom_timer);
 	c->clean_tries = 0;
 	if (rt_ctr_insert(&c->rt->leaving, c, &e) < 0)
 		qt_log_err(QT_LOG_WARN, &e, "container %s: its name is not kept from being used again", c->id.s);

@@ -121,12 +121,17 @@ int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struc
 		     struct qt_err *e);
 
 /* --- nodes -------------------------------------------------------------------------------------------- */
+/* FACTS is an object; its members become fields of the node's hash. */
 int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts, struct qt_err *e);
+/* Milliseconds since its last beat, by Redis's clock. NOT_FOUND: none yet. */
+int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, struct qt_err *e);
 
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
 
 /* `quiltctl store init`: load the function library; as the administrator. */
 int qt_store_load_functions(struct qt_store *s, struct qt_err *e);
+/* Redis answers, has the functions of this very version, and is set up. */
+int qt_store_check(struct qt_store *s, struct qt_err *e);
 
 #endif

@@ -589,8 +589,8 @@ static void detaches(void **state)
 	wait_for_links(0);
 }
 
-/* A process that dies with something unsent leaves a connection behind, and that keeps the namespace. */
-static void reaps(void **state)
+/* Restart and release while a namespace lingers. A process that dies with something unsent leaves a connection behind, and that keeps the namespace. */
+static void lingering_namespaces(void **state)
 {
 	struct box b = {0};
 	struct qt_err e = {0};
@@ -600,6 +600,15 @@ static void reaps(void **state)
 	box_open(&b, &ten_a);
 	reaches(&b.peer, SINK, 80);
 	ok(rt_net_detach(net, &b.addr, &e), &e); /* its last words are not let through */
+	peer_stop(&b.peer);
+	assert_true(link_there(b.addr.link));
+	/* It may start again with the same address and link at once, if it is still its own. */
+	peer_start(&b.peer);
+	ok(rt_net_attach(net, &b.addr, &ten_a, b.peer.pid, &e), &e);
+	assert_true(rt_net_ok(net, &b.addr, b.peer.ns_fd));
+	reaches(&b.peer, SINK, 80);
+	assert_int_equal(links_of_ours(), 1);
+	ok(rt_net_detach(net, &b.addr, &e), &e);
 	peer_stop(&b.peer);
 	rt_net_release(net, &b.addr);
 	while (rt_net_reap(net) == 0) {
@@ -828,7 +837,7 @@ int main(void)
 		cmocka_unit_test(ipv6_is_dropped),     cmocka_unit_test(counts_traffic),
 		cmocka_unit_test(bounds_connections),  cmocka_unit_test(mends_the_table),
 		cmocka_unit_test(survives_a_restart),  cmocka_unit_test(sweeps),
-		cmocka_unit_test(detaches),	       cmocka_unit_test(reaps),
+		cmocka_unit_test(detaches),	       cmocka_unit_test(lingering_namespaces),
 		cmocka_unit_test(failures_leave_nothing),
 		cmocka_unit_test(many_times),	       cmocka_unit_test(a_full_subnet),
 		cmocka_unit_test(is_removed),	       cmocka_unit_test(other_uplinks),

@@ -52,6 +52,15 @@ static void shell(const char *fmt, ...)
 	run_program((const char *const[]){"/bin/sh", "-ec", command, NULL});
 }
 
+static char base36(unsigned place)
+{
+	unsigned n = (unsigned)getpid() % 46656;
+
+	while (place-- > 0)
+		n /= 36;
+	return "0123456789abcdefghijklmnopqrstuvwxyz"[n % 36];
+}
+
 void rig_make(struct rig *r, const char *pool)
 {
 	static unsigned count;
@@ -60,9 +69,9 @@ void rig_make(struct rig *r, const char *pool)
 	r->rt.fd = -1;
 	(void)qt_copy(r->dir, sizeof(r->dir), "/tmp/qt-rt-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
-	/* Other people's tests run beside this one. */
-	(void)snprintf(r->instance, sizeof(r->instance), "t%04x%02x", (unsigned)getpid() & 0xffff, count++ & 0xff);
-	(void)snprintf(r->prefix, sizeof(r->prefix), "x%c%c", 'a' + (int)(getpid() % 26), 'a' + (int)(getpid() / 26 % 26));
+	/* Other people's tests run beside this one: names and numbers are the pid's. */
+	(void)snprintf(r->instance, sizeof(r->instance), "t%05x%x", (unsigned)getpid() & 0xfffff, count++ & 0xf);
+	(void)snprintf(r->prefix, sizeof(r->prefix), "x%c%c%c", base36(0), base36(1), base36(2));
 	assert_int_equal(chmod(r->dir, 0755), 0);
 	shell("mkdir %s/pool %s/state %s/run", r->dir, r->dir, r->dir);
 	if (qt_streq(pool, "btrfs"))
@@ -76,10 +85,11 @@ void rig_make(struct rig *r, const char *pool)
 	      " > ../image.conf",
 	      r->dir);
 	shell("cat > %s/conf <<-'END'\n"
-	      "state_dir = %s/state\nrun_dir = %s/run\npool_dir = %s/pool\ninstance = %s\nlink_prefix = %s\nsubnet = 10.%d.0.0/16\n"
+	      "state_dir = %s/state\nrun_dir = %s/run\npool_dir = %s/pool\ninstance = %s\nlink_prefix = %s\nsubnet = 10.%d.%d.0/24\n"
 	      "uplink = none\nnameservers = 192.0.2.53\napi_user = daemon\nagent_user = bin\nminit_path = " QT_TEST_MINIT
 	      "\nuid_base = %u\nuid_ranges = 256\nEND\n",
-	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 100 + (int)(getpid() % 100),
+	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 128 + (int)(getpid() / 256 % 128),
+	      (int)(getpid() % 256),
 	      1000000000U + (unsigned)(getpid() % 100) * 16777216U);
 }
 

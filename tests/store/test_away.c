@@ -124,8 +124,10 @@ static void test_set_up_wrong(void **state)
 	must_not(qt_store_load_functions(s, e), QT_E_STORE_UNAVAILABLE);
 	qt_store_free(s);
 	s = store_as("quilt-admin");
+	must_not(qt_store_check(s, e), QT_E_STORE_UNAVAILABLE);
 	must(qt_store_load_functions(s, e));
 	must(qt_store_load_functions(s, e));
+	must(qt_store_check(s, e));
 	qt_store_free(s);
 }
 

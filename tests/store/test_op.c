@@ -193,12 +193,16 @@ static void test_flush(void **state)
 
 static void test_node(void **state)
 {
+	int64_t age = -1;
 	json_t *facts = json_pack("{s:s, s:i, s:[s]}", "version", "0.1.0", "containers", 3, "images", "prod");
 	redisReply *r;
 
 	(void)state;
+	must_not(qt_store_node_age(agent, "n5", &age, e), QT_E_NOT_FOUND);
 	must(qt_store_node_beat(agent, "n5", facts, e));
 	must(qt_store_node_beat(agent, "n5", facts, e));
+	must(qt_store_node_age(agent, "n5", &age, e));
+	assert_true(age >= 0 && age < 60000);
 	must_not(qt_store_node_beat(worker, "n5", facts, e), QT_E_INTERNAL_ERROR);
 	assert_int_equal(admin_int("ZCARD quilt:nodes"), 1);
 	r = admin("HMGET quilt:node:n5 version containers images");
