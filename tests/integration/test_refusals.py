@@ -1,5 +1,6 @@
 """What is refused, by whom, and how: the contract's error body every time, nothing changed, no host path."""
 import json
+import re
 
 
 from harness.client import raw_exchange
@@ -119,7 +120,8 @@ def test_paths(api):
         ("GET", "/api/nothing", 404, "NOT_FOUND"), ("GET", "/nothing", 404, "NOT_FOUND"), ("GET", "/", 404, "NOT_FOUND"),
         ("PUT", "/api/containers", 405, "METHOD_NOT_ALLOWED"), ("DELETE", "/api/containers/help", 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/api/containers/a%2", 400, "BAD_REQUEST"), ("GET", "/api/containers/%00", 400, "BAD_REQUEST"),
-        ("GET", "/api/containers/..%2f..%2fhealth", 404, "CONTAINER_NOT_FOUND"),
+        # nginx takes this for /health, which asks for no key; the program, which has the raw line, does not.
+        ("GET", "/api/containers/..%2f..%2fhealth", 401, "UNAUTHORIZED"),
         ("GET", "/api/operations/op_x", 404, "OPERATION_NOT_FOUND"), ("GET", "/api/" + "a" * 20000, 414, "URI_TOO_LONG"),
     ):
         r = api.request(method, path)
@@ -154,7 +156,7 @@ def test_keys(stack, api, anonymous, make_tenant):
 def test_a_revoked_key_stops_working(stack, make_tenant):
     client = make_tenant("revoked")
     assert client.get("/api/containers").status == 200
-    key_id = [line.split("\t")[0] for line in stack.ctl("key", "list", "--tenant", client.tenant_id).stdout.splitlines()][0]
+    key_id = re.search(r"\bkey_[0-9a-z]+", stack.ctl("key", "list", "--tenant", client.tenant_id).stdout)[0]
     stack.ctl("key", "revoke", key_id)
     refused(client.get("/api/containers"), 401, "UNAUTHORIZED")
 
