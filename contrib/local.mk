@@ -15,7 +15,7 @@ dist_systemd_DATA = \
 	contrib/systemd/var-lib-quilt-pool.mount
 
 $(systemd_units): %: %.in Makefile
-	$(AM_V_GEN)mkdir -p $(@D) && sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@bindir[@]|$(bindir)|g' \
+	$(AM_V_GEN)mkdir -p $(@D) && sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@bindir[@]|$(bindir)|g' -e 's|@quiltlibexecdir[@]|$(quiltlibexecdir)|g' \
 		-e 's|@sysconfdir[@]|$(sysconfdir)|g' $< >$@.tmp && mv $@.tmp $@
 
 CLEANFILES += $(systemd_units)

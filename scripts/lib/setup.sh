@@ -117,5 +117,15 @@ tls_up() {
 	rm -rf "$work"
 }
 
-# nginx's own configuration for a machine that has no nginx of its own; it includes the file that an existing one would.
-nginx_conf_up() { fill "$top/contrib/nginx/nginx.conf.in" "$QUILT_ETC/nginx.conf"; }
+# nginx's own configuration for a machine that has no nginx of its own; it includes the two files that an existing one would.
+nginx_conf_up() {
+	local which api
+	api=$(program quilt-api)
+	dir 755 root root "$QUILT_ETC/nginx"
+	for which in http server; do
+		"$api" -c "$QUILT_ETC/quilt.conf" --nginx $which >"$QUILT_ETC/nginx/quilt-$which.conf.new" ||
+			die "quilt-api could not make nginx's configuration"
+		mv "$QUILT_ETC/nginx/quilt-$which.conf.new" "$QUILT_ETC/nginx/quilt-$which.conf"
+	done
+	fill "$top/contrib/nginx/nginx.conf.in" "$QUILT_ETC/nginx.conf"
+}

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,12 +119,21 @@ static int read_body(const struct qt_worker *w, const FCGX_Request *r, char **bo
 
 static void send(FCGX_Request *r, const struct qt_out *out, bool head)
 {
-	FCGX_FPrintF(r->out, "Status: %d\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", out->status, out->type, out->len);
-	if (out->allow[0])
-		FCGX_FPrintF(r->out, "Allow: %s\r\n", out->allow);
-	if (out->retry_after)
-		FCGX_FPrintF(r->out, "Retry-After: %d\r\n", out->retry_after);
-	FCGX_FPrintF(r->out, "\r\n");
+	char text[512];
+
+	/* Made here: FCGX_FPrintF() knows only a part of printf's conversions, and says nothing about the rest. */
+	(void)snprintf(text, sizeof(text), "Status: %d\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", out->status, out->type,
+		       out->len);
+	FCGX_PutS(text, r->out);
+	if (out->allow[0]) {
+		(void)snprintf(text, sizeof(text), "Allow: %s\r\n", out->allow);
+		FCGX_PutS(text, r->out);
+	}
+	if (out->retry_after) {
+		(void)snprintf(text, sizeof(text), "Retry-After: %d\r\n", out->retry_after);
+		FCGX_PutS(text, r->out);
+	}
+	FCGX_PutS("\r\n", r->out);
 	if (!head && out->text)
 		FCGX_PutStr(out->text, (int)out->len, r->out);
 }

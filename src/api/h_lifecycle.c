@@ -41,7 +41,7 @@ static int check_gpus(const struct qt_call *c, const struct qt_create_req *q, st
 				     "gpu_ids has %zu entries, gpu_count is %d", ids, (int)q->gpu_count);
 	if (q->gpu_count == 0)
 		return 0;
-	if (qt_streq(c->plan, "free"))
+	if (qt_streq(c->plan, "standard"))
 		return qt_fail(e, QT_E_PLAN_REQUIRED, "the plan \"%s\" has no GPUs", c->plan);
 	(void)qt_fail(e, QT_E_CAPACITY_FULL, "no GPU is free on this node");
 	e->hint = "This node has no GPUs: leave gpu_count out.";

@@ -267,7 +267,7 @@ int qt_decode(const json_t *root, const struct qt_field *rows, void *ret, size_t
 
 		if (!v && f->alias) {
 			v = json_object_get(root, f->alias);
-			name = f->alias;
+			name = v ? f->alias : f->name;
 		}
 		(void)snprintf(ptr, sizeof(ptr), "/%.90s", name);
 		if (json_is_null(v) && (f->flags & QT_F_NULL || f->kind == QT_K_REFUSE || f->kind == QT_K_IGNORE))

@@ -3,20 +3,19 @@
 
 #include "cleanup.h"
 #include "clock.h"
-#include "life.h"
+#include "inner.h"
 #include "str.h"
 #include "strv.h"
 
 #define CREATE_BUDGET_MS  20000
 #define DELETE_BUDGET_MS  15000
-#define RESERVED_FOR_MS	  60000 /* after it, the agent takes a reservation away that the runtime knows nothing of */
 
 int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 {
 	c->state = QT_ST_CREATED;
 	c->created_ms = qt_now_ms();
 	(void)qt_copy(c->node, sizeof(c->node), l->conf->node);
-	return qt_store_ctr_reserve(l->store, c, c->created_ms + RESERVED_FOR_MS, e);
+	return qt_store_ctr_reserve(l->store, c, c->created_ms + QT_BRING_UP_MS, e);
 }
 
 static void take_running(struct qt_ctr *c, uint32_t pid, const char *ip, uint64_t started_ms)

@@ -8,7 +8,7 @@
 #include "conf.h"
 #include "store.h"
 
-/* What a thread works with. Not for two threads. */
+/* What a thread works with. Not for two threads. The process ignores SIGPIPE (exec writes to pipes). */
 struct qt_life {
 	const struct qt_conf *conf;
 	struct qt_store *store;
@@ -77,8 +77,9 @@ void qt_exec_result_done(struct qt_exec_result *r);
 
 /* Operations: submit the record for an agent. ARGS is stolen. */
 int qt_life_submit(struct qt_life *l, enum qt_op_type type, const struct qt_ctr *c, json_t *args, struct qt_op *ret, struct qt_err *e);
-/* The agent's executor: do what x->op says; the result is in x->op. Renews the lease while it works. Never returns an error that
- * belongs to the operation: that is its result. -1 only when the store is away. */
+/* The agent's executor: do what x->op says; the result is in x->op, for qt_store_op_finish(). The caller renews the lease meanwhile, by
+ * another thread with a store of its own. Never returns an error that belongs to the operation: that is its result. -1 only when the
+ * store is away: then it is executed again when the lease has run out. */
 int qt_life_execute(struct qt_life *l, struct qt_op_entry *x, struct qt_err *e);
 
 #endif

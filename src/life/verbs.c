@@ -2,7 +2,8 @@
 
 #include "cleanup.h"
 #include "clock.h"
-#include "life.h"
+#include "inner.h"
+#include "settle.h"
 #include "str.h"
 #include "strv.h"
 
@@ -12,12 +13,7 @@
 #define RECORD_BUDGET_MS 5000
 #define AFTER_TIMEOUT_MS 15000 /* on top of the time that a command has to end by itself */
 
-static unsigned bit(enum qt_state s)
-{
-	return 1U << s;
-}
-
-int qt_life_start(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+static int start_from(struct qt_life *l, struct qt_ctr *c, unsigned from, struct qt_err *e)
 {
 	struct rt_start_req req = {.id = c->id, .hostname = rt_str(c->name)};
 	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES);
@@ -26,11 +22,11 @@ int qt_life_start(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 
 	if (!argv || !env)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (qt_life_may(c, QT_V_START, e) < 0 || qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
+	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
 	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0)
 		return -1;
-	if (qt_store_ctr_move(l->store, c, bit(QT_ST_CREATED) | bit(QT_ST_EXITED) | bit(QT_ST_ERROR), QT_ST_STARTING, "starting",
-			      NULL, e) < 0)
+	c->deadline_ms = qt_now_ms() + QT_BRING_UP_MS;
+	if (qt_store_ctr_move(l->store, c, from, QT_ST_STARTING, "starting", NULL, e) < 0)
 		return -1;
 	c->state = QT_ST_STARTING;
 	if (rt_start(&l->rt, &req, &rep, START_BUDGET_MS, &why) < 0) {
@@ -49,7 +45,7 @@ int qt_life_start(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 		} else {
 			(void)qt_copy(c->error, sizeof(c->error), qt_err_row(why.code)->name);
 			c->pid = 0;
-			(void)qt_store_ctr_move(l->store, c, bit(QT_ST_STARTING), QT_ST_ERROR, "error", NULL, &ignored);
+			(void)qt_store_ctr_move(l->store, c, qt_bit(QT_ST_STARTING), QT_ST_ERROR, "error", NULL, &ignored);
 			return -1;
 		}
 	}
@@ -59,7 +55,7 @@ int qt_life_start(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 	c->exited_ms = 0;
 	c->has_exit_code = false;
 	c->error[0] = '\0';
-	if (qt_store_ctr_move(l->store, c, bit(QT_ST_STARTING), QT_ST_RUNNING, "started", "container_started", e) < 0) {
+	if (qt_store_ctr_move(l->store, c, qt_bit(QT_ST_STARTING), QT_ST_RUNNING, "started", "container_started", e) < 0) {
 		/* The agent saw it first. */
 		if (e->code != QT_E_INVALID_STATE || !qt_streq(e->state, "running"))
 			return -1;
@@ -67,6 +63,20 @@ int qt_life_start(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 	}
 	c->state = QT_ST_RUNNING;
 	return 0;
+}
+
+#define STARTABLE (qt_bit(QT_ST_CREATED) | qt_bit(QT_ST_EXITED) | qt_bit(QT_ST_ERROR))
+
+int qt_life_start(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+{
+	return qt_life_may(c, QT_V_START, e) < 0 ? -1 : start_from(l, c, STARTABLE, e);
+}
+
+int qt_life_start_over(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+{
+	if (c->state != QT_ST_STARTING && qt_life_may(c, QT_V_START, e) < 0)
+		return -1;
+	return start_from(l, c, STARTABLE | qt_bit(QT_ST_STARTING), e);
 }
 
 /* The runtime ended it, for us: the record follows. The agent, which hears of the exit at the same moment, may have moved it
@@ -78,7 +88,7 @@ static int ended(struct qt_life *l, struct qt_ctr *c, uint32_t exit_code, uint64
 	c->has_exit_code = true;
 	c->exit_code = (int)exit_code;
 	c->exited_ms = (int64_t)exited_ms;
-	if (qt_store_ctr_move(l->store, c, bit(QT_ST_RUNNING) | bit(QT_ST_STARTING), QT_ST_EXITED, event, "container_stopped",
+	if (qt_store_ctr_move(l->store, c, qt_bit(QT_ST_RUNNING) | qt_bit(QT_ST_STARTING), QT_ST_EXITED, event, "container_stopped",
 			      e) < 0) {
 		if (e->code != QT_E_INVALID_STATE || !qt_streq(e->state, "exited"))
 			return -1;
@@ -88,14 +98,36 @@ static int ended(struct qt_life *l, struct qt_ctr *c, uint32_t exit_code, uint64
 	return 0;
 }
 
+/* Why the runtime did not end C, or what it did all the same. 0: it is down since BEGUN, by us as far as anybody can tell. */
+static int not_ended(struct qt_life *l, struct qt_ctr *c, int64_t begun, uint32_t *ret_code, uint64_t *ret_exited_ms, struct qt_err *e)
+{
+	struct rt_get_req req = {.id = c->id};
+	struct qt_err ignored = {0};
+	struct rt_get_rep rep;
+
+	if (qt_answer_lost(e) && rt_get(&l->rt, &req, &rep, KILL_BUDGET_MS, &ignored) == 0 && rep.state == RT_ST_EXITED &&
+	    rep.exited_ms >= (uint64_t)begun) {
+		qt_err_reset(e);
+		*ret_code = rep.exit_code;
+		*ret_exited_ms = rep.exited_ms;
+		return 0;
+	}
+	/* It had ended before, and Redis has not heard of it. */
+	if (e->code == QT_E_INVALID_STATE)
+		(void)qt_settle_id(l, &c->id, &(struct qt_settled){0}, &ignored);
+	return -1;
+}
+
 int qt_life_stop(struct qt_life *l, struct qt_ctr *c, uint32_t timeout_ms, struct qt_err *e)
 {
 	struct rt_stop_req req = {.id = c->id, .timeout_ms = timeout_ms};
+	int64_t begun = qt_now_ms();
 	struct rt_stop_rep rep;
 
 	if (qt_life_may(c, QT_V_STOP, e) < 0)
 		return -1;
-	if (rt_stop(&l->rt, &req, &rep, (int)timeout_ms + AFTER_TIMEOUT_MS, e) < 0)
+	if (rt_stop(&l->rt, &req, &rep, (int)timeout_ms + AFTER_TIMEOUT_MS, e) < 0 &&
+	    not_ended(l, c, begun, &rep.exit_code, &rep.exited_ms, e) < 0)
 		return -1;
 	return ended(l, c, rep.exit_code, rep.exited_ms, "stopped", e);
 }
@@ -103,11 +135,13 @@ int qt_life_stop(struct qt_life *l, struct qt_ctr *c, uint32_t timeout_ms, struc
 int qt_life_kill(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 {
 	struct rt_kill_req req = {.id = c->id};
+	int64_t begun = qt_now_ms();
 	struct rt_kill_rep rep;
 
 	if (qt_life_may(c, QT_V_KILL, e) < 0)
 		return -1;
-	if (rt_kill(&l->rt, &req, &rep, KILL_BUDGET_MS, e) < 0)
+	if (rt_kill(&l->rt, &req, &rep, KILL_BUDGET_MS, e) < 0 &&
+	    not_ended(l, c, begun, &rep.exit_code, &rep.exited_ms, e) < 0)
 		return -1;
 	return ended(l, c, rep.exit_code, rep.exited_ms, "died", e);
 }
@@ -117,6 +151,9 @@ int qt_life_delete(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 	struct rt_delete_req req = {.id = c->id};
 	struct rt_delete_rep rep;
 
+	/* From here on it will go, and if we do not live to see that, the agent does the rest. */
+	if (qt_store_ctr_deleting(l->store, &c->tenant, &c->id, e) < 0)
+		return -1;
 	if (c->state == QT_ST_RUNNING) {
 		struct qt_err stop = {0};
 

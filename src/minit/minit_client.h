@@ -16,7 +16,7 @@ int mi_ping(int fd, struct mi_pong *ret, int budget_ms, struct qt_err *e);
 int mi_stop(int fd, struct qt_err *e);
 
 struct mi_exec {
-	struct rt_strv argv, env; /* argv: at least one; env: all that the process gets. With what minit adds nothing to */
+	struct rt_strv argv, env; /* argv: at least one; env: all that the process gets */
 	const char *cwd;	  /* absolute; NULL: the container's working directory */
 	uint32_t flags;		  /* MI_EXEC_* */
 	uint32_t uid, gid;	  /* inside the container; MI_ID_DEFAULT: the container's */

@@ -32,7 +32,8 @@ static int limit_memory(struct rt_cgroups *c, const char *id, uint64_t bytes, st
 		return -1;
 	if (rt_cgroup_is_there(dir, id, "memory.memsw.limit_in_bytes"))
 		return rt_cgroup_set(dir, id, "memory.memsw.limit_in_bytes", bytes, e);
-	return 0;
+	/* A host that does not count swap: at least do not prefer it to a kill. */
+	return rt_cgroup_set(dir, id, "memory.swappiness", 0, e);
 }
 
 static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l, struct qt_err *e)

@@ -96,10 +96,29 @@ static void feed_watchdog(struct watchdog *w, struct rt *rt)
 	still_here(w);
 }
 
+/* Links whose container is gone, and whose namespace an open connection keeps: looked for now and then, since nothing tells of them. */
+#define REAP_EVERY_MS 1000
+
+struct reaper {
+	struct rt *rt;
+	struct rt_timer timer;
+};
+
+static void reap_links(void *arg)
+{
+	struct reaper *p = arg;
+	struct qt_err e = {0};
+
+	(void)rt_net_reap(p->rt->net);
+	if (rt_timer_set(p->rt->loop, &p->timer, REAP_EVERY_MS, reap_links, p, &e) < 0)
+		qt_log_err(QT_LOG_ERROR, &e, "links that linger are not removed any more");
+}
+
 static int serve(struct rt *rt, struct qt_err *e)
 {
 	struct signals signals = {.fd = -1};
 	struct watchdog dog = {0};
+	struct reaper reaper = {.rt = rt};
 	const char *minit = rt->conf.minit_path[0] ? rt->conf.minit_path : QT_LIBEXECDIR "/quilt-minit";
 	int r = -1;
 
@@ -111,11 +130,13 @@ static int serve(struct rt *rt, struct qt_err *e)
 	       rt->store.driver->name);
 	rt_notify("READY=1");
 	feed_watchdog(&dog, rt);
+	reap_links(&reaper);
 	r = rt_loop_run(rt->loop, e);
 	rt_notify("STOPPING=1");
 	qt_log(QT_LOG_INFO, "ending; containers run on");
 out:
 	rt_timer_clear(rt->loop, &dog.timer);
+	rt_timer_clear(rt->loop, &reaper.timer);
 	rt_peers_close(rt->peers);
 	rt->peers = NULL;
 	rt_loop_del(rt->loop, &signals.watch);

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -285,15 +286,16 @@ int rt_mount_readonly(struct rt_child *c)
 /* Exactly the mounts that were made here, and none that gets or gives news of mounts elsewhere. */
 int rt_mount_check(struct rt_child *c)
 {
+	const size_t size = 4 << 20; /* a machine of thousands of cpus has as many masks; untouched pages cost nothing */
 	auto_close int fd = openat(c->proc_fd, "self/mountinfo", O_RDONLY | O_CLOEXEC);
-	char buf[64 * 1024];
+	auto_free char *buf = malloc(size);
 	size_t len = 0;
 	unsigned lines = 0;
-	ssize_t n;
+	ssize_t n = 0;
 
-	if (fd < 0)
+	if (fd < 0 || !buf)
 		return -1;
-	while ((n = read(fd, buf + len, sizeof(buf) - 1 - len)) > 0)
+	while (len < size - 1 && (n = read(fd, buf + len, size - 1 - len)) > 0)
 		len += (size_t)n;
 	if (n < 0)
 		return -1;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "fdio.h"
 #include "net.h"
 #include "netaddr.h"
@@ -20,6 +21,14 @@
 #define MTU_MAX	   1500
 #define GID_MAX	   2147483647 /* the kernel's bound of ping_group_range */
 #define SWEEP_TRIES 3
+#define GHOST_MS    2000 /* the grace of a link whose container is gone */
+#define GHOSTS_A_GO 2	 /* removed at one go: 18 ms each, in an event loop */
+
+/* Links that were detached: each should go with its namespace, soon. */
+struct ghost {
+	struct rt_addr addr;
+	int64_t since; /* monotonic milliseconds */
+};
 
 struct rt_net {
 	struct rt_rtnl *rt;
@@ -29,6 +38,8 @@ struct rt_net {
 	bool ipv6; /* has the kernel got it? */
 	unsigned mtu; /* 0: the default */
 	char alias[32];
+	struct ghost *ghosts; /* the oldest first */
+	size_t n_ghosts, cap_ghosts;
 };
 
 static const struct rt_rules *rules(const struct rt_net *n)
@@ -163,6 +174,7 @@ void rt_net_close(struct rt_net *n)
 {
 	if (!n)
 		return;
+	free(n->ghosts);
 	rt_filter_close(n->filter);
 	rt_pool_free(n->pool);
 	rt_rtnl_close(n->rt);
@@ -208,6 +220,42 @@ int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err
 void rt_net_release(struct rt_net *n, const struct rt_addr *a)
 {
 	rt_pool_give(n->pool, a);
+}
+
+static void add_ghost(struct rt_net *n, const struct rt_addr *a)
+{
+	if (n->n_ghosts == n->cap_ghosts) {
+		size_t cap = n->cap_ghosts ? n->cap_ghosts * 2 : 64;
+		struct ghost *more = realloc(n->ghosts, cap * sizeof(*more));
+
+		if (!more) /* then it is left to the namespace, and to the next sweep */
+			return;
+		n->ghosts = more;
+		n->cap_ghosts = cap;
+	}
+	n->ghosts[n->n_ghosts++] = (struct ghost){*a, qt_mono_ms()};
+}
+
+int rt_net_reap(struct rt_net *n)
+{
+	int64_t old = qt_mono_ms() - GHOST_MS;
+	int removed = 0;
+	size_t i = 0;
+
+	for (; i < n->n_ghosts && n->ghosts[i].since <= old && removed < GHOSTS_A_GO; i++) {
+		struct qt_err ignored = {0};
+		struct rt_link l;
+
+		if (rt_filter_has(n->filter, &n->ghosts[i].addr)) /* started again */
+			continue;
+		if (rt_rtnl_find(n->rt, n->ghosts[i].addr.link, &l, &ignored) == 1 && qt_streq(l.alias, n->alias) &&
+		    rt_rtnl_delete(n->rt, l.name, &ignored) == 0)
+			removed++;
+	}
+	if (i > 0)
+		memmove(n->ghosts, n->ghosts + i, (n->n_ghosts - i) * sizeof(*n->ghosts));
+	n->n_ghosts -= i;
+	return removed;
 }
 
 /* What is done inside a fresh namespace, before there is a link in it: settings that later links inherit, and a socket. */
@@ -293,12 +341,36 @@ static int connect_ends(struct rt_net *n, struct rt_rtnl *inner, int index, cons
 	return rt_rtnl_host_end(n->rt, index, n->alias, rules(n)->gateway, a->ip, e);
 }
 
+/* A container that is started again soon after its end meets its own link of last time, whose namespace is still dying. */
+static int remove_former(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)
+{
+	struct rt_link l;
+
+	int there = rt_rtnl_find(n->rt, a->link, &l, e);
+
+	if (there <= 0)
+		return there;
+	return l.veth && qt_streq(l.alias, n->alias) ? rt_rtnl_delete(n->rt, a->link, e) : -1;
+}
+
+static int make_link(struct rt_net *n, int ns_fd, const struct rt_addr *a, int *ret_index, struct qt_err *e)
+{
+	struct qt_err first = {0}, ignored = {0};
+
+	if (rt_rtnl_veth(n->rt, a->link, ns_fd, n->mtu, ret_index, &first) == 0)
+		return 0;
+	if (first.sys == EEXIST && remove_former(n, a, &ignored) == 0)
+		return rt_rtnl_veth(n->rt, a->link, ns_fd, n->mtu, ret_index, e);
+	*e = e->code == QT_OK ? first : *e;
+	return -1;
+}
+
 static int attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const struct rt_addr *a, struct qt_err *e)
 {
 	struct qt_err second = {0};
 	int index;
 
-	if (rt_rtnl_veth(n->rt, a->link, ns_fd, n->mtu, &index, e) < 0)
+	if (make_link(n, ns_fd, a, &index, e) < 0)
 		return -1;
 	if (connect_ends(n, inner, index, a, e) == 0)
 		return 0;
@@ -351,6 +423,8 @@ int rt_net_adopt(struct rt_net *n, const struct rt_addr *a, const struct qt_id *
 
 int rt_net_detach(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)
 {
+	if (rt_filter_has(n->filter, a))
+		add_ghost(n, a);
 	return rt_filter_del(n->filter, a, e) < 0 ? qt_context(e, "network") : 0;
 }
 

@@ -44,8 +44,9 @@ void rt_net_release(struct rt_net *n, const struct rt_addr *a);
 /* Attach: a veth pair whose far end is made in the network namespace of PID as eth0, with address /32, lo and eth0 up, default
  * route by the gateway (onlink), no IPv6, and the sysctls of security.md 5.3 step 4; the near end has the gateway's
  * address, a /32 route to the container, and its filter elements: the anti-spoofing pair, and its membership of TENANT. The filter
- * is there before the link is up. PID holds still, has its id maps, and a namespace that nobody used. A must be reserved. Undone
- * entirely on failure. */
+ * is there before the link is up. PID holds still, has its id maps, and a namespace that nobody used. A must be reserved; it
+ * may have been attached before and detached, and its link of that time still be dying: that one is removed then (18 ms).
+ * Undone entirely on failure. */
 int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, pid_t pid, struct qt_err *e);
 
 /* After a restart of the runtime: the container runs and its link is there; put its filter elements back. A must be reserved (by
@@ -55,6 +56,11 @@ int rt_net_adopt(struct rt_net *n, const struct rt_addr *a, const struct qt_id *
 /* Take the filter elements away: from then on nothing passes. The link goes with its namespace, which is 18 ms cheaper than removing
  * it; what is left of one after a crash is for rt_net_sweep(). Idempotent. */
 int rt_net_detach(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);
+
+/* Call now and then (each second, say): removes links that were detached more than 2 s ago and are still there, since connections
+ * without a process can keep a namespace for minutes. At most two at a call, 18 ms each; mostly none, and then it costs nothing.
+ * Their number. */
+int rt_net_reap(struct rt_net *n);
 
 /* Seen from inside the network namespace behind NETNS_FD (borrowed): address there, eth0 and lo up, default route; and the filter
  * knows the container. About 0.1 ms, whatever is in the namespace. */

@@ -150,7 +150,7 @@ int rt_filter_del(struct rt_filter *f, const struct rt_addr *a, struct qt_err *e
 	struct rt_element el;
 
 	if (i < 0 || !qt_streq(f->els[i].addr.link, a->link))
-		return 0;
+		return f->doubtful ? rebuild(f, e) : 0;
 	el = f->els[i];
 	f->n--;
 	f->els[i] = f->els[f->n];

@@ -19,7 +19,7 @@ const struct rt_rules *rt_filter_rules(const struct rt_filter *f);
  * somebody else has changed is made anew with everything that belongs into it. */
 int rt_filter_add(struct rt_filter *f, const struct rt_addr *a, const struct qt_id *tenant, struct qt_err *e);
 
-/* The reverse. Success if A is not there. On failure the kernel may still know A; the next success mends that. */
+/* The reverse. Success if A is not there. On failure the kernel may still know A: ask again. */
 int rt_filter_del(struct rt_filter *f, const struct rt_addr *a, struct qt_err *e);
 
 bool rt_filter_has(const struct rt_filter *f, const struct rt_addr *a);

@@ -23,7 +23,7 @@ enum piece {
 	P_IPV6, P_NOT_SRC, P_POOL_SRC,
 	P_GATEWAY_DST, P_PRIV_DST, P_DNS_DST,
 	P_ECHO, P_UDP_53, P_TCP_53,
-	P_SAME_TENANT,
+	P_MARK_TENANT, P_SAME_TENANT,
 	P_KNOWN, P_NEW, P_INVALID, P_NO_DNAT,	   /* connection tracking */
 	P_TOO_MANY, P_SLOWLY,
 	P_COUNT, P_ACCEPT, P_DROP, P_MASQUERADE
@@ -72,6 +72,7 @@ static const struct {
 	{FORWARD, "not ours",             ALWAYS,      {P_FROM_OTHERS, P_TO_OTHERS, P_ACCEPT}},
 	{FORWARD, "invalid",              ALWAYS,      {P_INVALID, P_COUNT, P_DROP}},
 	{FORWARD, COUNT_RULE,             WITH_COUNT,  {P_FROM_OURS, P_NEW, P_TOO_MANY, P_COUNT, P_DROP}},
+	{FORWARD, "which tenant",         ALWAYS,      {P_FROM_OURS, P_TO_OURS, P_MARK_TENANT}},
 	{FORWARD, "same tenant",          ALWAYS,      {P_FROM_OURS, P_TO_OURS, P_SAME_TENANT, P_ACCEPT}},
 	{FORWARD, "dns by udp",           WITH_UPLINK_AND_DNS, {P_FROM_OURS, P_TO_UPLINK, P_DNS_DST, P_UDP_53, P_ACCEPT}},
 	{FORWARD, "dns by tcp",           WITH_UPLINK_AND_DNS, {P_FROM_OURS, P_TO_UPLINK, P_DNS_DST, P_TCP_53, P_ACCEPT}},
@@ -243,9 +244,8 @@ static void ct(struct build *b, uint32_t key, uint32_t bits, bool some)
 	cmp(b, some ? NFT_CMP_NEQ : NFT_CMP_EQ, &zero, sizeof(zero));
 }
 
-/* The number of the source's tenant and the destination's address, side by side in one key. As fast as a set of all pairs, which
- * grows with the square of a tenant's containers. */
-static void same_tenant(struct build *b)
+/* The packet's mark becomes the number of its source's tenant ... */
+static void mark_tenant(struct build *b)
 {
 	struct nftnl_expr *x;
 
@@ -256,6 +256,19 @@ static void same_tenant(struct build *b)
 	nftnl_expr_set_u32(x, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
 	set_name(b, x, NFTNL_EXPR_LOOKUP_SET, RT_SET_TENANT);
+	x = expr(b, "meta");
+	if (!x)
+		return;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_SREG, NFT_REG_1);
+}
+
+/* ... and mark and destination are looked up as one key. As fast as a set of all pairs of addresses, which would grow with the square
+ * of a tenant's containers. (Without the detour by the mark, nft 1.0.6 dies when it lists the rule.) */
+static void same_tenant(struct build *b)
+{
+	family(b, NFPROTO_IPV4);
+	meta(b, NFT_META_MARK);
 	payload(b, NFT_PAYLOAD_NETWORK_HEADER, IP_DST, 4, NFT_REG32_01);
 	lookup(b, RT_SET_MEMBER, false);
 }
@@ -350,6 +363,8 @@ static void put_piece(struct build *b, enum piece p)
 		return l4_field(b, IPPROTO_UDP, 2, &dns_port, sizeof(dns_port));
 	case P_TCP_53:
 		return l4_field(b, IPPROTO_TCP, 2, &dns_port, sizeof(dns_port));
+	case P_MARK_TENANT:
+		return mark_tenant(b);
 	case P_SAME_TENANT:
 		return same_tenant(b);
 	case P_KNOWN:

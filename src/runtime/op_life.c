@@ -99,8 +99,14 @@ static int attach(void *arg, pid_t pid, struct qt_err *e)
 
 	if (rt_failpoint(a->run->attach, e) < 0)
 		return -1;
-	if (a->add && rt_cgroup_add(c->rt->cgroups, &c->id, pid, e) < 0)
-		return -1;
+	return a->add ? rt_cgroup_add(c->rt->cgroups, &c->id, pid, e) : 0;
+}
+
+static int connect_net(void *arg, pid_t pid, struct qt_err *e)
+{
+	struct attach *a = arg;
+	struct rt_ctr *c = a->c;
+
 	if (rt_failpoint(a->run->net, e) < 0)
 		return -1;
 	c->made |= RT_MADE_NET;
@@ -143,6 +149,7 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, struct 
 		.config_fd = config,
 		.cgroup_fd = cgroup,
 		.attach = attach,
+		.connect = connect_net,
 		.arg = &a,
 	};
 

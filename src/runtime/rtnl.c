@@ -227,6 +227,11 @@ int rt_rtnl_veth(struct rt_rtnl *r, const char *link, int netns_fd, unsigned mtu
 	rtnl_link_set_name(near, link);
 	rtnl_link_set_name(far, RT_INNER_LINK);
 	rtnl_link_set_ns_fd(far, netns_fd);
+	/* The default is one for each possible CPU, each with its objects in sysfs, at both ends; a veth has no use for them. */
+	rtnl_link_set_num_tx_queues(near, 1);
+	rtnl_link_set_num_rx_queues(near, 1);
+	rtnl_link_set_num_tx_queues(far, 1);
+	rtnl_link_set_num_rx_queues(far, 1);
 	if (mtu) {
 		rtnl_link_set_mtu(near, mtu);
 		rtnl_link_set_mtu(far, mtu);

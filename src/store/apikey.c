@@ -92,6 +92,14 @@ int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey 
 	return r ? read_key(r, ret, e) : -1;
 }
 
+static bool printable(const char *s)
+{
+	for (const char *p = s; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return false;
+	return qt_utf8_span(s, strlen(s)) == strlen(s);
+}
+
 int qt_store_key_create(struct qt_store *s, const struct qt_id *tenant, const char *name, char *key_text, struct qt_apikey *ret,
 			struct qt_err *e)
 {
@@ -101,8 +109,8 @@ int qt_store_key_create(struct qt_store *s, const struct qt_id *tenant, const ch
 	char text[sizeof(KEY_PREFIX) + 32], hex[33];
 	unsigned char secret[16];
 
-	if (!qt_copy(k.name, sizeof(k.name), name) || qt_utf8_span(name, strlen(name)) != strlen(name))
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/name", "at most 63 bytes of UTF-8", "the key's name is not acceptable");
+	if (!qt_copy(k.name, sizeof(k.name), name) || !printable(name))
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/name", "at most 63 bytes of printable UTF-8", "the key's name is not acceptable");
 	qt_rnd(secret, sizeof(secret));
 	qt_hex(hex, secret, sizeof(secret));
 	(void)qt_fmt(text, sizeof(text), KEY_PREFIX "%s", hex);

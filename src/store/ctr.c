@@ -236,7 +236,22 @@ int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struc
 	qt_word_i64(&w, QT_ENV_MAX);
 	qt_word_i64(&w, QT_ARGV_BYTES);
 	qt_word_i64(&w, QT_RECORD_MAX);
-	return call_ctr(s, &w, ret, e);
+	if (call_ctr(s, &w, ret, e) == 0)
+		return 0;
+	if (e->code == QT_E_VALIDATION_ERROR) {
+		(void)qt_copy(e->field, sizeof(e->field), "/environment");
+		(void)qt_fmt(e->expected, sizeof(e->expected), "at most %d variables and %d bytes; less with a long command or many labels",
+			     QT_ENV_MAX, QT_ARGV_BYTES);
+	}
+	return -1;
+}
+
+int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_for(&w, "qt_ctr_deleting", false, tenant, id->s);
+	return qt_call_ok(s, &w, e);
 }
 
 int qt_store_ctr_remove(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e)

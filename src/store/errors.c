@@ -12,9 +12,10 @@ static const struct {
 	{"QT_NO_CTR", QT_E_CONTAINER_NOT_FOUND, "there is no such container"},
 	{"QT_NO_OP", QT_E_OPERATION_NOT_FOUND, "there is no such operation"},
 	{"QT_NO_KEY", QT_E_UNAUTHORIZED, "the API key is not valid"},
+	{"QT_NO_NODE", QT_E_NOT_FOUND, "has never been heard of"},
+	{"QT_NO_KEY_ID", QT_E_NOT_FOUND, "there is no such key"},
 	{"QT_NO_TENANT", QT_E_NOT_FOUND, "there is no such tenant"},
 	{"QT_NAME_TAKEN", QT_E_CONTAINER_NAME_CONFLICT, "a container named \"%s\" exists already"},
-	{"QT_TENANT_TAKEN", QT_E_CONFLICT, "a tenant named \"%s\" exists already"},
 	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the tenant has all the containers that its quota allows (%s)"},
 	{"QT_STATE", QT_E_INVALID_STATE, "the container is in state %s"},
 	{"QT_EXISTS", QT_E_CONFLICT, "the record of %s exists already"},
@@ -50,6 +51,7 @@ static int fail_by_row(size_t i, const char *rest, struct qt_err *e)
 int qt_reply_error(struct qt_store *s, const char *text, size_t len, struct qt_err *e)
 {
 	char line[128];
+	bool more;
 	size_t word;
 
 	if (len >= sizeof(line))
@@ -59,9 +61,10 @@ int qt_reply_error(struct qt_store *s, const char *text, size_t len, struct qt_e
 	len = qt_utf8_span(line, strcspn(line, "\r\n"));
 	line[len] = '\0';
 	word = strcspn(line, " ");
+	more = line[word] == ' ';
 	s->word[0] = s->rest[0] = '\0';
-	if (line[word] == ' ')
-		(void)qt_copy(s->rest, sizeof(s->rest), line + word + 1);
+	if (more)
+		(void)qt_fmt(s->rest, sizeof(s->rest), "%.*s", (int)sizeof(s->rest) - 1, line + word + 1);
 	line[word] = '\0';
 	(void)qt_copy(s->word, sizeof(s->word), line);
 	for (size_t i = 0; i < QT_LEN(rows); i++) {
@@ -72,7 +75,7 @@ int qt_reply_error(struct qt_store *s, const char *text, size_t len, struct qt_e
 			(void)qt_copy(e->state, sizeof(e->state), s->rest);
 		return -1;
 	}
-	if (s->rest[0])
+	if (more)
 		line[word] = ' ';
 	if (strstr(line, "Function not found"))
 		return qt_fail(e, QT_E_STORE_UNAVAILABLE, "Redis lacks our functions: quiltctl store init");

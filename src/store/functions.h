@@ -4,4 +4,7 @@
 
 extern const char qt_functions_text[];
 
+/* The mark of that text, which the library carries too: qt_check answers it. */
+extern const char qt_functions_version[];
+
 #endif

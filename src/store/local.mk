@@ -35,12 +35,15 @@ QT_STORE_LIBS = libqstore.a libqmodel.a libqbase.a $(HIREDIS_LIBS) $(JANSSON_LIB
 
 src/store/quilt.lua: $(qt_lua)
 	$(AM_V_GEN)$(MKDIR_P) src/store && \
-	{ echo '#!lua name=quilt' && for f in $(qt_lua); do cat "$(srcdir)/$$f" || exit 1; done; } >$@.tmp && mv $@.tmp $@
+	{ for f in $(qt_lua); do cat "$(srcdir)/$$f" || exit 1; done; } >$@.body && \
+	{ echo '#!lua name=quilt' && echo "local VERSION = '`sha256sum <$@.body | cut -c1-16`'" && cat $@.body; } >$@.tmp && \
+	rm $@.body && mv $@.tmp $@
 
 src/store/functions_text.c: src/store/quilt.lua
-	$(AM_V_GEN){ echo '#include "functions.h"' && echo 'const char qt_functions_text[] =' && \
-	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' src/store/quilt.lua && echo ';'; } >$@.tmp && mv $@.tmp $@
+	$(AM_V_GEN){ echo '#include "functions.h"' && \
+	sed -n "s/^local VERSION = '\(.*\)'/const char qt_functions_version[] = \"\1\";/p" src/store/quilt.lua && \
+	echo 'const char qt_functions_text[] =' && sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' src/store/quilt.lua && echo ';'; } >$@.tmp && mv $@.tmp $@
 
 quiltdata_DATA += src/store/quilt.lua
 CLEANFILES += src/store/quilt.lua src/store/functions_text.c
-EXTRA_DIST += $(qt_lua)
+EXTRA_DIST += $(qt_lua) docs/redis-schema.md

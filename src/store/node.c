@@ -20,6 +20,22 @@ int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts
 	return qt_call_ok(s, &w, e);
 }
 
+int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+	auto_reply redisReply *r = NULL;
+
+	qt_fcall(&w, "qt_node_age", true, "");
+	qt_word(&w, node);
+	r = qt_call(s, &w, 0, e);
+	if (!r)
+		return -1;
+	if (r->type != REDIS_REPLY_INTEGER || r->integer < 0)
+		return qt_reply_bad(e);
+	*ret_ms = r->integer;
+	return 0;
+}
+
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};

@@ -1,5 +1,5 @@
-/* store.h - the shared state in Redis. Every change is one Redis function (src/store/lua/), every key name is spelled in keys.c, and
- * docs/redis-schema.md tells both. Errors: STORE_UNAVAILABLE when Redis is away (the connection is then remade at the next call), and
+/* store.h - the shared state in Redis. Every change is one Redis function (src/store/lua/), every key name is spelled in keys.c or
+ * lua/keys.lua, and docs/redis-schema.md tells both. Programs ignore SIGPIPE. Errors: STORE_UNAVAILABLE when Redis is away (the connection is then remade at the next call), and
  * what each function says. */
 #ifndef QT_STORE_H
 #define QT_STORE_H
@@ -11,7 +11,8 @@
 #include "err.h"
 #include "model.h"
 
-/* One connection; not for two threads, not across fork() (it refuses). Opened lazily. */
+/* One connection; not for two threads, not across fork() (it refuses). Opened lazily, and anew after any failure; nothing is sent twice. It
+ * logs in as redis_secret_file says ("user:password"; "": not at all). */
 struct qt_store;
 int qt_store_new(struct qt_store **ret, const struct qt_conf *conf, struct qt_err *e);
 void qt_store_free(struct qt_store *s);
@@ -35,6 +36,7 @@ struct qt_apikey {
 int qt_store_auth(struct qt_store *s, const char *key, struct qt_apikey *ret, struct qt_err *e);
 /* A token bucket a key (settings rate_per_second, rate_burst), one round trip with the above: RATE_LIMITED, *RETRY_AFTER_S set. */
 int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
+/* PLAN is one of plans.def; NULL: the first. Names need not be unique. VALIDATION_ERROR. */
 int qt_store_tenant_create(struct qt_store *s, const char *name, const char *plan, struct qt_tenant *ret, struct qt_err *e);
 int qt_store_tenant_get(struct qt_store *s, const char *id, struct qt_tenant *ret, struct qt_err *e);
 /* KEY_TEXT gets "quilt_sk_" and 32 hexadecimal digits: the only time that it is seen. At least 42 bytes. */
@@ -87,7 +89,8 @@ int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struc
 int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
 /* Take the record away, with event "removed". Idempotent: CONTAINER_NOT_FOUND the second time. */
 int qt_store_ctr_remove(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
-/* Put a record back as the runtime has it (after FLUSHALL): only if there is none. */
+/* Put a record back as the runtime has it (after FLUSHALL), if there is none; 0 if there is. One whose name has meanwhile gone to another is
+ * found by its id only, until it is renamed. CONTAINER_NOT_FOUND: it was removed less than two minutes ago, and stays away. */
 int qt_store_ctr_restore(struct qt_store *s, const struct qt_ctr *c, struct qt_err *e);
 /* Every container of NODE, all tenants: for the agent. */
 int qt_store_ctr_of_node(struct qt_store *s, const char *node, struct qt_ctr_list *ret, struct qt_err *e);
@@ -99,7 +102,7 @@ int qt_store_op_submit(struct qt_store *s, const struct qt_op *o, struct qt_err 
 int qt_store_op_get(struct qt_store *s, const struct qt_id *tenant, const char *id, struct qt_op *ret, struct qt_err *e);
 
 /* The agent's side. Next: waits up to WAIT_MS for an entry of the node's stream (new, or left by a dead consumer for LEASE_MS), 1 and *RET with
- * its stream entry, 0 if none. Claim moves it to running with a fencing token: CONFLICT if it is final or another holds it. */
+ * its stream entry, moved to running with a fencing token (the claim); 0 if there is none, or none for us: final, or held by another. */
 struct qt_op_entry {
 	struct qt_op op;
 	char entry[40];	/* the stream's id */
@@ -112,17 +115,23 @@ int qt_store_op_renew(struct qt_store *s, const struct qt_op_entry *x, int lease
 int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
 
 /* --- jobs: the record of each exec -------------------------------------------------------------------- */
-/* RECORD is the contract's job object (7.2); kept operation_keep_s or until the container goes. */
+/* RECORD is the contract's job object (7.2); kept operation_keep_s or until the container goes, and the newest 1000 of a tenant. Its
+ * texts are cut to what 32 KiB hold, and output_truncated set. CONTAINER_NOT_FOUND. */
 int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
 		     struct qt_err *e);
 
 /* --- nodes -------------------------------------------------------------------------------------------- */
+/* FACTS is an object; its members become fields of the node's hash. */
 int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts, struct qt_err *e);
+/* Milliseconds since its last beat, by Redis's clock. NOT_FOUND: none yet. */
+int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, struct qt_err *e);
 
-/* An event and, if USAGE is not NULL, a usage record, without a change of state (oom). */
+/* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
 
 /* `quiltctl store init`: load the function library; as the administrator. */
 int qt_store_load_functions(struct qt_store *s, struct qt_err *e);
+/* Redis answers, has the functions of this very version, and is set up. */
+int qt_store_check(struct qt_store *s, struct qt_err *e);
 
 #endif

@@ -9,7 +9,7 @@
 /* clang-format off */
 static const struct qt_mfield fields[] = {
 	TENANT(id,             QT_FT_ID,  QT_CF_REQUIRED, "ten", "id",             "ten_…"),
-	TENANT(name,           QT_FT_STR, QT_CF_REQUIRED, NULL,  "name",           "unique"),
+	TENANT(name,           QT_FT_STR, QT_CF_REQUIRED, NULL,  "name",           "for people; the id is what counts"),
 	TENANT(plan,           QT_FT_STR, 0,              NULL,  "plan",           ""),
 	TENANT(max_containers, QT_FT_U64, 0,              NULL,  "max_containers", "quota"),
 	TENANT(created_ms,     QT_FT_MS,  0,              NULL,  "created_ms",     ""),
@@ -48,12 +48,9 @@ int qt_store_tenant_create(struct qt_store *s, const char *name, const char *pla
 
 	if (set_plan(&t, plan ? plan : plans[0].name, e) < 0 || qt_check_name("/name", name, e) < 0)
 		return -1;
-	if (qt_starts(name, "ten_"))
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/name", "", "a tenant's name must not look like an id");
 	(void)qt_copy(t.name, sizeof(t.name), name);
 	qt_fcall(&w, "qt_tenant_create", false, "");
 	qt_word(&w, t.id.s);
-	qt_word(&w, t.name);
 	qt_words_fields(&w, &qt_tenant_table, &t, 0);
 	if (qt_call_ok(s, &w, e) < 0)
 		return -1;
@@ -67,8 +64,10 @@ int qt_store_tenant_get(struct qt_store *s, const char *id, struct qt_tenant *re
 	auto_reply redisReply *r = NULL;
 	struct qt_tenant t = {0};
 
+	if (!qt_id_parse(&t.id, "ten", id))
+		return qt_fail(e, QT_E_NOT_FOUND, "there is no such tenant");
 	qt_fcall(&w, "qt_tenant_get", true, "");
-	qt_word(&w, id);
+	qt_word(&w, t.id.s);
 	qt_words_names(&w, &qt_tenant_table);
 	r = qt_call(s, &w, 0, e);
 	if (!r || qt_reply_fields(r, &qt_tenant_table, &t, e) < 0)

@@ -1,6 +1,4 @@
 /* quilt-minit as PID 1 of a real pid namespace, with and without a user namespace. As root. */
-#include <sys/prctl.h>
-
 #include "minit_rig.h"
 
 static const unsigned long plain = CLONE_NEWPID, mapped = CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWIPC | CLONE_NEWUTS;
@@ -15,9 +13,31 @@ static int make_room(void **state)
 	return n < 0;
 }
 
-/* Inside: what a process of the container could try. */
+/* Says "up", waits for the signal, says "bye", ends with the code. No shell does this without a race. */
+static int trap(int sig, int code)
+{
+	sigset_t set;
+	int got;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	/* Not for the command, whose stop signal this is not. */
+	if (sig != SIGTERM)
+		(void)signal(SIGTERM, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || write(1, "up\n", 3) != 3 || sigwait(&set, &got) != 0 || write(1, "bye\n", 4) != 4)
+		return 6;
+	return code;
+}
+
+/* Inside: what a process of the container could do, or try. */
 static int inside(const char *what, const char *arg)
 {
+	if (qt_streq(what, "command"))
+		return trap(SIGUSR1, 3);
+	if (qt_streq(what, "other"))
+		return trap(SIGTERM, 4);
+	if (qt_streq(what, "orphan")) /* gone once the child is ready */
+		return fork() == 0 ? trap(SIGTERM, 5) : read(0, (char[1]){0}, 1) != 0;
 	if (qt_streq(what, "forge")) { /* SIGTERM to PID 1, from "pid 0" */
 		siginfo_t si = {.si_signo = SIGTERM, .si_code = SI_QUEUE};
 
@@ -101,36 +121,44 @@ static void inside_cannot_command_it(void **state)
 	rig_done(&r);
 }
 
-/* The command gets its stop signal; the others, stopped ones too, SIGTERM when it is gone; the exit code is the command's. */
+/* The command gets its stop signal; the others, stopped ones and orphans too, SIGTERM when it is gone; the exit code is the command's. */
 static void stops_in_order(void **state)
 {
-	struct run stopped, other;
-	struct rig r;
-	char b[64];
-	int st;
+	char b[64], command[4200], other[4200], orphan[4200];
 
 	(void)state;
+	assert_true(qt_fmt(command, sizeof(command), "%s command", self));
+	assert_true(qt_fmt(other, sizeof(other), "%s other", self));
+	assert_true(qt_fmt(orphan, sizeof(orphan), "%s orphan", self));
 	for (int by_signal = 0; by_signal < 2; by_signal++) {
-		rig_start(&r, "sh -c trap\1'echo\1bye;exit\1" "3'\1USR1;trap\1''\1TERM;echo\1up;while\1:;do\1sleep\1" "1000&wait;done",
-			  &(struct rig_options){.clone_flags = mapped, .stop_signal = SIGUSR1});
+		struct run stopped, sitting, left;
+		struct rig r;
+		int st;
+
+		rig_start(&r, command, &(struct rig_options){.clone_flags = plain, .stop_signal = SIGUSR1});
 		until_logged(&r, LOG_STDOUT, "up");
-		assert_int_equal(run(&r, "sh -c sleep\1" "1000\1>/dev/null\1" "2>&1&", NULL, b, sizeof(b)), 0);
-		run_start(&r, &other, "sh -c trap\1'echo\1term;exit\1" "4'\1TERM;echo\1up;while\1:;do\1sleep\1" "1000&wait;done", NULL);
-		assert_string_equal(line(other.out, b, sizeof(b)), "up");
+		run_start(&r, &left, orphan, NULL);
+		assert_string_equal(line(left.out, b, sizeof(b)), "up");
+		qt_reset_fd(&left.in, -1);
+		assert_int_equal(run_wait(&left, NULL), 0);
+		run_start(&r, &sitting, other, NULL);
+		assert_string_equal(line(sitting.out, b, sizeof(b)), "up");
 		run_start(&r, &stopped, "sh -c kill\1-STOP\1$$", NULL);
-		if (by_signal)
-			assert_int_equal(kill(r.pid, SIGTERM), 0);
-		else
-			assert_int_equal(rig_stop(&r), 3);
 		if (by_signal) {
+			assert_int_equal(kill(r.pid, SIGTERM), 0);
 			st = rig_wait(&r);
 			assert_true(WIFEXITED(st) && WEXITSTATUS(st) == 3);
+		} else {
+			assert_int_equal(rig_stop(&r), 3);
 		}
-		assert_int_equal(run_wait(&other, NULL), 4);
-		assert_string_equal(line(other.out, b, sizeof(b)), "term");
-		(void)run_wait(&stopped, NULL);
-		run_done(&other);
+		assert_int_equal(run_wait(&sitting, NULL), 4);
+		assert_string_equal(slurp(sitting.out, b, sizeof(b)), "bye\n");
+		assert_string_equal(slurp(left.out, b, sizeof(b)), "bye\n");
+		assert_int_equal(run_wait(&stopped, NULL), 128 + SIGTERM);
+		run_done(&sitting);
 		run_done(&stopped);
+		run_done(&left);
+		assert_true(logged(&r, LOG_STDOUT, "bye") > 0);
 		assert_true(logged(&r, LOG_STDOUT, "bye") < logged(&r, LOG_SYSTEM, "command exited with code 3"));
 		assert_true(logged(&r, LOG_SYSTEM, "command exited with code 3") < logged(&r, LOG_SYSTEM, "container stopped"));
 		rig_done(&r);

@@ -24,7 +24,7 @@
 #include "str.h"
 
 enum op {
-	LISTEN, CONNECT, CONNECTED, ACCEPT, BIND_UDP, SEND_UDP, RECV_UDP, PING, ADD_ADDR, SYSCTL_SET, SYSCTL_GET, COUNTERS
+	LISTEN, CONNECT, CONNECTED, HANG_UP, ACCEPT, BIND_UDP, SEND_UDP, RECV_UDP, PING, ADD_ADDR, SYSCTL_SET, SYSCTL_GET, COUNTERS
 };
 
 struct question {
@@ -82,7 +82,7 @@ static int do_connect(const struct question *q)
 	qt_reset_fd(&conn, socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (conn < 0)
 		return -errno;
-	if (q->from != 0 && (setsockopt(conn, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) < 0 ||
+	if (q->from != 0 && (setsockopt(conn, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) < 0 ||
 			     bind(conn, (struct sockaddr *)&from, sizeof(from)) < 0))
 		return -errno;
 	return connect(conn, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS ? -errno : 0;
@@ -161,12 +161,15 @@ static int do_ping(const struct question *q)
 static int do_add_addr(const struct question *q)
 {
 	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in a = inet(q->ip, 0);
+	struct sockaddr_in a = inet(q->ip, 0), mask = inet(UINT32_MAX, 0);
 	struct ifreq r = {0};
 
 	(void)qt_copy(r.ifr_name, sizeof(r.ifr_name), q->name);
 	memcpy(&r.ifr_addr, &a, sizeof(a));
-	return fd < 0 || ioctl(fd, SIOCSIFADDR, &r) < 0 ? -errno : 0;
+	if (fd < 0 || ioctl(fd, SIOCSIFADDR, &r) < 0)
+		return -errno;
+	memcpy(&r.ifr_netmask, &mask, sizeof(mask));
+	return ioctl(fd, SIOCSIFNETMASK, &r) < 0 ? -errno : 0;
 }
 
 static int do_sysctl(const struct question *q, struct answer *a)
@@ -214,6 +217,9 @@ static int do_one(const struct question *q, struct answer *a)
 		return do_connect(q);
 	case CONNECTED:
 		return do_connected(q);
+	case HANG_UP:
+		qt_reset_fd(&conn, -1);
+		return 0;
 	case ACCEPT:
 		return do_accept(a);
 	case BIND_UDP:
@@ -249,6 +255,30 @@ static void serve(int sock)
 	}
 }
 
+static void write_map(pid_t pid, const char *name)
+{
+	char path[40], map[40];
+	auto_close int fd = -1;
+	int len;
+
+	assert_true(qt_fmt(path, sizeof(path), "/proc/%d/%s", (int)pid, name));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	len = snprintf(map, sizeof(map), "0 %u 65536", PEER_UID);
+	assert_int_equal(write(fd, map, (size_t)len), len);
+}
+
+/* The child has a user namespace that owns the network namespace, as a container has. */
+static int be_alone(pid_t parent)
+{
+	char c = 0;
+
+	/* Nothing of the parent's but the one socket: it counts its descriptors. */
+	if (close_range(4, ~0U, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
+	    unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 || send(3, &c, 1, 0) != 1 || recv(3, &c, 1, 0) != 1)
+		return -1;
+	return setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -1 : 0;
+}
+
 void peer_start(struct peer *p)
 {
 	struct qt_err e = {0};
@@ -260,15 +290,17 @@ void peer_start(struct peer *p)
 	p->pid = fork();
 	assert_true(p->pid >= 0);
 	if (p->pid == 0) {
-		/* Nothing of the parent's but the one socket: it counts its descriptors. */
-		if (dup2(pair[1], 3) != 3 || close_range(4, ~0U, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-		    getppid() != parent || unshare(CLONE_NEWNET) < 0 || send(3, &c, 1, 0) != 1)
+		if (dup2(pair[1], 3) != 3 || be_alone(parent) < 0 || send(3, &c, 1, 0) != 1)
 			_exit(1);
 		serve(3);
 		_exit(0);
 	}
 	qt_close(pair[1]);
 	p->sock = pair[0];
+	assert_int_equal(recv(p->sock, &c, 1, 0), 1);
+	write_map(p->pid, "uid_map");
+	write_map(p->pid, "gid_map");
+	assert_int_equal(send(p->sock, &c, 1, 0), 1);
 	assert_int_equal(recv(p->sock, &c, 1, 0), 1);
 	p->ns_fd = rt_netns_open(p->pid, &e);
 	assert_true(p->ns_fd >= 0);
@@ -308,6 +340,11 @@ int peer_connect(struct peer *p, uint32_t ip, uint16_t port, uint32_t from)
 int peer_connected(struct peer *p, int wait_ms)
 {
 	return ask(p, (struct question){.op = CONNECTED, .wait_ms = wait_ms}).r;
+}
+
+int peer_hang_up(struct peer *p)
+{
+	return ask(p, (struct question){.op = HANG_UP}).r;
 }
 
 int peer_accept(struct peer *p, uint32_t *ret_from)

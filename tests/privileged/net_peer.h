@@ -1,4 +1,4 @@
-/* net_peer.h - a process in a network namespace of its own, which sends and receives what a test asks of it. */
+/* net_peer.h - a process in a user and a network namespace of its own, which sends and receives what a test asks of it. */
 #ifndef NET_PEER_H
 #define NET_PEER_H
 
@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #define PATIENCE_MS 60000
+#define PEER_UID    1234500000u /* its user 0 outside; 65,536 of them */
 
 struct peer {
 	pid_t pid; /* 0: none */
@@ -20,6 +21,7 @@ void peer_stop(struct peer *p);  /* kills and reaps it; its namespace dies soon 
 int peer_listen(struct peer *p, uint16_t port);
 int peer_connect(struct peer *p, uint32_t ip, uint16_t port, uint32_t from); /* begins it, forgetting the one before */
 int peer_connected(struct peer *p, int wait_ms);			     /* -EAGAIN: not yet */
+int peer_hang_up(struct peer *p);					     /* nothing of it is sent again */
 int peer_accept(struct peer *p, uint32_t *ret_from);			     /* waits */
 int peer_bind_udp(struct peer *p, uint16_t port);
 int peer_send_udp(struct peer *p, uint32_t ip, uint16_t port, uint16_t count); /* one datagram to each of COUNT ports from PORT on */

@@ -37,6 +37,7 @@
 #define METADATA 0xa9fea9fe
 #define ELSEWHERE 0xc6336409 /* 198.51.100.9: nobody, behind the uplink */
 #define LOOPS	 200
+#define AT_ONCE	 20
 
 static struct qt_conf conf;
 static struct rt_net *net;
@@ -120,12 +121,13 @@ static unsigned links_of_ours(void)
 	return n;
 }
 
-/* Namespaces die some time after their processes. */
+/* Namespaces die some time after their processes; those that connections keep alive lose their links to the reaper. */
 static void wait_for_links(unsigned n)
 {
 	int64_t deadline = qt_mono_ms() + PATIENCE_MS;
 
 	while (links_of_ours() != n) {
+		(void)rt_net_reap(net);
 		if (qt_mono_ms() > deadline)
 			fail_msg("%u links, not %u", links_of_ours(), n);
 		(void)poll(NULL, 0, 5);
@@ -185,6 +187,17 @@ static void is_blocked(struct peer *p, uint32_t ip, uint16_t port, uint32_t from
 	assert_int_equal(peer_connect(p, ip, port, from), 0);
 	look_wait(nft, TABLE, rule, before);
 	assert_int_equal(peer_connected(p, 0), -EAGAIN);
+	assert_int_equal(peer_hang_up(p), 0);
+}
+
+/* Addresses begin anywhere in the subnet: one that no box has. */
+static uint32_t unused(void)
+{
+	uint32_t ip = 0x0a4d0010;
+
+	while (ip == a1.addr.ip || ip == a2.addr.ip || ip == b1.addr.ip)
+		ip++;
+	return ip;
 }
 
 /* The uplink, and behind it the internet: one more namespace. */
@@ -296,7 +309,7 @@ static void attaches(void **state)
 	} inside[] = {
 		{"net/ipv6/conf/eth0/disable_ipv6", "1"},     {"net/ipv6/conf/lo/disable_ipv6", "1"},
 		{"net/ipv4/ip_unprivileged_port_start", "0"}, {"net/ipv4/conf/eth0/accept_redirects", "0"},
-		{"net/ipv4/ping_group_range", "0\t2147483647"},
+		{"net/ipv4/ping_group_range", "0\t65535"},
 	};
 	struct qt_err e = {0};
 	struct rt_link l;
@@ -374,7 +387,7 @@ static void metadata_is_closed(void **state)
 	(void)state;
 	is_blocked(&a1.peer, METADATA, 80, 0, "private destination");
 	is_blocked(&a1.peer, 0xc0a80101, 80, 0, "private destination");
-	is_blocked(&a1.peer, 0x0a4d00fe, 80, 0, "private destination"); /* of the pool, and nobody's */
+	is_blocked(&a1.peer, unused(), 80, 0, "private destination");
 }
 
 static void nobody_forges(void **state)
@@ -436,7 +449,7 @@ static void ipv6_is_dropped(void **state)
 static void counts_traffic(void **state)
 {
 	int64_t deadline = qt_mono_ms() + PATIENCE_MS;
-	const struct rt_addr nobody = {0x0a4d00fe, "qtnosuchlink"};
+	const struct rt_addr nobody = {unused(), "qtnosuchlink"};
 	struct rt_net_stats s;
 	uint64_t in[4];
 
@@ -485,7 +498,7 @@ static void mends_the_table(void **state)
 static void survives_a_restart(void **state)
 {
 	struct qt_err e = {0};
-	struct rt_addr gone = {.ip = 0x0a4d00fd};
+	struct rt_addr gone = {.ip = unused()};
 
 	(void)state;
 	rt_net_close(net);
@@ -544,7 +557,7 @@ static void sweeps(void **state)
 		peer_start(&p[i]);
 		ok(rt_rtnl_veth(rt, rows[i].name, p[i].ns_fd, 0, &index, &e), &e);
 		if (rows[i].alias)
-			ok(rt_rtnl_host_end(rt, index, rows[i].alias, GATEWAY, 0x0a4d0080 + (uint32_t)i, &e), &e);
+			ok(rt_rtnl_host_end(rt, index, rows[i].alias, GATEWAY, 0x0a4e0080 + (uint32_t)i, &e), &e);
 	}
 	assert_int_equal(rt_net_sweep(net, is_known, NULL, &e), 2);
 	for (size_t i = 0; i < QT_LEN(rows); i++)
@@ -573,6 +586,36 @@ static void detaches(void **state)
 	box_close(&a2);
 	box_close(&b1);
 	elements_are(0);
+	wait_for_links(0);
+}
+
+/* Restart and release while a namespace lingers. A process that dies with something unsent leaves a connection behind, and that keeps the namespace. */
+static void lingering_namespaces(void **state)
+{
+	struct box b = {0};
+	struct qt_err e = {0};
+	int64_t deadline = qt_mono_ms() + PATIENCE_MS;
+
+	(void)state;
+	box_open(&b, &ten_a);
+	reaches(&b.peer, SINK, 80);
+	ok(rt_net_detach(net, &b.addr, &e), &e); /* its last words are not let through */
+	peer_stop(&b.peer);
+	assert_true(link_there(b.addr.link));
+	/* It may start again with the same address and link at once, if it is still its own. */
+	peer_start(&b.peer);
+	ok(rt_net_attach(net, &b.addr, &ten_a, b.peer.pid, &e), &e);
+	assert_true(rt_net_ok(net, &b.addr, b.peer.ns_fd));
+	reaches(&b.peer, SINK, 80);
+	assert_int_equal(links_of_ours(), 1);
+	ok(rt_net_detach(net, &b.addr, &e), &e);
+	peer_stop(&b.peer);
+	rt_net_release(net, &b.addr);
+	while (rt_net_reap(net) == 0) {
+		assert_true(qt_mono_ms() < deadline);
+		(void)poll(NULL, 0, 20);
+	}
+	assert_false(link_there(b.addr.link));
 	wait_for_links(0);
 }
 
@@ -669,22 +712,26 @@ static void many_times(void **state)
 	static int64_t up[LOOPS], down[LOOPS];
 	unsigned fds = descriptors();
 	struct qt_err e = {0};
+	struct box b[AT_ONCE];
+	int64_t t;
 
 	(void)state;
-	for (int i = 0; i < LOOPS; i++) {
-		struct box b = {0};
-		int64_t t;
-
-		peer_start(&b.peer);
-		ok(rt_net_reserve(net, &b.addr, &e), &e);
-		t = now_us();
-		ok(rt_net_attach(net, &b.addr, i % 2 ? &ten_a : &ten_b, b.peer.pid, &e), &e);
-		up[i] = now_us() - t;
-		peer_stop(&b.peer);
-		t = now_us();
-		ok(rt_net_detach(net, &b.addr, &e), &e);
-		down[i] = now_us() - t;
-		rt_net_release(net, &b.addr);
+	for (int n = 0; n < LOOPS; n += AT_ONCE) {
+		for (int i = 0; i < AT_ONCE; i++) {
+			peer_start(&b[i].peer);
+			ok(rt_net_reserve(net, &b[i].addr, &e), &e);
+			t = now_us();
+			ok(rt_net_attach(net, &b[i].addr, i % 2 ? &ten_a : &ten_b, b[i].peer.pid, &e), &e);
+			up[n + i] = now_us() - t;
+		}
+		elements_are(AT_ONCE);
+		for (int i = 0; i < AT_ONCE; i++) {
+			peer_stop(&b[i].peer);
+			t = now_us();
+			ok(rt_net_detach(net, &b[i].addr, &e), &e);
+			down[n + i] = now_us() - t;
+			rt_net_release(net, &b[i].addr);
+		}
 	}
 	elements_are(0);
 	wait_for_links(0);
@@ -772,10 +819,10 @@ static void other_uplinks(void **state)
 	is_blocked(&a1.peer, SINK, 80, 0, "all else");
 	box_close(&a1);
 	box_close(&a2);
+	wait_for_links(0);
 	ok(rt_net_remove(net, &e), &e);
 	rt_net_close(net);
 	net = NULL;
-	wait_for_links(0);
 }
 
 int main(void)
@@ -790,7 +837,8 @@ int main(void)
 		cmocka_unit_test(ipv6_is_dropped),     cmocka_unit_test(counts_traffic),
 		cmocka_unit_test(bounds_connections),  cmocka_unit_test(mends_the_table),
 		cmocka_unit_test(survives_a_restart),  cmocka_unit_test(sweeps),
-		cmocka_unit_test(detaches),	       cmocka_unit_test(failures_leave_nothing),
+		cmocka_unit_test(detaches),	       cmocka_unit_test(lingering_namespaces),
+		cmocka_unit_test(failures_leave_nothing),
 		cmocka_unit_test(many_times),	       cmocka_unit_test(a_full_subnet),
 		cmocka_unit_test(is_removed),	       cmocka_unit_test(other_uplinks),
 	};

@@ -210,6 +210,11 @@ static void look_files(void)
 	say("make./run=%d", fd < 0 ? errno : 0);
 	fd = open("/ro/x", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	say("make./ro=%d", fd < 0 ? errno : 0);
+	fd = open("/shared/x", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	say("make./shared=%d", fd < 0 ? errno : 0);
+	say("shared=%o", ({ struct stat st; stat("/shared", &st) < 0 ? ~0U : st.st_mode & 07777; }));
+	fd = open("/bin/capable", O_WRONLY | O_APPEND | O_CLOEXEC);
+	say("copy.capable=%d", fd < 0 ? errno : 0);
 	say("image.uid=%d", (int)({ struct stat st; lstat("/bin/busybox", &st) < 0 ? ~0U : st.st_uid; }));
 	say_file("etc.hostname", "/etc/hostname");
 	say_file("etc.resolv", "/etc/resolv.conf");

@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -81,6 +83,9 @@ static int make_dir(int at, const char *name)
 
 static void make_lower(int fd)
 {
+	const struct vfs_cap_data net_raw = {.magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE,
+					     .data = {{.permitted = 1U << CAP_NET_RAW}}};
+	auto_close int capable = -1;
 	static const char *const dirs[] = {"bin", "etc", "proc", "sys", "dev", "tmp", "run", "root"};
 
 	for (size_t i = 0; i < QT_LEN(dirs); i++)
@@ -89,6 +94,13 @@ static void make_lower(int fd)
 	assert_int_equal(symlinkat("busybox", fd, "bin/sh"), 0);
 	copy(fd, "bin/probe", QT_TEST_PROBE);
 	rig_write(fd, "etc/passwd", "root:x:0:0::/root:/bin/sh\n", 0644);
+	/* What overlayfs copies up only with the right capabilities: a setgid directory of another group, a file with capabilities. */
+	assert_int_equal(mkdirat(fd, "shared", 0755), 0);
+	assert_int_equal(fchownat(fd, "shared", 0, 50, 0), 0);
+	assert_int_equal(fchmodat(fd, "shared", 02775, 0), 0);
+	rig_write(fd, "bin/capable", "#!/bin/sh\n", 0755);
+	capable = openat(fd, "bin/capable", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fsetxattr(capable, "security.capability", &net_raw, sizeof(net_raw), 0), 0);
 	/* Hostile: a link in the place of a file that we write. */
 	assert_int_equal(symlinkat("/etc/passwd", fd, "etc/resolv.conf"), 0);
 }
@@ -113,6 +125,8 @@ int rig_setup(void **state)
 
 	(void)umask(022);
 	memset(&r, 0, sizeof(r));
+	r.lower_fd = r.upper_fd = r.work_fd = r.vol_fd = r.ro_fd = r.listen_fd = -1;
+	*state = &r; /* the teardown runs also when this fails half-way */
 	assert_true(qt_copy(r.dir, sizeof(r.dir), "/tmp/quilt-spawn-XXXXXX"));
 	assert_non_null(mkdtemp(r.dir));
 	top = open(r.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -129,7 +143,6 @@ int rig_setup(void **state)
 	assert_true(qt_fmt(instance, sizeof(instance), "qspawn%d", getpid()));
 	if (rt_cgroups_open(&r.cgroups, instance, &e) < 0 || rt_spawner_open(&r.spawner, QT_TEST_INIT, &e) < 0)
 		fail_msg("%s", e.msg);
-	*state = &r;
 	return 0;
 }
 
@@ -277,11 +290,6 @@ void rig_wait(struct rig *r, struct box *b)
 	assert_true(qt_read_file(r->vol_fd, "report", b->report, sizeof(b->report), &e) >= 0);
 }
 
-static void empty_dir(int at, const char *name)
-{
-	rig_remove_tree(at, name);
-}
-
 void rig_stop(struct rig *r, struct box *b)
 {
 	static const char *const reports[] = {"report", "report.new"};
@@ -299,7 +307,7 @@ void rig_stop(struct rig *r, struct box *b)
 		(void)poll(NULL, 0, 1);
 	}
 	for (size_t i = 0; i < QT_LEN(reports); i++)
-		empty_dir(r->vol_fd, reports[i]);
+		rig_remove_tree(r->vol_fd, reports[i]);
 }
 
 unsigned rig_each(const struct box *b, const char *key, void (*fn)(const char *value, void *arg), void *arg)

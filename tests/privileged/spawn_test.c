@@ -1,6 +1,7 @@
 /* What a container sees: the probe's report from inside, compared row by row with what security.md 5.3 to 5.7 asks for. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +24,7 @@
 #include "fdio.h"
 #include "minit/proto.h"
 #include "rig.h"
+#include "runtime/caps.h"
 #include "str.h"
 
 #define LOOK   (const char *const[]) { "/bin/probe", "look", NULL }
@@ -58,6 +60,9 @@ static const struct row rows[] = {
 	{"make./run", "0", NULL},
 	{"make./ro", "30", NULL},
 	{"image.uid", "0", NULL},
+	{"make./shared", "0", "30"},
+	{"shared", "2775", NULL},
+	{"copy.capable", "0", "30"},
 	{"chown", "0", "absent"},
 	{"write./proc/sys", "refused", NULL},
 	/* devices */
@@ -266,7 +271,7 @@ static void want_owner(struct rig *r, const char *path, uid_t uid, gid_t gid)
 
 static void empty_upper(struct rig *r)
 {
-	static const char *const made[] = {"made-by-root", "made-by-user", "made", "etc", "tmp", "run", "out", "ro"};
+	static const char *const made[] = {"made-by-root", "made-by-user", "made", "etc", "tmp", "run", "out", "ro", "shared", "bin"};
 
 	for (size_t i = 0; i < QT_LEN(made); i++)
 		rig_remove_tree(r->upper_fd, made[i]);
@@ -423,6 +428,27 @@ static void many_leave_nothing_open(void **state)
 	print_message("group made to ready: median %.2f ms, fastest %.2f ms, of %d\n", took[N / 2], took[0], N);
 }
 
+/* From here on with the capabilities that the runtime keeps, and no others. */
+static int setup(void **state)
+{
+	static const struct {
+		unsigned cap;
+		bool needed;
+	} kept[] = {
+#define CAP(name, must, why) {CAP_##name, must},
+#include "runtime/caps.def"
+#undef CAP
+	};
+	uint64_t mask = 0;
+
+	(void)rig_setup(state);
+	for (size_t i = 0; i < QT_LEN(kept); i++)
+		if (kept[i].needed || prctl(PR_CAPBSET_READ, kept[i].cap, 0, 0, 0) == 1)
+			mask |= UINT64_C(1) << kept[i].cap;
+	assert_int_equal(rt_caps_drop(mask), 0);
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,5 +459,5 @@ int main(void)
 		cmocka_unit_test(many_leave_nothing_open),
 	};
 
-	return cmocka_run_group_tests_name("spawn", tests, rig_setup, rig_teardown);
+	return cmocka_run_group_tests_name("spawn", tests, setup, rig_teardown);
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -126,6 +127,8 @@ static inline void rig_exec(int program, const int fds[6], int go, uid_t uid_out
 	/* In a new user namespace we are nobody yet. */
 	if (geteuid() != uid_outside && (setresgid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresuid(0, 0, 0) < 0))
 		_exit(97);
+	/* A test that failed leaves nothing behind. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	program = fcntl(program, F_DUPFD_CLOEXEC, 100);
 	for (int i = 0; i < 6; i++)
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 100);

@@ -1,1 +1,35 @@
-# unit tests of store
+# Each starts a redis-server of its own, as whoever runs the tests.
+check_PROGRAMS += tests/store/test_account tests/store/test_acl tests/store/test_away tests/store/test_ctl tests/store/test_ctr \
+	tests/store/test_op tests/store/test_schema
+qt_store_test_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(HIREDIS_CFLAGS) -DQT_SRCDIR='"$(abs_top_srcdir)"' \
+	-DQT_BUILDDIR='"$(abs_top_builddir)"'
+qt_store_test_harness = tests/store/redis.c tests/store/redis.h tests/store/check.h
+qt_store_test_libs = $(QT_STORE_LIBS) $(CMOCKA_LIBS)
+
+tests_store_test_account_SOURCES = tests/store/test_account.c $(qt_store_test_harness)
+tests_store_test_account_CPPFLAGS = $(qt_store_test_cppflags)
+tests_store_test_account_LDADD = $(qt_store_test_libs)
+
+tests_store_test_acl_SOURCES = tests/store/test_acl.c $(qt_store_test_harness)
+tests_store_test_acl_CPPFLAGS = $(qt_store_test_cppflags)
+tests_store_test_acl_LDADD = $(qt_store_test_libs)
+
+tests_store_test_away_SOURCES = tests/store/test_away.c $(qt_store_test_harness)
+tests_store_test_away_CPPFLAGS = $(qt_store_test_cppflags)
+tests_store_test_away_LDADD = $(qt_store_test_libs)
+
+tests_store_test_ctl_SOURCES = tests/store/test_ctl.c $(qt_store_test_harness)
+tests_store_test_ctl_CPPFLAGS = $(qt_store_test_cppflags)
+tests_store_test_ctl_LDADD = $(qt_store_test_libs)
+
+tests_store_test_ctr_SOURCES = tests/store/test_ctr.c $(qt_store_test_harness)
+tests_store_test_ctr_CPPFLAGS = $(qt_store_test_cppflags)
+tests_store_test_ctr_LDADD = $(qt_store_test_libs)
+
+tests_store_test_op_SOURCES = tests/store/test_op.c $(qt_store_test_harness)
+tests_store_test_op_CPPFLAGS = $(qt_store_test_cppflags)
+tests_store_test_op_LDADD = $(qt_store_test_libs)
+
+tests_store_test_schema_SOURCES = tests/store/test_schema.c $(qt_store_test_harness)
+tests_store_test_schema_CPPFLAGS = $(qt_store_test_cppflags)
+tests_store_test_schema_LDADD = $(qt_store_test_libs)

@@ -4,7 +4,6 @@ local function tenant_write(id, pairs_)
   redis.call('HSET', K.tenant(id), unpack(pairs_))
   local t = hash(K.tenant(id))
   redis.call('ZADD', K.tenants, t.created_ms, id)
-  redis.call('HSET', K.tenant_names, t.name, id)
   redis.call('SET', K.schema, '1')
 end
 
@@ -15,25 +14,21 @@ local function key_write(sha, pairs_)
   redis.call('HSET', K.apikey_ids, k.key_id, sha)
 end
 
--- id, name, field, value, ...
+-- id, field, value, ...
 redis.register_function('qt_tenant_create', function(keys, args)
-  if redis.call('HEXISTS', K.tenant_names, args[2]) == 1 then
-    return fail('QT_TENANT_TAKEN', args[2])
+  if redis.call('EXISTS', K.tenant(args[1])) == 1 then
+    return fail('QT_EXISTS', args[1])
   end
-  tenant_write(args[1], rest_of(args, 3))
+  tenant_write(args[1], rest_of(args, 2))
   return 'OK'
 end)
 
--- id or name, fields
+-- id, fields
 redis.register_function{ function_name = 'qt_tenant_get', flags = { 'no-writes' }, callback = function(keys, args)
-  local id = args[1]
-  if redis.call('EXISTS', K.tenant(id)) == 0 then
-    id = redis.call('HGET', K.tenant_names, id) or nil
-  end
-  if not id then
+  if redis.call('EXISTS', K.tenant(args[1])) == 0 then
     return fail('QT_NO_TENANT')
   end
-  return redis.call('HMGET', K.tenant(id), unpack(rest_of(args, 2)))
+  return redis.call('HMGET', K.tenant(args[1]), unpack(rest_of(args, 2)))
 end }
 
 -- The members of the zset from OFFSET on, at most MOST, each as what ONE makes of it; first whether there are more.
@@ -71,7 +66,7 @@ end)
 redis.register_function{ function_name = 'qt_key_revoke', flags = { 'allow-oom' }, callback = function(keys, args)
   local sha = redis.call('HGET', K.apikey_ids, args[1])
   if not sha then
-    return fail('QT_NO_KEY')
+    return fail('QT_NO_KEY_ID')
   end
   redis.call('HSET', K.apikey(sha), 'revoked', '1')
   redis.call('DEL', K.rate(sha))

@@ -1,8 +1,9 @@
 -- What the other files share. All of them are one chunk (local.mk has the order): a local here is seen by those below.
 
--- Errors are words that src/store/errors.c knows; what follows the word is its argument.
+-- Errors are words that src/store/errors.c knows; what follows the word is its argument. There is always one: Redis puts "ERR" before
+-- a word that stands alone.
 local function fail(word, rest)
-  return redis.error_reply(rest and (word .. ' ' .. rest) or word)
+  return redis.error_reply(word .. ' ' .. (rest or '-'))
 end
 
 local function now_ms()

@@ -4,7 +4,7 @@
 local function ctr_index(t, c)
   redis.call('ZADD', K.ctrs(t), c.created_ms, c.id)
   redis.call('SADD', K.state(t, c.state), c.id)
-  redis.call('HSET', K.names(t), c.name, c.id)
+  redis.call('HSETNX', K.names(t), c.name, c.id)
   redis.call('SADD', K.node_ctrs(c.node), t .. '/' .. c.id)
 end
 
@@ -50,6 +50,10 @@ redis.register_function{ function_name = 'qt_ctr_move', flags = { 'allow-oom' },
   if not old then
     return fail('QT_NO_CTR', id)
   end
+  -- Who is being deleted does not come up again.
+  if to == 'starting' and (tonumber(old.deleting_ms) or 0) > 0 then
+    return fail('QT_STATE', old.state)
+  end
   if not string.find(',' .. args[5] .. ',', ',' .. old.state .. ',', 1, true) then
     return fail('QT_STATE', old.state)
   end
@@ -74,6 +78,12 @@ redis.register_function{ function_name = 'qt_ctr_move', flags = { 'allow-oom' },
   return 'OK'
 end }
 
+local function name_free(t, c)
+  if redis.call('HGET', K.names(t), c.name) == c.id then
+    redis.call('HDEL', K.names(t), c.name)
+  end
+end
+
 -- tenant, id, new name
 redis.register_function('qt_ctr_rename', function(keys, args)
   local t, id, name = args[1], args[2], args[3]
@@ -87,7 +97,7 @@ redis.register_function('qt_ctr_rename', function(keys, args)
   if redis.call('HEXISTS', K.names(t), name) == 1 then
     return fail('QT_NAME_TAKEN', name)
   end
-  redis.call('HDEL', K.names(t), old.name)
+  name_free(t, old)
   redis.call('HSET', K.names(t), name, id)
   redis.call('HSET', K.ctr(t, id), 'name', name)
   ctr_event(t, { id = id, name = name, state = old.state }, 'renamed')
@@ -128,6 +138,15 @@ redis.register_function('qt_ctr_env', function(keys, args)
 end)
 
 -- tenant, id
+redis.register_function{ function_name = 'qt_ctr_deleting', flags = { 'allow-oom' }, callback = function(keys, args)
+  if redis.call('EXISTS', K.ctr(args[1], args[2])) == 0 then
+    return fail('QT_NO_CTR', args[2])
+  end
+  redis.call('HSET', K.ctr(args[1], args[2]), 'deleting_ms', int(now_ms()))
+  return 'OK'
+end }
+
+-- tenant, id
 redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' }, callback = function(keys, args)
   local t, id = args[1], args[2]
   local c = hash(K.ctr(t, id))
@@ -138,9 +157,7 @@ redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' 
   redis.call('ZREM', K.ctrs(t), id)
   redis.call('SREM', K.state(t, c.state), id)
   redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. id)
-  if redis.call('HGET', K.names(t), c.name) == id then
-    redis.call('HDEL', K.names(t), c.name)
-  end
+  name_free(t, c)
   jobs_remove(t, id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
   redis.call('SET', K.gone(t, id), '1', 'EX', 120)
@@ -152,28 +169,15 @@ redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' 
   return 'OK'
 end }
 
--- tenant, id, field, value, ...: what the runtime has and Redis lost. Answers the name that it got.
+-- tenant, id, field, value, ...: what the runtime has and Redis lost. Whoever was quicker with the name keeps it; a container that runs
+-- must not be lost for that, and answers to its id.
 redis.register_function{ function_name = 'qt_ctr_restore', flags = { 'allow-oom' }, callback = function(keys, args)
-  local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
+  local t, id = args[1], args[2]
   if redis.call('EXISTS', K.gone(t, id)) == 1 then
     return fail('QT_NO_CTR', id)
   end
-  if redis.call('EXISTS', K.ctr(t, id)) == 1 then
-    return redis.call('HGET', K.ctr(t, id), 'name')
+  if redis.call('EXISTS', K.ctr(t, id)) == 0 then
+    ctr_event(t, ctr_write(t, id, rest_of(args, 3)), 'restored')
   end
-  local name = field_in(pairs_, 'name')
-  if redis.call('HEXISTS', K.names(t), name) == 1 then
-    -- Somebody was quicker with the name. A container that runs must not be lost for that.
-    name = string.sub(name, 1, 54) .. '-' .. string.sub(id, -8)
-    if redis.call('HEXISTS', K.names(t), name) == 1 then
-      return fail('QT_NAME_TAKEN', name)
-    end
-    for i = 1, #pairs_, 2 do
-      if pairs_[i] == 'name' then
-        pairs_[i + 1] = name
-      end
-    end
-  end
-  ctr_event(t, ctr_write(t, id, pairs_), 'restored')
-  return name
+  return 'OK'
 end }

@@ -2,7 +2,6 @@
 local K = {
   schema = 'quilt:schema',
   tenants = 'quilt:tenants',
-  tenant_names = 'quilt:tenant-names',
   apikeys = 'quilt:apikeys',
   apikey_ids = 'quilt:apikey-ids',
   nodes = 'quilt:nodes',

@@ -39,7 +39,7 @@ class Stack:
         os.chmod(self.dir, 0o755)
         rnd = random.SystemRandom()
         tag = "".join(rnd.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(3))
-        self.instance, self.link_prefix = f"qt-{tag}", f"{tag}-"
+        self.instance, self.link_prefix = f"qt-{tag}", f"t{tag}"
         self.host, self.port = "127.0.0.1", free_port()
         self.etc, self.state, self.run = (f"{self.dir}/{d}" for d in ("etc", "state", "run"))
         self.pool, self.log = f"{self.state}/pool", f"{self.state}/log"

@@ -1,0 +1,64 @@
+/* agent.h - quilt-agent, one a node: executes operations, mends Redis from the runtime, keeps a copy of tenants and keys. Threads, each with
+ * connections of its own; what they share is here. */
+#ifndef QT_AGENT_H
+#define QT_AGENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "conf.h"
+#include "store.h"
+
+#define AGENT_SLOTS    4     /* operations at once */
+#define AGENT_LEASE_MS 8000  /* an operation of an agent that died is another's after it */
+#define AGENT_DUE_MAX  4096
+
+enum agent_due_kind { AGENT_DUE_LOOK, AGENT_DUE_OOM };
+
+struct agent {
+	struct qt_conf conf;
+	int dir_fd, run_fd; /* STATE_DIR/agent and RUN_DIR */
+	atomic_bool stopping;
+
+	pthread_mutex_t lock; /* all below */
+	pthread_cond_t wake;  /* the mender */
+	bool all_due;	      /* compare everything, now */
+	struct agent_due {
+		struct qt_id id;
+		int64_t at; /* monotonic ms */
+		enum agent_due_kind kind;
+	} due[AGENT_DUE_MAX];
+	unsigned n_due;
+	struct agent_slot {
+		bool busy;
+		struct qt_op_entry lease; /* the names only: its JSON is not ours */
+	} slots[AGENT_SLOTS];
+};
+
+/* For the mender: ID is to be looked at in DELAY_MS; everything, at once. */
+void agent_due(struct agent *a, const struct qt_id *id, enum agent_due_kind kind, int delay_ms);
+void agent_all_due(struct agent *a);
+
+/* Sleep, but not longer than until the agent is told to stop. */
+void agent_pause(struct agent *a, int ms);
+
+/* A condition that lasts is logged when it begins and when it ends, not each time it is met. */
+struct agent_trouble {
+	const char *what;
+	bool now;
+};
+void agent_trouble(struct agent_trouble *t, const struct qt_err *e);
+void agent_well(struct agent_trouble *t);
+
+/* The threads; ARG is the struct agent, of agent_slot_main a struct agent_slot_arg. */
+struct agent_slot_arg {
+	struct agent *a;
+	unsigned i;
+};
+void *agent_slot_main(void *arg);  /* slots.c: executes */
+void *agent_mend_main(void *arg);  /* mend.c: compares, and writes RUN_DIR/agent.ready after the first time */
+void *agent_watch_main(void *arg); /* watch.c: hears the runtime */
+void *agent_beat_main(void *arg);  /* beat.c: heartbeat, leases, copy of the keys */
+
+#endif

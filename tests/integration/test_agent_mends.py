@@ -1,0 +1,159 @@
+"""The agent: what a death left half done is made whole, and nothing is done twice."""
+import json
+import os
+import signal
+
+import pytest
+
+from harness.fixtures import fresh_name
+from harness.stack import Stack
+from harness.wait import wait_for
+
+
+def keys_of(stack, tenant):
+    return f"quilt:{{{tenant}}}"
+
+
+def usage(stack, tenant, cid, event_type):
+    """How many usage records of this kind there are for the container."""
+    answer = stack.redis("--json", "XRANGE", f"{keys_of(stack, tenant)}:usage", "-", "+")
+    n = 0
+    for _, fields in json.loads(answer or "[]"):
+        record = dict(zip(fields[::2], fields[1::2])) if isinstance(fields, list) else fields
+        n += record["event_type"] == event_type and record["container_id"] == cid
+    return n
+
+
+def state_of(api, cid):
+    r = api.get(f"/api/containers/{cid}")
+    return r.json["state"] if r.status == 200 else r.status
+
+
+def test_an_exit_is_noticed_and_billed_once(stack, api, container):
+    cid = container["container_id"]
+    os.kill(container["pid"], signal.SIGKILL)
+    wait_for(lambda: state_of(api, cid) == "exited", what="the exit is seen")
+    c = api.get(f"/api/containers/{cid}").json
+    assert c["pid"] is None and c["exit_code"] == 137 and c["exited_at"]
+    assert usage(stack, c["tenant_id"], cid, "container_stopped") == 1
+    assert api.operation(api.post(f"/api/containers/{cid}/resume"))["status"] == "succeeded"
+    assert api.exec(cid, "echo", "back")["stdout"] == "back\n"
+    r = api.post(f"/api/containers/{cid}/stop")
+    assert r.status == 200, r
+    assert usage(stack, c["tenant_id"], cid, "container_stopped") == 2
+
+
+def test_what_was_never_made_is_released(stack, api):
+    """A worker died after it had reserved: the name is free again when the deadline has passed."""
+    name, cid = fresh_name(), "ctr_" + "0" * 25 + "1"
+    tenant = api.tenant_id
+    key = f"{keys_of(stack, tenant)}:ctr:{cid}"
+    made = api.post("/api/containers", {"name": fresh_name(), "image": "busybox"})
+    assert made.status == 201, made
+    # The record of a real one, as the reserving function writes it, under another id and name.
+    model = f"{keys_of(stack, tenant)}:ctr:{made['container_id']}"
+    fields = json.loads(stack.redis("--json", "HGETALL", model))
+    fields |= {"id": cid, "name": name, "state": "created", "pid": "0", "started_ms": "0", "ip_address": "", "deadline_ms": "1"}
+    args = [tenant, cid] + [x for pair in fields.items() for x in pair]
+    assert stack.redis("FCALL", "qt_ctr_reserve", "1", key, *args) == "OK"
+    wait_for(lambda: stack.redis("EXISTS", key) == "0", what="the reservation is released")
+    assert api.get(f"/api/containers/by-name/{name}").status == 404
+    assert api.delete(f"/api/containers/{made['container_id']}").status == 200
+
+
+def test_a_delete_cut_off_is_finished(stack, api, make_container):
+    """The mark is set, and then the worker died."""
+    c = make_container()
+    cid = c["container_id"]
+    stack.redis("HSET", f"{keys_of(stack, c['tenant_id'])}:ctr:{cid}", "deleting_ms", "1")
+    wait_for(lambda: state_of(api, cid) == 404, what="the agent has finished the delete")
+    assert usage(stack, c["tenant_id"], cid, "container_stopped") == 1
+    assert not os.path.exists(f"/proc/{c['pid']}/ns/pid")
+
+
+def test_operations_survive_the_agent(stack, api, make_container):
+    """Killed while it stops a container that does not want to: the operation ends, and its effect is there once."""
+    c = make_container(command=["/bin/sh", "-c", "trap '' TERM; echo armed; while :; do sleep 1; done"])
+    cid = c["container_id"]
+    wait_for(lambda: any(line["message"] == "armed" for line in api.get(f"/api/containers/{cid}/logs").json["logs"]),
+             what="the command is armed")
+    r = api.post(f"/api/containers/{cid}/stop?execution=async", {"timeout_seconds": 3})
+    assert r.status == 202, r
+    url = r["status_url"]
+    wait_for(lambda: api.get(url).json["status"] == "running", what="the agent has begun")
+    stack.kill("agent")
+    op = api.operation(r)
+    assert op["status"] == "succeeded" and op["result"]["container_id"] == cid, op
+    assert state_of(api, cid) == "exited"
+    assert usage(stack, c["tenant_id"], cid, "container_stopped") == 1
+
+
+def test_operations_wait_for_an_agent(stack, api, make_container):
+    c = make_container()
+    cid = c["container_id"]
+    assert api.post(f"/api/containers/{cid}/kill").status == 200
+    stack.stop("agent")
+    try:
+        first = api.post(f"/api/containers/{cid}/start")
+        second = api.post(f"/api/containers/{cid}/resume")
+        assert first.status == second.status == 202
+        assert state_of(api, cid) == "exited"
+    finally:
+        stack.start("agent")
+    # Both were possible when they were asked for, and both see what they wanted: a running container, started once.
+    assert [api.operation(r)["status"] for r in (first, second)] == ["succeeded"] * 2
+    assert state_of(api, cid) == "running"
+    assert usage(stack, c["tenant_id"], cid, "container_started") == 2  # the create's and this one
+
+
+@pytest.fixture(scope="module")
+def lonely():
+    """A stack of its own, whose Redis may be emptied."""
+    s = Stack(conf={"reconcile_s": 1})
+    try:
+        s.up()
+        yield s
+    finally:
+        s.down()
+    s.remove()
+
+
+def test_flushall_is_mended(lonely):
+    from harness.client import Api
+
+    tenant = lonely.ctl("tenant", "create", fresh_name()).stdout.split()[0]
+    api = Api(lonely, lonely.ctl("key", "create", "--tenant", tenant, "--name", "k").stdout.strip(), tenant)
+    revoked = Api(lonely, lonely.ctl("key", "create", "--tenant", tenant, "--name", "r").stdout.strip(), tenant)
+    assert revoked.get("/api/containers").status == 200
+    key_id = next(line.split()[0] for line in lonely.ctl("key", "list").stdout.splitlines() if " r " in f" {' '.join(line.split())} ")
+    lonely.ctl("key", "revoke", key_id)
+    ids = []
+    for i in range(5):
+        r = api.post("/api/containers", {"name": f"c{i}", "image": "busybox", "environment": {"I": str(i)}, "labels": {"n": str(i)}})
+        assert r.status == 201, r
+        ids.append(r["container_id"])
+    assert api.post(f"/api/containers/{ids[0]}/rename", {"new_name": "renamed"}).status == 200
+    assert api.patch(f"/api/containers/{ids[1]}/env", {"environment": {"NEW": "yes"}}).status == 200
+    assert api.post(f"/api/containers/{ids[2]}/kill").status == 200
+    before = {c["container_id"]: c for c in api.get("/api/containers").json["containers"]}
+    copy = f"{lonely.state}/agent/keys.json"
+
+    def copied():
+        with open(copy, encoding="utf-8") as f:
+            return any(k["key_id"] == key_id and k["revoked"] == "1" for k in json.load(f)["keys"])
+
+    wait_for(copied, what="the agent's copy has the revocation")
+    assert os.stat(copy).st_mode & 0o777 == 0o600
+
+    assert lonely.redis("FLUSHALL") == "OK"
+
+    def mended():
+        r = api.get("/api/containers")
+        return r.status == 200 and {c["container_id"]: c for c in r.json["containers"]} == before
+
+    wait_for(mended, what="Redis has everything again")
+    assert revoked.get("/api/containers").status == 401
+    assert api.get("/api/containers/by-name/renamed").json["container_id"] == ids[0]
+    assert api.exec(ids[1], "/bin/sh", "-c", "echo $I$NEW")["stdout"] == "1yes\n"
+    for cid in ids:
+        assert api.delete(f"/api/containers/{cid}").status == 200

@@ -1,0 +1,313 @@
+"""The seed's routes, over HTTPS, against real containers."""
+import base64
+import concurrent.futures
+import json
+import threading
+
+from harness.fixtures import fresh_name
+from harness.wait import wait_for
+
+SEED = {
+    "image": "busybox", "oci": False, "working_directory": "/app", "memory_limit_mb": 64, "cpu_limit_percent": 50, "strict": True,
+    "labels": {"team": "qa"}, "environment": {"FOO": "bar"}, "command": ["/bin/sh", "-c", "echo hello; echo oops >&2"],
+}
+
+
+def logs(api, container, limit=100):
+    r = api.get(f"/api/containers/{container}/logs?limit={limit}")
+    assert r.status == 200, r
+    return r["logs"]
+
+
+def messages(api, container, stream):
+    return [line["message"] for line in logs(api, container) if line["stream"] == stream]
+
+
+def test_the_seeds_create(api, make_container):
+    c = make_container(**SEED)
+    assert c["state"] == "running" and c["pid"] > 0 and c["exit_code"] is None and c["exited_at"] is None
+    assert c["working_directory"] == "/app" and c["memory_limit_mb"] == 64 and c["cpu_limit_percent"] == 50
+    assert c["strict"] is True and c["gpu_count"] == 0 and c["gpu_ids"] == [] and c["labels"] == {"team": "qa"}
+    assert c["exec_ready"] is True and c["network_ready"] is True and "gui_ready" not in c
+    assert c["checks"] == {"state_running": True, "minit_responsive": True, "network_configured": True,
+                           "managed_image_valid": True, "gui_backend_reachable": None}
+    assert c["tenant_id"] == api.tenant_id and c["created_at"].endswith("Z") and c["started_at"].endswith("Z")
+
+    # The command's end is not the container's.
+    wait_for(lambda: messages(api, c["container_id"], "stdout") == ["hello"], what="the command's output")
+    wait_for(lambda: messages(api, c["container_id"], "stderr") == ["oops"], what="the command's complaint")
+    x = api.exec(c["container_id"], "/bin/sh", "-c", "pwd; echo $FOO; hostname; id -u")
+    assert x["stdout"] == f"/app\nbar\n{c['name']}\n0\n" and x["exit_code"] == 0 and x["success"] is True
+
+    detail = api.get(f"/api/containers/{c['container_id']}").json
+    assert {k: v for k, v in c.items() if k not in ("exec_ready", "network_ready", "checks")} == detail
+    assert not {"image", "command", "environment", "volumes"} & set(detail)
+    assert api.get(f"/api/containers/{c['name']}").json == detail
+    assert api.get(f"/api/containers/by-name/{c['name']}").json == {
+        "container_id": c["container_id"], "name": c["name"], "found": True}
+    listed = api.get("/api/containers").json
+    assert detail in listed["containers"] and listed["pagination"] == {"has_next": False, "next_cursor": None}
+    assert detail in api.get("/api/containers?state=running")["containers"]
+    assert detail not in api.get("/api/containers?state=stopped")["containers"]
+
+    ready = api.get(f"/api/containers/{c['name']}/ready").json
+    assert ready["ready"] and ready["exec_ready"] and ready["network_ready"] and ready["checks"] == c["checks"]
+    m = api.get(f"/api/containers/{c['container_id']}/metrics").json
+    assert m["memory_limit_bytes"] == 64 << 20 and m["memory_current_bytes"] > 0 and m["cpu_usage_usec"] > 0 and m["pids"] >= 1
+
+
+def test_defaults_and_idling(api, make_container):
+    c = make_container()
+    assert c["memory_limit_mb"] == 512 and c["cpu_limit_percent"] == 50 and c["working_directory"] == "/" and c["strict"] is False
+    assert c["labels"] == {} and c["exec_ready"]
+
+
+def test_life(api, container):
+    path = f"/api/containers/{container['container_id']}"
+    assert api.exec(container["container_id"], "/bin/sh", "-c", "echo kept >/kept")["exit_code"] == 0
+    r = api.post(f"{path}/start")
+    assert r.status == 409 and r["error_code"] == "INVALID_STATE" and r["details"]["state"] == "running", r
+
+    r = api.post(f"{path}/stop")
+    assert r.status == 200 and r["state"] == "exited" and r["exit_code"] == 0 and r["exited_at"], r
+    assert api.get(path)["state"] == "exited" and api.get(path)["pid"] is None
+    for verb in ("stop", "kill"):
+        r = api.post(f"{path}/{verb}")
+        assert r.status == 409 and r["details"]["state"] == "exited", r
+    r = api.post(f"{path}/exec", {"command": ["true"]})
+    assert r.status == 409 and r["error_code"] == "INVALID_STATE", r
+    ready = api.get(f"{path}/ready").json
+    assert not ready["ready"] and not ready["exec_ready"] and ready["state"] == "exited"
+    assert api.get(f"{path}/metrics").status == 200 and api.get(f"{path}/logs").status == 200
+
+    for verb in ("start", "resume"):
+        receipt = api.post(f"{path}/{verb}")
+        op = api.operation(receipt)
+        assert op["status"] == "succeeded" and op["operation_type"] == f"container.{verb}", op
+        assert op["result"]["container_id"] == container["container_id"] and op["progress_pct"] == 100
+        again = api.get(path).json
+        assert again["state"] == "running" and again["exit_code"] is None and again["pid"] != container["pid"]
+        assert again["ip_address"] == container["ip_address"]
+        assert api.exec(container["container_id"], "cat", "/kept")["stdout"] == "kept\n"
+        r = api.post(f"{path}/kill")
+        assert r.status == 200 and r["exit_code"] == 137 and r["state"] == "exited", r
+
+
+def test_exit_code_of_the_command(api, make_container):
+    c = make_container(command=["/bin/sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"])
+    wait_for(lambda: messages(api, c["container_id"], "stdout") == ["ready"], what="the trap")
+    r = api.post(f"/api/containers/{c['container_id']}/stop", {"timeout_seconds": 60})
+    assert r.status == 200 and r["exit_code"] == 7, r
+
+
+def test_asynchronous_forms(api):
+    name = fresh_name()
+    r = api.post("/api/containers?execution=async", {"name": name, "image": "busybox"})
+    assert r["name"] == name and r["state"] in ("created", "running") and r["success"] is True
+    op = api.operation(r)
+    assert op["status"] == "succeeded" and op["result"]["container_id"] == r["container_id"] == op["container_id"]
+    assert api.exec(r["container_id"], "true")["exit_code"] == 0
+    assert api.operation(api.post(f"/api/containers/{name}/stop?execution=async"))["status"] == "succeeded"
+    assert api.get(f"/api/containers/{name}")["state"] == "exited"
+    assert api.operation(api.delete(f"/api/containers/{name}?execution=async"))["status"] == "succeeded"
+    assert api.get(f"/api/containers/{name}").status == 404
+
+
+def test_delete_takes_all(api, census):
+    before = census()
+    names = [fresh_name() for _ in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: api.post("/api/containers", {"name": n, "image": "busybox"}), names))
+        assert [r.status for r in made] == [201] * 8, made
+        gone = list(pool.map(lambda r: api.delete(f"/api/containers/{r['container_id']}"), made))
+    assert [r.status for r in gone] == [200] * 8, gone
+    r = api.delete(f"/api/containers/{made[0]['container_id']}")
+    assert r.status == 404 and r["error_code"] == "CONTAINER_NOT_FOUND"
+    census.same_as(before)
+
+
+def test_one_winner(api, make_container):
+    c = make_container()
+    path = f"/api/containers/{c['container_id']}"
+    barrier = threading.Barrier(6)
+
+    def race(verb):
+        barrier.wait()
+        return api.delete(path) if verb == "delete" else api.post(f"{path}/{verb}")
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(race, ["stop", "kill", "delete"] * 2))
+    assert {r.status for r in answers} <= {200, 404, 409}, answers
+    assert [r.status for r in answers[2::3]].count(200) == 1, answers
+    assert api.get(path).status == 404
+
+
+def test_names(api, make_container):
+    a, b = make_container(), make_container()
+    r = api.post("/api/containers", {"name": a["name"], "image": "busybox"})
+    assert r.status == 409 and r["error_code"] == "CONTAINER_NAME_CONFLICT", r
+    r = api.post(f"/api/containers/{b['container_id']}/rename", {"new_name": a["name"]})
+    assert r.status == 409 and r["error_code"] == "CONTAINER_NAME_CONFLICT", r
+    new = fresh_name()
+    r = api.post(f"/api/containers/{b['container_id']}/rename", {"new_name": new})
+    assert r.status == 200 and r["new_name"] == new and r["old_name"] == b["name"], r
+    assert api.get(f"/api/containers/{new}")["container_id"] == b["container_id"]
+    r = api.get(f"/api/containers/by-name/{b['name']}")
+    assert r.status == 404 and r["found"] is False and r["container_id"] is None and r["error_code"] == "CONTAINER_NOT_FOUND"
+    assert api.post(f"/api/containers/{new}/rename", {"name": b["name"]}).status == 200
+
+
+def test_environment(api, container):
+    path = f"/api/containers/{container['container_id']}/env"
+
+    def seen():
+        return api.exec(container["container_id"], "/bin/sh", "-c", "echo $A-$B")["stdout"]
+
+    assert api.get(path)["environment"] == {}
+    assert api.patch(path, {"environment": {"A": "1", "B": "2"}}).json == {"success": True}
+    assert api.get(path)["environment"] == {"A": "1", "B": "2"} and seen() == "1-2\n"
+    assert api.patch(path, {"environment": {"A": None, "B": "3"}}).status == 200
+    assert api.get(path)["environment"] == {"B": "3"} and seen() == "-3\n"
+    assert api.put(path, {"environment": {"A": "x"}}).status == 200
+    assert api.get(path)["environment"] == {"A": "x"} and seen() == "x-\n"
+    r = api.put(path, {"environment": {"A": 1}})
+    assert r.status == 422 and r["details"]["field"] == "/environment/A", r
+    for name in ("PATH", "LD_PRELOAD", "A=B", ""):
+        r = api.patch(path, {"environment": {name: "x"}})
+        assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
+    assert api.get(path)["environment"] == {"A": "x"}
+
+
+def test_exec(api, container):
+    who = container["container_id"]
+    x = api.exec(who, "/bin/sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (x["stdout"], x["stderr"], x["exit_code"], x["success"], x["status"]) == ("out\n", "err\n", 3, False, "failed")
+    assert x["job_id"].startswith("job_") and x["timed_out"] is False and x["output_truncated"] is False
+    assert api.exec(who, "cat", stdin_data="given")["stdout"] == "given"
+    assert api.exec(who, "pwd", workdir="/tmp")["stdout"] == "/tmp\n"
+    assert api.exec(who, "/bin/sh", "-c", "echo $X", environment={"X": "y"})["stdout"] == "y\n"
+    assert api.exec(who, "/bin/sh", "-c", "kill -9 $$")["exit_code"] == 137
+    x = api.exec(who, "/no/such/program")
+    assert x["exit_code"] == 127 and "/no/such/program" in x["stderr"], x
+    x = api.exec(who, "/etc/passwd")
+    assert x["exit_code"] == 126, x
+    r = api.post(f"/api/containers/{who}/exec", {"command": ["true"], "workdir": "/no/such/dir"})
+    assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
+    assert api.exec(who, "echo", "x", capture_output=False)["stdout"] == ""
+    # A grandchild in the background neither holds the answer nor dies with it.
+    pid = api.exec(who, "/bin/sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!")["stdout"].strip()
+    assert api.exec(who, "kill", "-0", pid)["exit_code"] == 0
+
+
+def test_exec_output(api, container):
+    who = container["container_id"]
+    x = api.exec(who, "/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' a; printf '\\377\\376ok' >&2")
+    assert len(x["stdout"]) == 1 << 20 and x["output_truncated"] is True and x["exit_code"] == 0
+    assert x["stderr"] == "\ufffd\ufffdok"
+
+
+def test_exec_times_out(api, container):
+    who = container["container_id"]
+    x = api.exec(who, "/bin/sh", "-c", "echo begun; sleep 600 & wait", timeout_ms=300)
+    assert x["timed_out"] is True and x["stdout"] == "begun\n" and x["status"] == "timed_out", x
+    wait_for(lambda: "sleep 600" not in api.exec(who, "ps")["stdout"], what="the group's end")
+
+
+def test_hundred_execs(api, container):
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        got = list(pool.map(lambda i: api.exec(container["container_id"], "echo", str(i))["stdout"], range(100)))
+    assert got == [f"{i}\n" for i in range(100)]
+
+
+def test_binary_logs(api, make_container):
+    c = make_container(command=["/bin/sh", "-c", "printf 'a\\377b\\000c\\n'; i=0; while [ $i -lt 50 ]; do echo line $i; i=$((i+1)); done"])
+    wait_for(lambda: "line 49" in messages(api, c["container_id"], "stdout"), what="the last line")
+    assert messages(api, c["container_id"], "stdout")[0] == "a\ufffdb\x00c"
+    newest = [line["message"] for line in logs(api, c["container_id"], 200) if line["stream"] == "stdout"][-3:]
+    assert newest == ["line 47", "line 48", "line 49"]
+    assert len(logs(api, c["container_id"], 5)) == 5
+
+
+def test_limits_bite(api, make_container):
+    c = make_container(memory_limit_mb=32, cpu_limit_percent=20)
+    who = c["container_id"]
+    # More than its memory: the allocation dies, the container does not.
+    x = api.exec(who, "/bin/sh", "-c", "head -c 200000000 /dev/zero | tail -c 200000000 >/dev/null; echo $?")
+    assert x["stdout"] != "0\n", x
+    wait_for(lambda: api.get(f"/api/containers/{who}/metrics")["memory_oom_kills"] >= 1, what="the kernel's count")
+    assert api.get(f"/api/containers/{who}/ready")["exec_ready"]
+    # A loop gets its share of one cpu, by the kernel's own clocks: throttled time shows that it wanted more.
+    api.exec(who, "/bin/sh", "-c", "while :; do :; done", timeout_ms=1500)
+    m = api.get(f"/api/containers/{who}/metrics").json
+    assert m["cpu_throttled_usec"] > 0
+
+
+def test_burning_containers_still_answer(api, make_container):
+    c = make_container(memory_limit_mb=64, command=["/bin/sh", "-c", "while :; do :; done & while :; do :; done"])
+    for _ in range(5):
+        assert api.exec(c["container_id"], "echo", "here")["stdout"] == "here\n"
+    assert api.get(f"/api/containers/{c['container_id']}/ready")["ready"]
+    assert api.post(f"/api/containers/{c['container_id']}/kill").status == 200
+
+
+def test_strict_is_stricter(api, make_container):
+    lax, strict = make_container(), make_container(strict=True)
+    assert api.exec(lax["container_id"], "touch", "/etc/x")["exit_code"] == 0
+    assert api.exec(strict["container_id"], "touch", "/etc/x")["exit_code"] != 0
+    for c in (lax, strict):
+        assert "NoNewPrivs:\t1" in api.exec(c["container_id"], "cat", "/proc/self/status")["stdout"]
+        assert api.exec(c["container_id"], "mount", "-t", "tmpfs", "x", "/mnt")["exit_code"] != 0
+
+
+def test_tenants_are_strangers(api, other_api, container):
+    who = container["container_id"]
+    mine = other_api.get("/api/containers/ctr_0000000000000000000000000z").json
+    for method, path, body in (
+        ("GET", f"/api/containers/{who}", None), ("GET", f"/api/containers/{who}/ready", None),
+        ("GET", f"/api/containers/{who}/metrics", None), ("GET", f"/api/containers/{who}/logs", None),
+        ("GET", f"/api/containers/{who}/env", None), ("POST", f"/api/containers/{who}/start", None),
+        ("POST", f"/api/containers/{who}/resume", None), ("POST", f"/api/containers/{who}/stop", None),
+        ("POST", f"/api/containers/{who}/kill", None), ("DELETE", f"/api/containers/{who}", None),
+        ("POST", f"/api/containers/{who}/rename", {"new_name": "mine"}), ("POST", f"/api/containers/{who}/exec", {"command": ["id"]}),
+        ("PATCH", f"/api/containers/{who}/env", {"environment": {}}), ("PUT", f"/api/containers/{who}/env", {"environment": {}}),
+    ):
+        r = other_api.request(method, path, body)
+        assert r.status == 404, (method, path, r)
+        # One and the same answer as for an id that nobody has.
+        assert {**r.json, "request_id": 0} == {**mine, "request_id": 0}, (method, path, r)
+    assert other_api.get(f"/api/containers/by-name/{container['name']}").status == 404
+    assert all(c["container_id"] != who for c in other_api.get("/api/containers")["containers"])
+    assert api.get(f"/api/containers/{who}")["state"] == "running"
+
+
+def test_operations(api, other_api, container):
+    assert api.post(f"/api/containers/{container['name']}/stop").status == 200
+    receipt = api.post(f"/api/containers/{container['name']}/start").json
+    assert receipt["status_url"] == f"/api/operations/{receipt['operation_id']}" and receipt["success"] is True
+    r = other_api.get(receipt["status_url"])
+    assert r.status == 404 and r["error_code"] == "OPERATION_NOT_FOUND"
+    wait_for(lambda: api.get(receipt["status_url"])["status"] == "succeeded", what="the start")
+
+
+def test_pages(make_tenant):
+    api = make_tenant("pages")
+    made = [api.post("/api/containers", {"name": f"p{i}", "image": "busybox"})["container_id"] for i in range(5)]
+    seen, cursor = [], ""
+    while True:
+        page = api.get(f"/api/containers?limit=2&cursor={cursor}").json
+        seen += [c["container_id"] for c in page["containers"]]
+        if not page["pagination"]["has_next"]:
+            break
+        cursor = page["pagination"]["next_cursor"]
+    assert seen == made
+    for c in made:
+        assert api.delete(f"/api/containers/{c}").status == 200
+
+
+def test_files_as_a_client_writes_them(api, container):
+    data = bytes(range(256)) * 8
+    text = base64.b64encode(data).decode()
+    assert api.exec(container["container_id"], "/bin/sh", "-c", f"echo {text} | base64 -d >/tmp/f")["exit_code"] == 0
+    x = api.exec(container["container_id"], "base64", "/tmp/f")
+    assert base64.b64decode(x["stdout"]) == data
+    assert json.dumps(x)

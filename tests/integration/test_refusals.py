@@ -1,0 +1,217 @@
+"""What is refused, by whom, and how: the contract's error body every time, nothing changed, no host path."""
+import json
+import re
+
+
+from harness.client import raw_exchange
+from harness.wait import wait_for
+
+
+def refused(r, status, code):
+    assert r.status == status, r
+    assert r.headers["Content-Type"].startswith("application/json"), r
+    body = r.json
+    assert body["error_code"] == code and isinstance(body["error"], str) and body["error"], r
+    assert isinstance(body["request_id"], str) and body["request_id"] and r.headers["x-request-id"] == body["request_id"], r
+    assert set(body) >= {"error", "error_code", "request_id", "details", "retry_after", "hint"}, r
+    for path in ("/var/lib", "/tmp/qt", "/run/", "/usr/local"):
+        assert path not in r.text, r
+    return body
+
+
+BODIES = [
+    # body, status, code, field
+    ({}, 422, "UNPROCESSABLE_ENTITY", "/name"),
+    ({"name": 1}, 422, "UNPROCESSABLE_ENTITY", "/name"),
+    ({"name": None}, 422, "UNPROCESSABLE_ENTITY", "/name"),
+    ({"name": ""}, 400, "VALIDATION_ERROR", "/name"),
+    ({"name": "-x"}, 400, "VALIDATION_ERROR", "/name"),
+    ({"name": "a/b"}, 400, "VALIDATION_ERROR", "/name"),
+    ({"name": "help"}, 400, "VALIDATION_ERROR", "/name"),
+    ({"name": "ctr_abc"}, 400, "VALIDATION_ERROR", "/name"),
+    ({"name": "x" * 64}, 400, "VALIDATION_ERROR", "/name"),
+    ({"name": "a\x00b"}, 400, None, None),
+    ({"name": "a\nb"}, 400, "VALIDATION_ERROR", "/name"),
+    ({"name": "n", "comand": ["x"]}, 422, "UNPROCESSABLE_ENTITY", "/comand"),
+    ({"name": "n", "command": "echo hi"}, 422, "UNPROCESSABLE_ENTITY", "/command"),
+    ({"name": "n", "command": ["a", 1]}, 422, "UNPROCESSABLE_ENTITY", "/command/1"),
+    ({"name": "n", "command": ["x" * 9000]}, 400, "VALIDATION_ERROR", "/command"),
+    ({"name": "n", "memory_limit_mb": 15}, 400, "VALIDATION_ERROR", "/memory_limit_mb"),
+    ({"name": "n", "memory_limit_mb": 16777215}, 400, "VALIDATION_ERROR", "/memory_limit_mb"),
+    ({"name": "n", "memory_limit_mb": -1}, 400, "VALIDATION_ERROR", "/memory_limit_mb"),
+    ({"name": "n", "memory_limit_mb": "64"}, 422, "UNPROCESSABLE_ENTITY", "/memory_limit_mb"),
+    ({"name": "n", "memory_limit_mb": 64.5}, 422, "UNPROCESSABLE_ENTITY", "/memory_limit_mb"),
+    ({"name": "n", "cpu_limit_percent": 0}, 400, "VALIDATION_ERROR", "/cpu_limit_percent"),
+    ({"name": "n", "cpu_limit_percent": 1e9}, 400, "VALIDATION_ERROR", "/cpu_limit_percent"),
+    ({"name": "n", "working_directory": "app"}, 400, "VALIDATION_ERROR", "/working_directory"),
+    ({"name": "n", "working_directory": "/a/../b"}, 400, "VALIDATION_ERROR", "/working_directory"),
+    ({"name": "n", "working_directory": "/proc/1"}, 400, "VALIDATION_ERROR", "/working_directory"),
+    ({"name": "n", "labels": {"a": 1}}, 422, "UNPROCESSABLE_ENTITY", "/labels/a"),
+    ({"name": "n", "environment": {"LD_PRELOAD": "x"}}, 400, "VALIDATION_ERROR", "/environment/LD_PRELOAD"),
+    ({"name": "n", "environment": []}, 422, "UNPROCESSABLE_ENTITY", "/environment"),
+    ({"name": "n", "strict": "yes"}, 422, "UNPROCESSABLE_ENTITY", "/strict"),
+    ({"name": "n", "mounts": []}, 400, "VALIDATION_ERROR", "/mounts"),
+    ({"name": "n", "async_mode": True}, 400, "VALIDATION_ERROR", "/async_mode"),
+    ({"name": "n", "volumes": ["/etc:/x"]}, 400, "VALIDATION_ERROR", "/volumes/0"),
+    ({"name": "n", "volumes": ["data:/proc"]}, 400, "VALIDATION_ERROR", "/volumes/0"),
+    ({"name": "n", "volumes": ["data:/data"]}, 501, "NOT_IMPLEMENTED", "/volumes"),
+    ({"name": "n", "oci": True, "image": "alpine:3"}, 501, "NOT_IMPLEMENTED", "/oci"),
+    ({"name": "n", "image": "prod-gui", "command": ["x"]}, 400, "VALIDATION_ERROR", "/command"),
+    ({"name": "n", "image": "prod-gui"}, 501, "NOT_IMPLEMENTED", "/image"),
+    ({"name": "n", "image": "nonsense"}, 404, "IMAGE_NOT_FOUND", None),
+    ({"name": "n", "gpu_count": -1}, 400, "VALIDATION_ERROR", "/gpu_count"),
+    ({"name": "n", "gpu_count": "1"}, 400, "VALIDATION_ERROR", "/gpu_count"),
+    ({"name": "n", "gpu_count": 1, "gpu_ids": []}, 403, "PLAN_REQUIRED", None),
+    ({"name": "n", "gpu_count": 2, "gpu_ids": ["nvidia0"]}, 400, "VALIDATION_ERROR", "/gpu_ids"),
+]
+
+TEXTS = [
+    (b"", 400, "BAD_REQUEST"), (b"{", 400, "BAD_REQUEST"), (b"{}x", 400, "BAD_REQUEST"), (b"[]", 422, "UNPROCESSABLE_ENTITY"),
+    (b"null", 422, "UNPROCESSABLE_ENTITY"), (b'"x"', 422, "UNPROCESSABLE_ENTITY"), (b'{"name":"a","name":"b"}', 400, "BAD_REQUEST"),
+    (b'{"name":"\xff"}', 400, "BAD_REQUEST"), (b'{"name":"\\ud800"}', 400, "BAD_REQUEST"), (b"[" * 100000, 400, "BAD_REQUEST"),
+    (b'{"name":' + b'{"a":' * 40 + b"1" + b"}" * 41, 400, "BAD_REQUEST"), (b'{"memory_limit_mb":1e400,"name":"n"}', 400, "BAD_REQUEST"),
+    (b'{"name":"n","memory_limit_mb":99999999999999999999}', 400, "BAD_REQUEST"), (b"\x00", 400, "BAD_REQUEST"),
+    (b'{"name":"n"' + b" " * (1 << 20) + b"}", 413, "PAYLOAD_TOO_LARGE"),
+]
+
+
+def test_bodies(api, census):
+    before, listed = census(), api.get("/api/containers").json
+    for body, status, code, field in BODIES:
+        r = api.post("/api/containers", body)
+        b = refused(r, status, code or r["error_code"])
+        if field:
+            assert b["details"]["field"] == field, (body, r)
+    for text, status, code in TEXTS:
+        refused(api.post("/api/containers", text, headers={"Content-Type": "application/json"}), status, code)
+    refused(api.post("/api/containers", b'{"name":"n"}', headers={"Content-Type": "text/plain"}), 415, "UNSUPPORTED_MEDIA_TYPE")
+    assert api.get("/api/containers").json == listed
+    census.same_as(before)
+
+
+def test_gpus_by_plan(make_tenant):
+    r = make_tenant(plan="large").post("/api/containers", {"name": "n", "gpu_count": 1})
+    assert refused(r, 503, "CAPACITY_FULL")["hint"]
+
+
+def test_bodies_of_the_other_routes(api, container):
+    path = f"/api/containers/{container['container_id']}"
+    for suffix, body, status, code in (
+        ("/exec", {}, 422, "UNPROCESSABLE_ENTITY"), ("/exec", {"command": "ls"}, 422, "UNPROCESSABLE_ENTITY"),
+        ("/exec", {"command": []}, 400, "VALIDATION_ERROR"), ("/exec", {"command": ["a"], "timeout_ms": 0}, 400, "VALIDATION_ERROR"),
+        ("/exec", {"command": ["a"], "workdir": "tmp"}, 400, "VALIDATION_ERROR"),
+        ("/exec", {"command": ["a"], "environment": {"LD_AUDIT": "x"}}, 400, "VALIDATION_ERROR"),
+        ("/exec", {"command": ["a"], "detach": True}, 501, "NOT_IMPLEMENTED"),
+        ("/exec", {"command": ["a"], "shell": True}, 422, "UNPROCESSABLE_ENTITY"),
+        ("/rename", {}, 422, "UNPROCESSABLE_ENTITY"), ("/rename", {"new_name": "a b"}, 400, "VALIDATION_ERROR"),
+        ("/stop", {"timeout_seconds": 601}, 400, "VALIDATION_ERROR"), ("/stop", {"async_mode": True}, 400, "VALIDATION_ERROR"),
+        ("/stop?execution=later", None, 400, "VALIDATION_ERROR"), ("/kill", {"async_mode": False}, 400, "VALIDATION_ERROR"),
+    ):
+        refused(api.post(path + suffix, body), status, code)
+    for query in ("limit=0", "limit=1001", "limit=x", "limit=1&limit=2"):
+        refused(api.get(f"{path}/logs?{query}"), 400, "VALIDATION_ERROR")
+    refused(api.get("/api/containers?state=dead"), 400, "VALIDATION_ERROR")
+    refused(api.get("/api/containers/help?format=xml"), 400, "VALIDATION_ERROR")
+    assert api.get(path)["state"] == "running"
+
+
+def test_paths(api):
+    for method, path, status, code in (
+        ("GET", "/api/nothing", 404, "NOT_FOUND"), ("GET", "/nothing", 404, "NOT_FOUND"), ("GET", "/", 404, "NOT_FOUND"),
+        ("PUT", "/api/containers", 405, "METHOD_NOT_ALLOWED"), ("DELETE", "/api/containers/help", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/api/containers/a%2", 400, "BAD_REQUEST"), ("GET", "/api/containers/%00", 400, "BAD_REQUEST"),
+        # nginx takes this for /health, which asks for no key; the program, which has the raw line, does not.
+        ("GET", "/api/containers/..%2f..%2fhealth", 401, "UNAUTHORIZED"),
+        ("GET", "/api/operations/op_x", 404, "OPERATION_NOT_FOUND"), ("GET", "/api/" + "a" * 9000, 414, "URI_TOO_LONG"),
+    ):
+        r = api.request(method, path)
+        refused(r, status, code)
+        assert status != 405 or r.headers["Allow"], r
+
+
+def test_keys(stack, api, anonymous, make_tenant):
+    refused(anonymous.get("/api/containers"), 401, "UNAUTHORIZED")
+    for headers in (
+        {"X-Api-Key": "nonsense"}, {"X-Api-Key": "quilt_sk_" + "0" * 32}, {"X-Api-Key": api.key + " "}, {"X-Api-Key": api.key + "," + api.key},
+        {"X-Api-Key": "x" * 5000}, {"Authorization": "Basic " + api.key}, {"Authorization": api.key},
+        [("X-Api-Key", api.key), ("X-Api-Key", api.key)], [("X-Api-Key", "nonsense"), ("X-Api-Key", api.key)],
+        {"X_Api_Key": api.key},
+        {"QUILT-TENANT": api.tenant_id}, {"X-Quilt-Tenant": api.tenant_id},
+    ):
+        r = anonymous.get("/api/containers", headers=headers)
+        if r.status == 200:  # a trailing blank is no part of a header's value
+            assert headers == {"X-Api-Key": api.key + " "}, headers
+        else:
+            refused(r, 401, "UNAUTHORIZED")
+    # nginx itself refuses a standard header that came twice.
+    twice = [("Authorization", "Bearer " + api.key), ("Authorization", "Bearer " + api.key)]
+    refused(anonymous.get("/api/containers", headers=twice), 400, "BAD_REQUEST")
+    assert anonymous.get("/api/containers", headers={"Authorization": "Bearer " + api.key}).status == 200
+    assert anonymous.get(f"/api/containers?token={api.key}").status == 401
+    assert api.get("/api/containers", headers={"X-Tenant-Id": api.tenant_id}).status == 200
+    refused(api.get("/api/containers", headers={"X-Tenant-Id": "ten_other"}), 403, "TENANT_MISMATCH")
+    assert anonymous.get("/health")["status"] == "ok"
+
+
+def test_a_revoked_key_stops_working(stack, make_tenant):
+    client = make_tenant("revoked")
+    assert client.get("/api/containers").status == 200
+    key_id = re.search(r"\bkey_[0-9a-z]+", stack.ctl("key", "list", "--tenant", client.tenant_id).stdout)[0]
+    stack.ctl("key", "revoke", key_id)
+    refused(client.get("/api/containers"), 401, "UNAUTHORIZED")
+
+
+def test_request_ids(api):
+    assert api.get("/health", headers={"X-Request-Id": "my-id.1"}).headers["x-request-id"] == "my-id.1"
+    r = api.get("/api/nothing", headers={"X-Request-Id": "my-id.2"})
+    assert r["request_id"] == "my-id.2"
+    r = api.get("/api/nothing", headers={"X-Request-Id": "bad id\t{}"})
+    assert r["request_id"] == r.headers["x-request-id"] != "bad id\t{}"
+
+
+def test_rate_limit(make_tenant):
+    client = make_tenant("fast")
+    for _ in range(5000):
+        r = client.get("/api/containers")
+        if r.status != 200:
+            break
+    body = refused(r, 429, "RATE_LIMITED")
+    assert int(r.headers["Retry-After"]) >= 1 and body["retry_after"] >= 1
+    wait_for(lambda: client.get("/api/containers").status == 200, what="the bucket fills again")
+
+
+def test_quota(make_tenant):
+    client = make_tenant("many")
+    # standard: 100 containers. Reservations count, so no container needs to run for this.
+    for name in range(3):
+        assert client.post("/api/containers", {"name": f"q{name}", "image": "nonsense"}).status == 404
+    assert client.get("/api/containers")["containers"] == []
+
+
+def test_nginx_itself(stack):
+    def answer(data):
+        return raw_exchange(stack, data)
+
+    for request, status in (
+        (b"GET /api/containers HTTP/1.1\r\n\r\n", b"400"),  # no Host
+        (b"GET /api/%zz HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+    ):
+        reply = answer(request)
+        head, _, body = reply.partition(b"\r\n\r\n")
+        assert status in head.split(b"\r\n")[0], head
+        assert b"application/json" in head and b"<html" not in body, reply
+        assert json.loads(body)["error_code"], reply
+
+
+def test_guides(api):
+    help_ = api.get("/api/containers/help").json
+    assert help_["concern"] == "containers" and len(help_["routes"]) > 20 and help_["notes"]
+    text = api.get("/api/containers/help", headers={"Accept": "text/markdown"})
+    assert text.headers["Content-Type"].startswith("text/markdown") and text.text.startswith("# containers")
+    assert api.get("/api/containers/examples?format=markdown").text.startswith("# containers: examples")
+    for example in api.get("/api/containers/examples")["examples"]:
+        assert example["method"] and example["path"].startswith("/api/")
+    health = api.get("/api/containers/health").json
+    assert health["ready"] is True and health["status"] == "ok"
+    info = api.get("/api/system/info").json
+    assert info["runtime"] == "linux/amd64" and info["version"] and info["limits"]

@@ -1,0 +1,521 @@
+/* Containers in a real Redis, as quilt-worker and quilt-agent. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "check.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "redis.h"
+#include "str.h"
+
+static struct qt_store *worker, *agent;
+
+static int up(void **state)
+{
+	if (redis_up(state))
+		return -1;
+	worker = store_as("quilt-worker");
+	agent = store_as("quilt-agent");
+	return 0;
+}
+
+static int down(void **state)
+{
+	qt_store_free(worker);
+	qt_store_free(agent);
+	return redis_down(state);
+}
+
+static struct qt_tenant new_tenant(const char *name, const char *plan)
+{
+	struct qt_store *s = store_as("quilt-admin");
+	struct qt_tenant t;
+	struct qt_err e = {0};
+
+	if (qt_store_tenant_create(s, name, plan, &t, &e) < 0)
+		fail_msg("%s", e.msg);
+	qt_store_free(s);
+	return t;
+}
+
+static void new_ctr(struct qt_ctr *c, const struct qt_tenant *t, const char *name)
+{
+	qt_ctr_init(c);
+	c->id = qt_id_new("ctr");
+	c->tenant = t->id;
+	(void)qt_copy(c->name, sizeof(c->name), name);
+	(void)qt_copy(c->node, sizeof(c->node), "node-1");
+	(void)qt_copy(c->image, sizeof(c->image), "prod");
+	(void)qt_copy(c->workdir, sizeof(c->workdir), "/");
+	c->created_ms = qt_now_ms();
+	c->memory_mb = 512;
+	c->cpu_centi = 5000;
+	json_object_set_new(c->labels, "team", json_string("qä \"x\"\r\n$5"));
+	json_object_set_new(c->environment, "FOO", json_string("bar"));
+	json_array_append_new(c->command, json_string("/bin/sh"));
+}
+
+static void same(const struct qt_ctr *a, const struct qt_ctr *b)
+{
+	struct qt_err e = {0};
+	auto_free char *x = qt_ctr_dump(a, &e), *y = qt_ctr_dump(b, &e);
+
+	assert_string_equal(x, y);
+}
+
+/* The text of field NAME of the last entry of a stream. */
+static void last_of(char *out, size_t size, const char *stream, const struct qt_tenant *t, const char *name)
+{
+	redisReply *r = admin("XREVRANGE quilt:{%s}:%s + - COUNT 1", t->id.s, stream), *f;
+
+	assert_int_equal(r->elements, 1);
+	f = r->element[0]->element[1];
+	out[0] = '\0';
+	for (size_t i = 0; i + 1 < f->elements; i += 2)
+		if (qt_streq(f->element[i]->str, name))
+			(void)qt_copy(out, size, f->element[i + 1]->str);
+	freeReplyObject(r);
+}
+
+static void expect_event(const struct qt_tenant *t, const struct qt_ctr *c, const char *name, const char *state, const char *event)
+{
+	char kind[64], data[512];
+	json_t *have, *want = json_pack("{s:s, s:s, s:s, s:s}", "container_id", c->id.s, "name", name, "state", state, "event", event);
+
+	last_of(kind, sizeof(kind), "events", t, "kind");
+	last_of(data, sizeof(data), "events", t, "data");
+	have = json_loads(data, 0, NULL);
+	assert_string_equal(kind, "container_update");
+	if (!json_equal(have, want))
+		fail_msg("event: %s", data);
+	json_decref(have);
+	json_decref(want);
+}
+
+static void test_life(void **state)
+{
+	struct qt_tenant t = new_tenant("life", NULL);
+	auto_ctr struct qt_ctr c, d, g = {0};
+	char text[64], old[QT_NAME_MAX + 1];
+	struct qt_id id;
+
+	(void)state;
+	new_ctr(&c, &t, "demo");
+	new_ctr(&d, &t, "demo");
+	must(qt_store_ctr_reserve(worker, &c, 42, e));
+	expect_event(&t, &c, "demo", "created", "created");
+	must_not(qt_store_ctr_reserve(worker, &c, 42, e), QT_E_CONFLICT);
+	must_not(qt_store_ctr_reserve(worker, &d, 42, e), QT_E_CONTAINER_NAME_CONFLICT);
+	must(qt_store_ctr_get(worker, &t.id, c.id.s, &g, e));
+	c.deadline_ms = 42;
+	same(&c, &g);
+	qt_ctr_done(&g);
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), 0);
+
+	c.pid = 4711;
+	(void)qt_copy(c.ip, sizeof(c.ip), "10.42.0.17");
+	c.started_ms = c.created_ms + 5;
+	must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", "container_started", e));
+	expect_event(&t, &c, "demo", "running", "started");
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), 2);
+	assert_int_equal(admin_int("SISMEMBER quilt:{%s}:state:running %s", t.id.s, c.id.s), 1);
+	assert_int_equal(admin_int("SISMEMBER quilt:{%s}:state:created %s", t.id.s, c.id.s), 0);
+	must(qt_store_ctr_get(worker, &t.id, "demo", &g, e));
+	c.state = QT_ST_RUNNING;
+	c.deadline_ms = 0;
+	same(&c, &g);
+	qt_ctr_done(&g);
+	must(qt_store_ctr_by_name(worker, &t.id, "demo", &id, e));
+	assert_string_equal(id.s, c.id.s);
+
+	c.pid = 0;
+	c.exited_ms = c.started_ms + 2500;
+	c.has_exit_code = true;
+	c.exit_code = 137;
+	must(qt_store_ctr_move(worker, &c, 1U << QT_ST_RUNNING, QT_ST_EXITED, "stopped", "container_stopped", e));
+	last_of(text, sizeof(text), "usage", &t, "duration_seconds");
+	assert_string_equal(text, "2.500");
+	last_of(text, sizeof(text), "usage", &t, "event_type");
+	assert_string_equal(text, "container_stopped");
+	{
+		struct qt_err e = {0};
+
+		assert_int_equal(qt_store_ctr_move(worker, &c, 1U << QT_ST_RUNNING, QT_ST_EXITED, "stopped", "container_stopped", &e), -1);
+		assert_int_equal(e.code, QT_E_INVALID_STATE);
+		assert_string_equal(e.state, "exited");
+		assert_string_equal(e.expected, "running");
+	}
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), 3);
+
+	must(qt_store_ctr_rename(worker, &t.id, &c.id, "other", old, e));
+	assert_string_equal(old, "demo");
+	expect_event(&t, &c, "other", "exited", "renamed");
+	must_not(qt_store_ctr_by_name(worker, &t.id, "demo", &id, e), QT_E_CONTAINER_NOT_FOUND);
+	must(qt_store_ctr_reserve(worker, &d, 42, e));
+	must_not(qt_store_ctr_rename(worker, &t.id, &d.id, "other", old, e), QT_E_CONTAINER_NAME_CONFLICT);
+
+	must(qt_store_ctr_deleting(worker, &t.id, &c.id, e));
+	must_not(qt_store_ctr_move(worker, &c, 1U << QT_ST_EXITED, QT_ST_STARTING, NULL, NULL, e), QT_E_INVALID_STATE);
+	must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	expect_event(&t, &c, "other", "exited", "removed");
+	must_not(qt_store_ctr_remove(worker, &t.id, &c.id, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_deleting(worker, &t.id, &c.id, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_move(worker, &c, 31, QT_ST_RUNNING, NULL, NULL, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_restore(agent, &c, e), QT_E_CONTAINER_NOT_FOUND);
+	must(qt_store_ctr_remove(worker, &t.id, &d.id, e));
+	assert_int_equal(admin_int("KEYS quilt:{%s}:*", t.id.s), 4); /* two streams, two tombstones */
+	assert_int_equal(admin_int("SCARD quilt:node:node-1:ctrs"), 0);
+}
+
+/* Another tenant's container is an unknown one, whatever is asked of it. */
+static void test_tenants_apart(void **state)
+{
+	struct qt_tenant a = new_tenant("a", NULL), b = new_tenant("b", NULL);
+	auto_ctr struct qt_ctr c, g = {0}, stolen;
+	char old[QT_NAME_MAX + 1];
+	struct qt_ctr_list l;
+	struct qt_id id;
+	json_t *env = json_object();
+
+	(void)state;
+	new_ctr(&c, &a, "mine");
+	must(qt_store_ctr_reserve(worker, &c, 1, e));
+	must_not(qt_store_ctr_get(worker, &b.id, c.id.s, &g, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_get(worker, &b.id, "mine", &g, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_get(worker, &a.id, "", &g, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_get(worker, &a.id, "a\r\nb*[^", &g, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_by_name(worker, &b.id, "mine", &id, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_rename(worker, &b.id, &c.id, "x", old, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_env(worker, &b.id, &c.id, env, true, &g, e), QT_E_CONTAINER_NOT_FOUND);
+	must_not(qt_store_ctr_remove(worker, &b.id, &c.id, e), QT_E_CONTAINER_NOT_FOUND);
+	new_ctr(&stolen, &b, "mine");
+	stolen.id = c.id;
+	must_not(qt_store_ctr_move(worker, &stolen, 31, QT_ST_RUNNING, NULL, NULL, e), QT_E_CONTAINER_NOT_FOUND);
+	must(qt_store_ctr_list(worker, &b.id, -1, 0, "", &l, e));
+	assert_int_equal(l.n, 0);
+	qt_ctr_list_done(&l);
+	must(qt_store_ctr_remove(worker, &a.id, &c.id, e));
+	json_decref(env);
+}
+
+struct racer {
+	pthread_t thread;
+	const struct qt_tenant *tenant;
+	struct qt_ctr shared;
+	unsigned wins, losses, others;
+};
+
+static pthread_barrier_t line;
+
+static void count(struct racer *r, int got, const struct qt_err *e, enum qt_code loss)
+{
+	if (got == 0)
+		r->wins++;
+	else if (e->code == loss)
+		r->losses++;
+	else
+		r->others++;
+}
+
+static void *create_some(void *arg)
+{
+	struct racer *r = arg;
+	struct qt_store *s = store_as("quilt-worker");
+
+	(void)pthread_barrier_wait(&line);
+	for (int i = 0; i < 10; i++) {
+		struct qt_err e = {0};
+		auto_ctr struct qt_ctr c;
+
+		new_ctr(&c, r->tenant, "x");
+		(void)qt_fmt(c.name, sizeof(c.name), "n-%.20s", c.id.s + 4);
+		count(r, qt_store_ctr_reserve(s, &c, 1, &e), &e, QT_E_QUOTA_EXCEEDED);
+	}
+	qt_store_free(s);
+	return NULL;
+}
+
+static void *move_it(void *arg)
+{
+	struct racer *r = arg;
+	struct qt_store *s = store_as("quilt-worker");
+	struct qt_err e = {0};
+
+	(void)pthread_barrier_wait(&line);
+	count(r, qt_store_ctr_move(s, &r->shared, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", "container_started", &e), &e,
+	      QT_E_INVALID_STATE);
+	qt_store_free(s);
+	return NULL;
+}
+
+static void *remove_it(void *arg)
+{
+	struct racer *r = arg;
+	struct qt_store *s = store_as("quilt-worker");
+	struct qt_err e = {0};
+
+	(void)pthread_barrier_wait(&line);
+	count(r, qt_store_ctr_remove(s, &r->tenant->id, &r->shared.id, &e), &e, QT_E_CONTAINER_NOT_FOUND);
+	qt_store_free(s);
+	return NULL;
+}
+
+#define RACERS 10
+static struct racer race(void *(*run)(void *), const struct qt_tenant *t, const struct qt_ctr *c)
+{
+	struct racer r[RACERS] = {0}, sum = {0};
+
+	assert_int_equal(pthread_barrier_init(&line, NULL, RACERS), 0);
+	for (int i = 0; i < RACERS; i++) {
+		r[i].tenant = t;
+		if (c)
+			r[i].shared = *c;
+		assert_int_equal(pthread_create(&r[i].thread, NULL, run, &r[i]), 0);
+	}
+	for (int i = 0; i < RACERS; i++) {
+		assert_int_equal(pthread_join(r[i].thread, NULL), 0);
+		sum.wins += r[i].wins;
+		sum.losses += r[i].losses;
+		sum.others += r[i].others;
+	}
+	(void)pthread_barrier_destroy(&line);
+	return sum;
+}
+
+/* 100 creates against a quota of 10 give 10; of ten movers and ten removers one wins, and each effect is there once. */
+static void test_races(void **state)
+{
+	struct qt_tenant t = new_tenant("race", NULL);
+	struct qt_ctr_list l;
+	struct racer sum;
+	long long events;
+
+	(void)state;
+	(void)admin_int("HSET quilt:tenant:%s max_containers 10", t.id.s);
+	sum = race(create_some, &t, NULL);
+	assert_int_equal(sum.wins, 10);
+	assert_int_equal(sum.losses, 90);
+	must(qt_store_ctr_list(worker, &t.id, -1, 0, "", &l, e));
+	assert_int_equal(l.n, 10);
+	assert_int_equal(admin_int("HLEN quilt:{%s}:names", t.id.s), 10);
+
+	events = admin_int("XLEN quilt:{%s}:events", t.id.s);
+	l.v[0].started_ms = 1;
+	sum = race(move_it, &t, &l.v[0]);
+	assert_int_equal(sum.wins, 1);
+	assert_int_equal(sum.losses, RACERS - 1);
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), 2);
+	sum = race(remove_it, &t, &l.v[0]);
+	assert_int_equal(sum.wins, 1);
+	assert_int_equal(sum.losses, RACERS - 1);
+	assert_int_equal(admin_int("XLEN quilt:{%s}:events", t.id.s), events + 2);
+	for (size_t i = 1; i < l.n; i++)
+		must(qt_store_ctr_remove(worker, &t.id, &l.v[i].id, e));
+	qt_ctr_list_done(&l);
+}
+
+/* A thousand and more, many of one millisecond: each once, oldest first, in pages of any size, also when the one that the cursor names is
+ * gone. */
+static void test_list(void **state)
+{
+	enum { N = 1100 };
+	struct qt_tenant t = new_tenant("list", "unlimited");
+	auto_ctr struct qt_ctr c;
+	struct qt_ctr_list all, l;
+	char cursor[64] = "";
+	size_t n = 0;
+
+	(void)state;
+	new_ctr(&c, &t, "x");
+	for (int i = 0; i < N; i++) {
+		c.id = qt_id_new("ctr");
+		(void)qt_fmt(c.name, sizeof(c.name), "n-%d", i);
+		c.created_ms = 1783002930000 + i / 40;
+		must(qt_store_ctr_reserve(worker, &c, 1, e));
+	}
+	must(qt_store_ctr_list(worker, &t.id, -1, 0, "", &all, e));
+	assert_int_equal(all.n, N);
+	assert_string_equal(all.cursor, "");
+	for (size_t i = 1; i < all.n; i++)
+		assert_true(all.v[i - 1].created_ms < all.v[i].created_ms ||
+			    (all.v[i - 1].created_ms == all.v[i].created_ms && strcmp(all.v[i - 1].id.s, all.v[i].id.s) < 0));
+	do {
+		must(qt_store_ctr_list(worker, &t.id, -1, 333, cursor, &l, e));
+		for (size_t i = 0; i < l.n; i++)
+			assert_string_equal(l.v[i].id.s, all.v[n++].id.s);
+		(void)qt_copy(cursor, sizeof(cursor), l.cursor);
+		if (l.n > 0)
+			must(qt_store_ctr_remove(worker, &t.id, &l.v[l.n - 1].id, e));
+		qt_ctr_list_done(&l);
+	} while (cursor[0]);
+	assert_int_equal(n, N);
+
+	all.v[500].started_ms = 1;
+	must(qt_store_ctr_move(worker, &all.v[500], 1U << QT_ST_CREATED, QT_ST_RUNNING, NULL, NULL, e));
+	must(qt_store_ctr_list(worker, &t.id, QT_ST_RUNNING, 0, "", &l, e));
+	assert_int_equal(l.n, 1);
+	assert_string_equal(l.v[0].id.s, all.v[500].id.s);
+	qt_ctr_list_done(&l);
+	must(qt_store_ctr_list(worker, &t.id, QT_ST_ERROR, 0, "", &l, e));
+	assert_int_equal(l.n, 0);
+	qt_ctr_list_done(&l);
+
+	must(qt_store_ctr_of_node(agent, "node-1", &l, e));
+	assert_int_equal(l.n, N - 4);
+	qt_ctr_list_done(&l);
+	must(qt_store_ctr_of_node(agent, "node-2", &l, e));
+	assert_int_equal(l.n, 0);
+	qt_ctr_list_done(&l);
+
+	for (const char *const *p = (const char *const[]){"x", "1/", "/a", "1/a b", "1/*", "-1/a", NULL}; *p; p++)
+		must_not(qt_store_ctr_list(worker, &t.id, -1, 0, *p, &l, e), QT_E_VALIDATION_ERROR);
+	qt_ctr_list_done(&all);
+}
+
+static void test_env(void **state)
+{
+	struct qt_tenant t = new_tenant("env", NULL);
+	auto_ctr struct qt_ctr c, g = {0};
+	json_t *patch = json_pack("{s:s, s:n, s:s}", "A", "1/2\xc3\xa9\n\"", "FOO", "E", "");
+	json_t *want = json_pack("{s:s, s:s}", "A", "1/2\xc3\xa9\n\"", "E", "");
+	json_t *empty = json_object(), *large = json_object(), *wrong = json_pack("{s:i}", "A", 1), *null = json_pack("{s:n}", "A");
+	char name[16], big[QT_ARGV_BYTES + 1];
+
+	(void)state;
+	new_ctr(&c, &t, "e");
+	must(qt_store_ctr_reserve(worker, &c, 1, e));
+	must(qt_store_ctr_env(worker, &t.id, &c.id, patch, true, &g, e));
+	assert_true(json_equal(g.environment, want));
+	qt_ctr_done(&g);
+	for (int i = 0; i < QT_ENV_MAX - 1; i++) {
+		(void)qt_fmt(name, sizeof(name), "V%d", i);
+		json_object_set_new(large, name, json_string("v"));
+	}
+	must_not(qt_store_ctr_env(worker, &t.id, &c.id, large, true, &g, e), QT_E_VALIDATION_ERROR);
+	memset(big, 'x', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	json_object_set_new(wrong, "B", json_string(big));
+	must_not(qt_store_ctr_env(worker, &t.id, &c.id, wrong, true, &g, e), QT_E_UNPROCESSABLE_ENTITY);
+	json_object_del(wrong, "A");
+	must_not(qt_store_ctr_env(worker, &t.id, &c.id, wrong, true, &g, e), QT_E_VALIDATION_ERROR);
+	must_not(qt_store_ctr_env(worker, &t.id, &c.id, null, false, &g, e), QT_E_UNPROCESSABLE_ENTITY);
+	must(qt_store_ctr_get(worker, &t.id, c.id.s, &g, e));
+	assert_true(json_equal(g.environment, want));
+	qt_ctr_done(&g);
+	must(qt_store_ctr_env(worker, &t.id, &c.id, large, false, &g, e));
+	assert_true(json_equal(g.environment, large));
+	qt_ctr_done(&g);
+	must(qt_store_ctr_env(worker, &t.id, &c.id, empty, false, &g, e));
+	assert_int_equal(json_object_size(g.environment), 0);
+	/* What Redis let through, the runtime's record must hold. */
+	for (size_t n = 12000; n <= QT_ARGV_BYTES - 4; n += 64) {
+		struct qt_err e = {0};
+
+		big[n] = '\0';
+		json_object_set_new(wrong, "B", json_string(big));
+		big[n] = 'x';
+		qt_ctr_done(&g);
+		if (qt_store_ctr_env(worker, &t.id, &c.id, wrong, false, &g, &e) == 0) {
+			auto_free char *record = qt_ctr_dump(&g, &e);
+
+			assert_non_null(record);
+		} else {
+			assert_int_equal(e.code, QT_E_VALIDATION_ERROR);
+		}
+	}
+	must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	json_decref(patch);
+	json_decref(want);
+	json_decref(empty);
+	json_decref(large);
+	json_decref(wrong);
+	json_decref(null);
+}
+
+/* FLUSHALL, then the runtime's records: same ids, same names, states and indexes. */
+static void test_restore(void **state)
+{
+	struct qt_tenant t = new_tenant("restore", NULL);
+	auto_ctr struct qt_ctr a, b, g = {0};
+	struct qt_ctr_list l;
+
+	(void)state;
+	new_ctr(&a, &t, "same");
+	new_ctr(&b, &t, "same");
+	b.created_ms++;
+	must(qt_store_ctr_reserve(worker, &a, 0, e));
+	a.pid = 7;
+	must(qt_store_ctr_move(worker, &a, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", NULL, e));
+	a.state = QT_ST_RUNNING;
+	freeReplyObject(admin("FLUSHALL"));
+	must_not(qt_store_ctr_get(worker, &t.id, "same", &g, e), QT_E_CONTAINER_NOT_FOUND);
+	must(qt_store_ctr_restore(agent, &a, e));
+	must(qt_store_ctr_restore(agent, &a, e));
+	must(qt_store_ctr_restore(agent, &b, e));
+	must(qt_store_ctr_get(worker, &t.id, "same", &g, e));
+	same(&g, &a);
+	qt_ctr_done(&g);
+	must(qt_store_ctr_get(worker, &t.id, b.id.s, &g, e));
+	same(&g, &b);
+	must(qt_store_ctr_list(worker, &t.id, QT_ST_RUNNING, 0, "", &l, e));
+	assert_int_equal(l.n, 1);
+	qt_ctr_list_done(&l);
+	must(qt_store_ctr_of_node(agent, "node-1", &l, e));
+	assert_int_equal(l.n, 2);
+	qt_ctr_list_done(&l);
+	/* Who has not the name does not take it away when it goes. */
+	must(qt_store_ctr_remove(worker, &t.id, &b.id, e));
+	qt_ctr_done(&g);
+	must(qt_store_ctr_get(worker, &t.id, "same", &g, e));
+	must(qt_store_ctr_remove(worker, &t.id, &a.id, e));
+}
+
+static void test_jobs(void **state)
+{
+	struct qt_tenant t = new_tenant("jobs", NULL);
+	auto_ctr struct qt_ctr c;
+	struct qt_id job = {""};
+	json_t *record = json_pack("{s:s, s:s}", "stdout", "hi", "stderr", "");
+	auto_free char *big = malloc(1 << 20);
+	redisReply *r;
+
+	(void)state;
+	new_ctr(&c, &t, "j");
+	must_not(qt_store_job_put(worker, &t.id, &c.id, "job_1", record, e), QT_E_CONTAINER_NOT_FOUND);
+	must(qt_store_ctr_reserve(worker, &c, 1, e));
+	for (int i = 0; i < 1010; i++) {
+		job = qt_id_new("job");
+		must(qt_store_job_put(worker, &t.id, &c.id, job.s, record, e));
+	}
+	assert_int_equal(admin_int("ZCARD quilt:{%s}:jobs", t.id.s), 1000);
+	assert_int_equal(admin_int("ZCARD quilt:{%s}:jobs:%s", t.id.s, c.id.s), 1000);
+	assert_true(admin_int("TTL quilt:{%s}:job:%s", t.id.s, job.s) > 86000);
+	memset(big, '\1', (1 << 20) - 1);
+	big[(1 << 20) - 1] = '\0';
+	json_object_set_new(record, "stdout", json_string(big));
+	must(qt_store_job_put(worker, &t.id, &c.id, job.s, record, e));
+	r = admin("GET quilt:{%s}:job:%s", t.id.s, job.s);
+	assert_true(r->len <= 32768 && r->len > 4096);
+	assert_non_null(strstr(r->str, "\"output_truncated\":true"));
+	freeReplyObject(r);
+	must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	assert_int_equal(admin_int("KEYS quilt:{%s}:job*", t.id.s), 0);
+	json_decref(record);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_life), cmocka_unit_test(test_tenants_apart), cmocka_unit_test(test_races),
+		cmocka_unit_test(test_list), cmocka_unit_test(test_env),	   cmocka_unit_test(test_restore),
+		cmocka_unit_test(test_jobs),
+	};
+
+	return cmocka_run_group_tests(tests, up, down);
+}

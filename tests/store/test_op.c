@@ -1,0 +1,225 @@
+/* Operations in a real Redis: submit, claim, lease, finish, and what a dead agent or a FLUSHALL leaves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "check.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "redis.h"
+#include "str.h"
+
+#define LONG_MS 600000
+
+static struct qt_store *worker, *agent, *other;
+static const struct qt_id tenant = {"ten_op"};
+
+static int up(void **state)
+{
+	if (redis_up(state))
+		return -1;
+	worker = store_as("quilt-worker");
+	agent = store_as("quilt-agent");
+	other = store_as("quilt-agent");
+	return 0;
+}
+
+static int down(void **state)
+{
+	qt_store_free(worker);
+	qt_store_free(agent);
+	qt_store_free(other);
+	return redis_down(state);
+}
+
+static void new_op(struct qt_op *o, const char *node)
+{
+	qt_op_init(o);
+	o->id = qt_id_new("op");
+	o->tenant = tenant;
+	o->type = QT_OPT_CTR_START;
+	o->container = (struct qt_id){"ctr_1"};
+	(void)qt_copy(o->node, sizeof(o->node), node);
+	(void)qt_copy(o->message, sizeof(o->message), "accepted");
+	json_object_set_new(o->args, "list", json_array());
+	o->created_ms = qt_now_ms();
+	o->updated_ms = o->created_ms;
+	o->deadline_ms = o->created_ms + 60000;
+}
+
+static bool same_json(json_t *a, json_t *b)
+{
+	bool same = json_equal(a, b);
+
+	json_decref(a);
+	json_decref(b);
+	return same;
+}
+
+/* The last event is this operation's record, as the API would show it. */
+static void expect_event(const struct qt_op *o)
+{
+	redisReply *r = admin("XREVRANGE quilt:{%s}:events + - COUNT 1", tenant.s), *f;
+
+	assert_int_equal(r->elements, 1);
+	f = r->element[0]->element[1];
+	assert_string_equal(f->element[1]->str, "operation_update");
+	if (!same_json(json_loads(f->element[3]->str, 0, NULL), qt_op_view(o)))
+		fail_msg("%s", f->element[3]->str);
+	freeReplyObject(r);
+}
+
+static void test_whole(void **state)
+{
+	auto_op struct qt_op o, g = {0};
+	struct qt_op_entry x = {0};
+
+	(void)state;
+	new_op(&o, "n1");
+	must(qt_store_op_submit(worker, &o, e));
+	expect_event(&o);
+	must_not(qt_store_op_submit(worker, &o, e), QT_E_CONFLICT);
+	must(qt_store_op_get(worker, &tenant, o.id.s, &g, e));
+	assert_true(same_json(qt_op_view(&o), qt_op_view(&g)));
+	assert_true(json_equal(o.args, g.args));
+	assert_int_equal(g.deadline_ms, o.deadline_ms);
+	qt_op_done(&g);
+	must_not(qt_store_op_get(worker, &(struct qt_id){"ten_x"}, o.id.s, &g, e), QT_E_OPERATION_NOT_FOUND);
+	must_not(qt_store_op_get(worker, &tenant, "op_unknown", &g, e), QT_E_OPERATION_NOT_FOUND);
+	must_not(qt_store_op_get(worker, &tenant, "op_1\r\n*", &g, e), QT_E_OPERATION_NOT_FOUND);
+
+	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 10000, LONG_MS, &x, e)), 1);
+	assert_string_equal(x.op.id.s, o.id.s);
+	assert_int_equal(x.op.status, QT_OP_RUNNING);
+	assert_int_equal(x.op.attempts, 1);
+	assert_true(x.op.started_ms >= o.created_ms && x.token > 0);
+	assert_true(json_equal(x.op.args, o.args));
+	expect_event(&x.op);
+	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 0, LONG_MS, &x, e)), 0);
+	must(qt_store_op_renew(agent, &x, LONG_MS, e));
+	must_not(qt_store_op_finish(agent, &x, e), QT_E_INTERNAL_ERROR); /* running is no end */
+
+	x.op.status = QT_OP_SUCCEEDED;
+	x.op.progress_pct = 100;
+	json_object_set_new(x.op.result, "container_id", json_string("ctr_1"));
+	must(qt_store_op_finish(agent, &x, e));
+	must_not(qt_store_op_finish(agent, &x, e), QT_E_CONFLICT);
+	must_not(qt_store_op_renew(agent, &x, LONG_MS, e), QT_E_CONFLICT);
+	must(qt_store_op_get(worker, &tenant, o.id.s, &g, e));
+	assert_int_equal(g.status, QT_OP_SUCCEEDED);
+	assert_true(g.completed_ms >= g.started_ms);
+	assert_true(json_equal(g.result, x.op.result));
+	expect_event(&g);
+	assert_int_equal(admin_int("XLEN quilt:node:n1:ops"), 0);
+	assert_true(admin_int("TTL quilt:{%s}:op:%s", tenant.s, o.id.s) > 86000);
+	qt_op_done(&x.op);
+}
+
+/* An agent dies with a claim; another takes over when the lease is over, and the dead one's word counts no more. */
+static void test_lease(void **state)
+{
+	auto_op struct qt_op o;
+	struct qt_op_entry dead = {0}, x = {0};
+	int r = 0;
+
+	(void)state;
+	new_op(&o, "n2");
+	must(qt_store_op_submit(worker, &o, e));
+	assert_int_equal(must(qt_store_op_next(agent, "n2", "dead", 10000, 50, &dead, e)), 1);
+	for (int64_t deadline = qt_mono_ms() + 60000; r == 0 && qt_mono_ms() < deadline;)
+		r = must(qt_store_op_next(other, "n2", "heir", 10, 50, &x, e));
+	assert_int_equal(r, 1);
+	assert_string_equal(x.op.id.s, o.id.s);
+	assert_int_equal(x.op.attempts, 2);
+	assert_int_equal(x.op.started_ms, dead.op.started_ms);
+	assert_true(x.token > dead.token);
+	dead.op.status = x.op.status = QT_OP_FAILED;
+	must_not(qt_store_op_renew(agent, &dead, 50, e), QT_E_CONFLICT);
+	must_not(qt_store_op_finish(agent, &dead, e), QT_E_CONFLICT);
+	must(qt_store_op_finish(other, &x, e));
+	qt_op_done(&x.op);
+	qt_op_done(&dead.op);
+}
+
+/* Entries of another form, of operations that are over or gone: taken out, and the next one is found. */
+static void test_debris(void **state)
+{
+	auto_op struct qt_op o, gone;
+	struct qt_op_entry x = {0};
+	int r = 0;
+
+	(void)state;
+	new_op(&gone, "n3");
+	must(qt_store_op_submit(worker, &gone, e));
+	(void)admin_int("DEL quilt:{%s}:op:%s", tenant.s, gone.id.s);
+	freeReplyObject(admin("XADD quilt:node:n3:ops * nonsense 1"));
+	freeReplyObject(admin("XADD quilt:node:n3:ops * tenant ../../x op *"));
+	freeReplyObject(admin("XADD quilt:node:n3:ops * tenant ten_nobody op op_nothing"));
+	new_op(&o, "n3");
+	must(qt_store_op_submit(worker, &o, e));
+	for (int i = 0; i < 5 && r == 0; i++)
+		r = must(qt_store_op_next(agent, "n3", "a", 10000, LONG_MS, &x, e));
+	assert_int_equal(r, 1);
+	assert_string_equal(x.op.id.s, o.id.s);
+	assert_int_equal(admin_int("XLEN quilt:node:n3:ops"), 1);
+	qt_op_done(&x.op);
+}
+
+/* The store is flushed under an agent that holds a claim: the group is made anew and the next operation runs. */
+static void test_flush(void **state)
+{
+	auto_op struct qt_op o, o2;
+	struct qt_op_entry x = {0}, y = {0};
+
+	(void)state;
+	new_op(&o, "n4");
+	must(qt_store_op_submit(worker, &o, e));
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, &x, e)), 1);
+	freeReplyObject(admin("FLUSHALL"));
+	x.op.status = QT_OP_SUCCEEDED;
+	must_not(qt_store_op_finish(agent, &x, e), QT_E_CONFLICT);
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 0, LONG_MS, &y, e)), 0);
+	new_op(&o2, "n4");
+	must(qt_store_op_submit(worker, &o2, e));
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, &y, e)), 1);
+	assert_string_equal(y.op.id.s, o2.id.s);
+	qt_op_done(&x.op);
+	qt_op_done(&y.op);
+}
+
+static void test_node(void **state)
+{
+	int64_t age = -1;
+	json_t *facts = json_pack("{s:s, s:i, s:[s]}", "version", "0.1.0", "containers", 3, "images", "prod");
+	redisReply *r;
+
+	(void)state;
+	must_not(qt_store_node_age(agent, "n5", &age, e), QT_E_NOT_FOUND);
+	must(qt_store_node_beat(agent, "n5", facts, e));
+	must(qt_store_node_beat(agent, "n5", facts, e));
+	must(qt_store_node_age(agent, "n5", &age, e));
+	assert_true(age >= 0 && age < 60000);
+	must_not(qt_store_node_beat(worker, "n5", facts, e), QT_E_INTERNAL_ERROR);
+	assert_int_equal(admin_int("ZCARD quilt:nodes"), 1);
+	r = admin("HMGET quilt:node:n5 version containers images");
+	assert_string_equal(r->element[0]->str, "0.1.0");
+	assert_string_equal(r->element[1]->str, "3");
+	assert_string_equal(r->element[2]->str, "[\"prod\"]");
+	freeReplyObject(r);
+	must(qt_store_event(agent, &tenant, "container_update", facts, e));
+	json_decref(facts);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_whole), cmocka_unit_test(test_lease), cmocka_unit_test(test_debris),
+		cmocka_unit_test(test_flush), cmocka_unit_test(test_node),
+	};
+
+	return cmocka_run_group_tests(tests, up, down);
+}
