@@ -143,10 +143,10 @@ static void add_route(const struct qt_route *r, void *arg)
 	struct doc *d = arg;
 	json_t *path = json_object_get(d->paths, r->path), *responses = json_object(), *op;
 	const enum qt_code *common = qt_common_errors(r);
-	char method[8];
+	char method[8] = "";
 
-	for (size_t i = 0; i < sizeof(method); i++)
-		method[i] = (char)(r->method[i] | (r->method[i] ? 0x20 : 0));
+	for (size_t i = 0; i < sizeof(method) - 1 && r->method[i]; i++)
+		method[i] = (char)(r->method[i] | 0x20);
 	add_success(d, responses, r->ok, r->reply, r);
 	if (r->also_ok)
 		add_success(d, responses, r->also_ok, r->also_reply, r);

@@ -18,7 +18,7 @@ local function usage(t, c, event_type)
     seconds = (exited - started) / 1000
   end
   redis.call('XADD', K.usage(t), 'MAXLEN', '~', USAGE_KEPT, '*', 'tenant_id', t, 'event_type', event_type,
-    'container_id', c.id, 'timestamp', int(now_ms() / 1000), 'duration_seconds', string.format('%.3f', seconds),
+    'container_id', c.id, 'timestamp', int(math.floor(now_ms() / 1000)), 'duration_seconds', string.format('%.3f', seconds),
     'memory_mb', c.memory_limit_mb or '0', 'cpu_percent', string.format('%.2f', (tonumber(c.cpu_limit_centi) or 0) / 100),
     'metadata', '{}')
 end
