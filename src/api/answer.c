@@ -47,6 +47,8 @@ json_t *qt_error_body(const struct qt_err *e, const char *request_id)
 			json_object_set_new(details, "expected", words(e->expected));
 		if (e->received[0])
 			json_object_set_new(details, "received", text_of(e->received));
+		if (e->example)
+			json_object_set_new(details, "example", json_string(e->example));
 		if (e->state[0])
 			json_object_set_new(details, "state", text_of(e->state));
 	}

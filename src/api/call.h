@@ -24,6 +24,7 @@ struct qt_call {
 	const char *tenant_header;	   /* X-Tenant-Id, "" if absent */
 	const char *const *path;	   /* decoded segments */
 	const char *params[QT_PARAMS_MAX]; /* of the route's {names}, in order */
+	const char *const *rest;	   /* of its {rest*}: segments, NULL-ended */
 	struct qt_pair query[QT_QUERY_MAX];
 	unsigned n_query;
 	const char *body;

@@ -67,6 +67,7 @@ static int run(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, js
 	c->route = qt_route_find(in->method, uri->segments, c->params, c->allow, sizeof(c->allow), e);
 	if (!c->route)
 		return -1;
+	c->rest = qt_path_rest(c->route->path, uri->segments);
 	if (c->route->scope != QT_SCOPE_PUBLIC && qt_identity_take(c, in->tenant, in->key_id, in->plan, e) < 0)
 		return -1;
 	if (read_body(c, in, json, req, e) < 0 || qt_query_check(c, e) < 0)
@@ -87,6 +88,20 @@ static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 			(void)qt_fail(e, QT_E_INTERNAL_ERROR, "%s has no answer that is JSON", c->route->id);
 	}
 	out->len = out->text ? strlen(out->text) : 0;
+}
+
+bool qt_dispatch_slow(const char *method, const char *raw_uri)
+{
+	const char *params[QT_PARAMS_MAX];
+	const struct qt_route *r;
+	struct qt_err e = {0};
+	struct qt_uri uri;
+	char allow[64];
+
+	if (qt_uri_parse(&uri, raw_uri, &e) < 0)
+		return false;
+	r = qt_route_find(method, uri.segments, params, allow, sizeof(allow), &e);
+	return r && r->flags & QT_R_SLOW;
 }
 
 void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)

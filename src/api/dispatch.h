@@ -32,6 +32,9 @@ struct qt_out {
  * that the client may not see, and one that the route does not document, under the request's id. */
 void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out);
 
+/* Which pool serves this request? The quick one answers what is no route. */
+bool qt_dispatch_slow(const char *method, const char *raw_uri);
+
 /* An answer for the error E alone (nginx's refusals). */
 void qt_answer_error(const struct qt_err *e, const char *request_id, struct qt_out *out);
 

@@ -1,9 +1,11 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -13,6 +15,8 @@
 #include "log.h"
 #include "num.h"
 #include "str.h"
+
+#define PEER_STALL_S 30 /* nginx has the whole request before it connects: it never waits so long */
 
 static const char *param(const FCGX_Request *r, const char *name)
 {
@@ -40,7 +44,7 @@ static bool client_gone(void *arg)
 	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
-/* nginx asks whether this request may go on. 401 and 403 are what it takes for no; which error it is travels in a header, and comes
+/* nginx asks whether this request may go on, and to which pool. 401 and 403 are what it takes for no; which error it is travels in a header, and comes
  * back with the request for the answer (nginx/quilt-server.conf.in). */
 static void answer_auth(struct qt_life *l, FCGX_Request *r)
 {
@@ -56,8 +60,10 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 
 	if (qt_identity_auth(l, &cr, &key, &retry_after, &e) == 0) {
 		FCGX_FPrintF(r->out,
-			     "Status: 204 No Content\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\n\r\n",
-			     key.tenant.s, key.id.s, key.plan);
+			     "Status: 204 No Content\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\n"
+			     "X-Quilt-Pool: %s\r\n\r\n",
+			     key.tenant.s, key.id.s, key.plan,
+			     qt_dispatch_slow(param(r, "QUILT_METHOD"), param(r, "REQUEST_URI")) ? "quilt_slow" : "quilt_quick");
 		return;
 	}
 	if (e.code == QT_E_STORE_UNAVAILABLE)
@@ -117,7 +123,7 @@ static int read_body(const struct qt_worker *w, const FCGX_Request *r, char **bo
 	return 0;
 }
 
-static void send(FCGX_Request *r, const struct qt_out *out, bool head)
+static void put_answer(FCGX_Request *r, const struct qt_out *out, bool head)
 {
 	char text[512];
 
@@ -168,11 +174,42 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 		return;
 	else
 		qt_dispatch(l, &in, &out);
-	send(r, &out, qt_streq(in.method, "HEAD"));
+	put_answer(r, &out, qt_streq(in.method, "HEAD"));
 	qt_log(QT_LOG_INFO, "request_id=%s route=%s tenant=%s key=%s status=%d code=%s ms=%d", in.request_id, out.route_id,
 	       in.tenant ? in.tenant : "-", in.key_id ? in.key_id : "-", out.status,
 	       out.code == QT_OK ? "-" : qt_err_row(out.code)->name, (int)(qt_mono_ms() - began));
 	free(out.text);
+}
+
+/* A connection, or -1. QT_WAKE_SIGNAL ends the waiting, and is let through only here: it must not cut off what a request does. One that
+ * comes too early is sent again. */
+static int next_connection(const struct qt_worker *w)
+{
+	static const struct timeval stalled = {.tv_sec = PEER_STALL_S};
+	sigset_t wake;
+	int fd;
+
+	sigemptyset(&wake);
+	sigaddset(&wake, QT_WAKE_SIGNAL);
+	(void)pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+	fd = atomic_load(&w->stopping) ? -1 : accept4(w->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	(void)pthread_sigmask(SIG_BLOCK, &wake, NULL);
+	if (fd < 0)
+		return -1;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stalled, sizeof(stalled));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stalled, sizeof(stalled));
+	return fd;
+}
+
+/* libfcgi takes a connection that is already there for one that it kept open. It accepts none by itself, since it has no socket to do so
+ * from: its accept() cannot be left without losing a connection that it has just taken. */
+static int accept_request(const struct qt_worker *w, FCGX_Request *r)
+{
+	r->ipcFd = next_connection(w);
+	if (r->ipcFd < 0)
+		return -1;
+	r->keepConnection = 1;
+	return FCGX_Accept_r(r);
 }
 
 void *qt_fcgi_thread(void *worker)
@@ -182,19 +219,18 @@ void *qt_fcgi_thread(void *worker)
 	struct qt_err e = {0};
 	FCGX_Request r;
 
-	if (qt_life_init(&life, w->conf, &e) < 0 || FCGX_InitRequest(&r, w->listen_fd, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
+	if (qt_life_init(&life, w->conf, &e) < 0 || FCGX_InitRequest(&r, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
 		qt_log_err(QT_LOG_ERROR, &e, "a thread cannot begin");
 		exit(1);
 	}
 	while (!atomic_load(&w->stopping)) {
-		if (FCGX_Accept_r(&r) < 0)
+		if (accept_request(w, &r) < 0)
 			continue;
-		atomic_fetch_add(&w->busy, 1);
 		serve(w, &life, &r);
 		FCGX_Finish_r(&r);
-		atomic_fetch_sub(&w->busy, 1);
 	}
 	FCGX_Free(&r, 1);
 	qt_life_done(&life);
+	atomic_fetch_sub(&w->running, 1);
 	return NULL;
 }

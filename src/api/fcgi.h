@@ -2,6 +2,7 @@
 #ifndef QT_FCGI_H
 #define QT_FCGI_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -11,10 +12,13 @@ struct qt_worker {
 	const struct qt_conf *conf;
 	int listen_fd;
 	atomic_bool stopping;
-	atomic_uint busy; /* threads that hold a request */
+	atomic_uint running; /* threads */
 };
 
-/* Serve until stopping; the argument of pthread_create() is a struct qt_worker. */
+/* Wakes a thread that waits for a request. Blocked in every thread; its handler does nothing, and does not restart system calls. */
+#define QT_WAKE_SIGNAL SIGUSR1
+
+/* Serve until stopping; the argument of pthread_create() is a struct qt_worker. A request that was accepted is answered. */
 void *qt_fcgi_thread(void *worker);
 
 #endif

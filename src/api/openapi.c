@@ -25,22 +25,46 @@ static json_t *type_schema(const char *type)
 	return s;
 }
 
-static json_t *reply_schema(const struct qt_reply *reply)
-{
-	json_t *props = json_object(), *required = json_array();
+struct doc {
+	json_t *paths, *schemas;
+};
 
-	for (const struct qt_rfield *f = reply->fields; f->name; f++) {
-		json_object_set_new(props, f->name, type_schema(f->type));
-		if (!f->optional)
-			json_array_append_new(required, json_string(f->name));
-	}
-	return json_pack("{s:s, s:o, s:o, s:b}", "type", "object", "properties", props, "required", required,
-			 "additionalProperties", 0);
+static json_t *ref_of(struct doc *d, const struct qt_reply *reply);
+
+static json_t *member_schema(struct doc *d, const struct qt_rfield *f)
+{
+	json_t *s;
+
+	if (f->of && qt_streq(f->type, "object"))
+		return ref_of(d, f->of);
+	s = type_schema(f->type);
+	if (f->of)
+		json_object_set_new(s, "items", ref_of(d, f->of));
+	return s;
 }
 
-static void add_success(json_t *responses, int status, const struct qt_reply *reply, const struct qt_route *r)
+static json_t *ref_of(struct doc *d, const struct qt_reply *reply)
 {
-	json_t *content = json_pack("{s:{s:o}}", "application/json", "schema", reply_schema(reply));
+	json_t *props, *required;
+
+	if (!json_object_get(d->schemas, reply->name)) {
+		props = json_object();
+		required = json_array();
+		for (const struct qt_rfield *f = reply->fields; f->name; f++) {
+			json_object_set_new(props, f->name, member_schema(d, f));
+			if (!f->optional)
+				json_array_append_new(required, json_string(f->name));
+		}
+		json_object_set_new(d->schemas, reply->name,
+				    json_pack("{s:s, s:o, s:o, s:b}", "type", "object", "properties", props, "required",
+					      required, "additionalProperties", 0));
+	}
+	return json_pack("{s:s+}", "$ref", "#/components/schemas/", reply->name);
+}
+
+static void add_success(struct doc *d, json_t *responses, int status, const struct qt_reply *reply, const struct qt_route *r)
+{
+	json_t *content = json_pack("{s:{s:o}}", "application/json", "schema", ref_of(d, reply));
 	char key[8];
 
 	if (r->flags & QT_R_TEXT_TOO)
@@ -74,7 +98,7 @@ static void add_parameters(json_t *op, const struct qt_route *r)
 	json_t *list = json_array();
 
 	for (const char *p = strchr(r->path, '{'); p; p = strchr(p, '{')) {
-		size_t n = strcspn(++p, "}");
+		size_t n = strcspn(++p, "*}");
 
 		json_array_append_new(list, json_pack("{s:s%, s:s, s:b, s:{s:s}}", "name", p, n, "in", "path", "required", 1,
 						      "schema", "type", "string"));
@@ -116,20 +140,22 @@ static void add_parameters(json_t *op, const struct qt_route *r)
 
 static void add_route(const struct qt_route *r, void *arg)
 {
-	json_t *paths = arg, *path = json_object_get(paths, r->path), *responses = json_object(), *op;
+	struct doc *d = arg;
+	json_t *path = json_object_get(d->paths, r->path), *responses = json_object(), *op;
 	const enum qt_code *common = qt_common_errors(r);
 	char method[8] = "";
 
 	for (size_t i = 0; i < sizeof(method) - 1 && r->method[i]; i++)
 		method[i] = (char)(r->method[i] | 0x20);
-	add_success(responses, r->ok, r->reply, r);
+	add_success(d, responses, r->ok, r->reply, r);
 	if (r->also_ok)
-		add_success(responses, r->also_ok, r->also_reply, r);
+		add_success(d, responses, r->also_ok, r->also_reply, r);
 	for (size_t i = 0; common[i]; i++)
 		add_error(responses, common[i]);
 	for (size_t i = 0; i < QT_ERRS_MAX && r->errors[i]; i++)
 		add_error(responses, r->errors[i]);
-	op = json_pack("{s:s, s:s, s:o}", "operationId", r->id, "summary", r->summary, "responses", responses);
+	op = json_pack("{s:s, s:s, s:i, s:o}", "operationId", r->id, "summary", r->summary, "x-budget-ms", (int)r->budget_ms,
+		       "responses", responses);
 	add_parameters(op, r);
 	if (r->body)
 		json_object_set_new(op, "requestBody",
@@ -139,27 +165,31 @@ static void add_route(const struct qt_route *r, void *arg)
 		json_object_set_new(op, "security", json_array());
 	if (!path) {
 		path = json_object();
-		json_object_set_new(paths, r->path, path);
+		json_object_set_new(d->paths, r->path, path);
 	}
 	json_object_set_new(path, method, op);
 }
 
 int qt_print_openapi(FILE *out)
 {
-	json_t *paths = json_object(), *doc, *details;
+	struct doc d = {json_object(), json_object()};
+	json_t *doc, *details;
 
-	qt_route_each(add_route, paths);
-	details = json_pack("{s:[s,s], s:{s:{s:s}, s:{s:s, s:{s:s}}, s:{s:s}, s:{s:s}}}", "type", "object", "null", "properties",
+	qt_route_each(add_route, &d);
+	details = json_pack("{s:[s,s], s:{s:{s:s}, s:{s:s, s:{s:s}}, s:{s:s}, s:{s:s}, s:{s:s}}}", "type", "object", "null", "properties",
 			    "field", "type", "string", "expected", "type", "array", "items", "type", "string", "received", "type",
-			    "string", "state", "type", "string");
+			    "string", "example", "type", "string", "state", "type", "string");
 	doc = json_pack("{s:s, s:{s:s, s:s}, s:[{s:[]}, {s:[]}], s:o, s:{s:{s:{s:s, s:[s,s,s], s:{s:{s:s}, s:{s:s}, s:{s:s}, s:o, "
 			"s:{s:[s,s]}, s:{s:[s,s]}}}}, s:{s:{s:s, s:s, s:s}, s:{s:s, s:s}}}}",
 			"openapi", "3.1.0", "info", "title", "Quilt", "version", PACKAGE_VERSION, "security", "apiKey", "bearer",
-			"paths", paths, "components", "schemas", "Error", "type", "object", "required", "error", "error_code",
+			"paths", d.paths, "components", "schemas", "Error", "type", "object", "required", "error", "error_code",
 			"request_id", "properties", "error", "type", "string", "error_code", "type", "string", "request_id",
 			"type", "string", "details", details, "retry_after", "type", "integer", "null", "hint", "type", "string",
 			"null", "securitySchemes", "apiKey", "type", "apiKey", "in", "header", "name", "X-Api-Key", "bearer",
 			"type", "http", "scheme", "bearer");
+	if (doc)
+		json_object_update(json_object_get(json_object_get(doc, "components"), "schemas"), d.schemas);
+	json_decref(d.schemas);
 	if (!doc || json_dumpf(doc, out, JSON_INDENT(1) | JSON_SORT_KEYS) < 0) {
 		json_decref(doc);
 		return 1;
@@ -179,25 +209,6 @@ int qt_print_routes(FILE *out)
 	return ferror(out);
 }
 
-/* A route as a regular expression of nginx. */
-static void print_slow(const struct qt_route *r, void *arg)
-{
-	FILE *out = arg;
-
-	if (!(r->flags & QT_R_SLOW))
-		return;
-	fprintf(out, "\t\"~^%s:", r->method);
-	for (const char *p = r->path; *p; p++) {
-		if (*p == '{') {
-			fputs("[^/]+", out);
-			p += strcspn(p, "}");
-		} else {
-			fputc(*p, out);
-		}
-	}
-	fputs("$\" quilt_slow;\n", out);
-}
-
 int qt_print_nginx(FILE *out, const char *which, const struct qt_conf *conf)
 {
 	const char *path = qt_streq(which, "http") ? QT_DATADIR "/nginx/quilt-http.conf.in" : QT_DATADIR "/nginx/quilt-server.conf.in";
@@ -215,9 +226,6 @@ int qt_print_nginx(FILE *out, const char *which, const struct qt_conf *conf)
 		} else if (qt_starts(p, "@MAX_BODY@")) {
 			fprintf(out, "%" PRIu64, conf->max_body_bytes);
 			p += strlen("@MAX_BODY@");
-		} else if (qt_starts(p, "@SLOW_ROUTES@")) {
-			qt_route_each(print_slow, out);
-			p += strlen("@SLOW_ROUTES@");
 		} else {
 			fputc(*p++, out);
 		}

@@ -10,8 +10,7 @@
 int qt_print_openapi(FILE *out);
 int qt_print_routes(FILE *out);
 
-/* DATADIR/nginx/quilt-WHICH.conf.in with these replaced: @RUN_DIR@, @MAX_BODY@, @SLOW_ROUTES@ (lines of a map from "METHOD:path" to the
- * slow pool). WHICH is "http" or "server". */
+/* DATADIR/nginx/quilt-WHICH.conf.in with these replaced: @RUN_DIR@, @MAX_BODY@. WHICH is "http" or "server". */
 int qt_print_nginx(FILE *out, const char *which, const struct qt_conf *conf);
 
 #endif

@@ -1,9 +1,8 @@
 #include <errno.h>
 #include <fcgiapp.h>
-#include <grp.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +12,20 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
 #include "fcgi.h"
 #include "log.h"
+#include "num.h"
 #include "pool.h"
 #include "str.h"
 
 #define BACKLOG	       511
+#define FIRST_LISTEN_FD 3	/* sd_listen_fds(3) */
 #define WORKERS_MAX    512	/* of both pools, old ones that still drain included */
+#define THREADS_MAX    512	/* of a worker: as many as the settings allow */
 #define STACK_BYTES    (512 * 1024)
 #define DRAIN_MS       15000	/* a stop does not wait longer for a request */
 #define RESPAWN_AFTER_MS 200	/* a worker that dies young is not replaced at once */
@@ -30,8 +33,9 @@
 static struct pool {
 	const char *socket_name;
 	int fd;
+	bool inherited;
 	uint64_t workers, threads;
-} pools[] = {{"api.sock", -1, 0, 0}, {"api-slow.sock", -1, 0, 0}};
+} pools[] = {{"api.sock", -1, false, 0, 0}, {"api-slow.sock", -1, false, 0, 0}};
 
 static struct child {
 	pid_t pid;
@@ -48,12 +52,40 @@ static void take_sizes(const struct qt_conf *conf)
 	pools[1].threads = conf->slow_threads;
 }
 
+/* Sockets that systemd opened for us (contrib/systemd) are known by their names. They stay when we end: nginx waits instead of failing. */
+static bool inherit(struct pool *p)
+{
+	struct sockaddr_un a;
+	uint32_t pid, n;
+
+	if (!qt_u32(&pid, getenv("LISTEN_PID") ? getenv("LISTEN_PID") : "", 1, INT32_MAX) || (pid_t)pid != getpid() ||
+	    !qt_u32(&n, getenv("LISTEN_FDS") ? getenv("LISTEN_FDS") : "", 1, 16))
+		return false;
+	for (int fd = FIRST_LISTEN_FD; fd < FIRST_LISTEN_FD + (int)n; fd++) {
+		socklen_t len = sizeof(a) - 1;
+		const char *base;
+
+		memset(&a, 0, sizeof(a));
+		if (getsockname(fd, (struct sockaddr *)&a, &len) < 0 || a.sun_family != AF_UNIX)
+			continue;
+		base = strrchr(a.sun_path, '/');
+		if (base && qt_streq(base + 1, p->socket_name) && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
+			p->fd = fd;
+			p->inherited = true;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int open_socket(const struct qt_conf *conf, struct pool *p, struct qt_err *e)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	mode_t old;
 	int r;
 
+	if (inherit(p))
+		return 0;
 	if (!qt_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", conf->run_dir, p->socket_name))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "run_dir is too long for a socket");
 	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -68,51 +100,57 @@ static int open_socket(const struct qt_conf *conf, struct pool *p, struct qt_err
 	return 0;
 }
 
+static void woken(int sig)
+{
+	(void)sig;
+}
+
 /* One worker process: threads that accept, and the main thread that waits for the end. */
-static void worker_main(const struct qt_conf *conf, const struct pool *p)
+static void worker_main(const struct qt_conf *conf, const struct pool *p, pid_t master)
 {
 	static struct qt_worker w;
+	static pthread_t threads[THREADS_MAX];
+	struct sigaction wake = {.sa_handler = woken};
 	int64_t deadline;
 	pthread_attr_t attr;
-	sigset_t set;
+	sigset_t set, term;
 	int sig;
 
 	w.conf = conf;
 	w.listen_fd = p->fd;
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (FCGX_Init() != 0)
+	if (getppid() != master || FCGX_Init() != 0 || sigaction(QT_WAKE_SIGNAL, &wake, NULL) < 0)
 		exit(1);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	set = term;
+	sigaddset(&set, QT_WAKE_SIGNAL);
 	(void)pthread_sigmask(SIG_SETMASK, &set, NULL);
 	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 #ifndef QT_SANITIZED
 	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
 #endif
 	for (uint64_t i = 0; i < p->threads; i++) {
-		pthread_t t;
-		int r = pthread_create(&t, &attr, qt_fcgi_thread, &w);
+		int r = pthread_create(&threads[i], &attr, qt_fcgi_thread, &w);
 
 		if (r != 0) {
 			qt_log(QT_LOG_ERROR, "pthread_create: %s", strerror(r));
 			exit(1);
 		}
+		atomic_fetch_add(&w.running, 1);
 	}
-	(void)sigwait(&set, &sig);
-	/* Threads that wait in accept() hold nothing; those that serve are waited for. */
+	(void)sigwait(&term, &sig);
 	atomic_store(&w.stopping, true);
-	deadline = qt_mono_ms() + DRAIN_MS;
-	do
-		(void)poll(NULL, 0, 20);
-	while (atomic_load(&w.busy) > 0 && qt_mono_ms() < deadline);
+	for (deadline = qt_mono_ms() + DRAIN_MS; atomic_load(&w.running) > 0 && qt_mono_ms() < deadline; (void)poll(NULL, 0, 20))
+		for (uint64_t i = 0; i < p->threads; i++)
+			(void)pthread_kill(threads[i], QT_WAKE_SIGNAL); /* never joined: it stays a valid name */
 	_exit(0);
 }
 
 static void spawn(const struct qt_conf *conf, const struct pool *p)
 {
 	struct child *c = NULL;
-	pid_t pid;
+	pid_t pid, master = getpid();
 
 	for (size_t i = 0; i < WORKERS_MAX && !c; i++)
 		if (children[i].pid == 0)
@@ -121,7 +159,7 @@ static void spawn(const struct qt_conf *conf, const struct pool *p)
 		return;
 	pid = fork();
 	if (pid == 0) {
-		worker_main(conf, p);
+		worker_main(conf, p, master);
 		_exit(1);
 	}
 	if (pid < 0) {
@@ -201,7 +239,8 @@ static int stop(void)
 	int64_t deadline = qt_mono_ms() + DRAIN_MS + 2000;
 
 	for (size_t i = 0; i < QT_LEN(pools); i++)
-		(void)shutdown(pools[i].fd, SHUT_RDWR); /* nobody new; what is held is finished */
+		if (!pools[i].inherited)
+			(void)shutdown(pools[i].fd, SHUT_RDWR); /* nobody new; what is held is finished */
 	while (drain_all() > 0 && qt_mono_ms() < deadline) {
 		(void)poll(NULL, 0, 10);
 		(void)reap();

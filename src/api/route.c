@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "path.h"
 #include "route.h"
 #include "str.h"
 
@@ -14,30 +15,51 @@ void qt_route_each(void (*fn)(const struct qt_route *r, void *arg), void *arg)
 			fn(r, arg);
 }
 
-/* Does PATH ("/api/containers/{id}") match? SCORE tells how well: a literal at an early place beats all behind it. */
-static bool match(const char *path, const char *const *segments, const char **params, unsigned *score)
+static bool is_rest(const char *segment, size_t len)
 {
-	unsigned n_params = 0, i = 0;
+	return len > 2 && segment[0] == '{' && segment[len - 2] == '*';
+}
+
+bool qt_path_match(const char *path, const char *const *segments, const char **params, unsigned *score)
+{
+	unsigned n_params = 0, i = 0, places = QT_SEGMENTS_MAX;
+	bool rest = false;
 
 	*score = 0;
-	for (; *path == '/'; i++) {
+	for (; *path == '/' && !rest; i++) {
 		size_t len = strcspn(++path, "/");
 
 		if (!segments[i])
 			return false;
-		*score <<= 1;
+		*score <<= 2;
+		places--;
+		rest = is_rest(path, len);
 		if (path[0] == '{') {
-			if (segments[i][0] == '\0' || n_params >= QT_PARAMS_MAX)
+			if (n_params >= QT_PARAMS_MAX)
 				return false;
 			params[n_params++] = segments[i];
+			*score |= rest ? 0 : 1;
 		} else if (strlen(segments[i]) == len && memcmp(segments[i], path, len) == 0) {
-			*score |= 1;
+			*score |= 2;
 		} else {
 			return false;
 		}
 		path += len;
 	}
-	return !segments[i];
+	*score <<= 2 * places; /* so that patterns of different lengths can be compared */
+	return rest || !segments[i];
+}
+
+const char *const *qt_path_rest(const char *path, const char *const *segments)
+{
+	for (; *path == '/'; segments++) {
+		size_t len = strcspn(++path, "/");
+
+		if (is_rest(path, len))
+			return segments;
+		path += len;
+	}
+	return segments;
 }
 
 static bool method_is(const struct qt_route *r, const char *method)
@@ -50,7 +72,7 @@ const struct qt_route *qt_route_find(const char *method, const char *const *segm
 {
 	const struct qt_route *best = NULL;
 	const char *here[QT_PARAMS_MAX];
-	unsigned best_score = 0, score, path_score = 0;
+	unsigned score, path_score = 0;
 	bool path_known = false;
 	size_t n = 0;
 
@@ -58,7 +80,7 @@ const struct qt_route *qt_route_find(const char *method, const char *const *segm
 	for (size_t t = 0; qt_route_tables[t]; t++) {
 		for (const struct qt_route *r = qt_route_tables[t]; r->id; r++) {
 			memset(here, 0, sizeof(here));
-			if (!match(r->path, segments, here, &score))
+			if (!qt_path_match(r->path, segments, here, &score))
 				continue;
 			/* A literal path that lacks the method must not fall back to a parameter: DELETE …/help is 405. */
 			if (!path_known || score > path_score) {
@@ -74,12 +96,10 @@ const struct qt_route *qt_route_find(const char *method, const char *const *segm
 				n += (size_t)snprintf(allow + n, allow_size - n, "%s%s", n ? ", " : "", r->method);
 			if (method_is(r, method)) {
 				best = r;
-				best_score = score;
 				memcpy(params, here, sizeof(here));
 			}
 		}
 	}
-	(void)best_score;
 	if (best)
 		return best;
 	if (path_known)

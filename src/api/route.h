@@ -29,21 +29,23 @@ struct qt_qfield {
 	const char *doc;
 };
 
-/* A member of the reply, for the schema. `type` is a JSON type, several separated by "|"; "object:NAME" and "array:NAME" refer to
- * another table by name. */
+/* A member of the reply, for the schema. `type` is a JSON type, several separated by "|"; OF is the schema of the object, or of the
+ * array's items; NULL: any. */
+struct qt_reply;
 struct qt_rfield {
 	const char *name, *type;
 	bool optional;
+	const struct qt_reply *of;
 };
 struct qt_reply {
-	const char *name;
+	const char *name; /* of the schema among the components */
 	const struct qt_rfield *fields; /* ends with name NULL */
 };
 
 #define QT_ERRS_MAX 16
 
 struct qt_route {
-	const char *id, *method, *path, *summary;
+	const char *id, *method, *path, *summary; /* path: literals, {names}, and as the last one {rest*}: one segment or more */
 	enum qt_scope scope;
 	unsigned flags;
 	const struct qt_field *body; /* NULL: none is read */
@@ -52,7 +54,7 @@ struct qt_route {
 	const struct qt_qfield *query; /* NULL: none */
 	int ok, also_ok; /* statuses of success; also_ok 0: no other */
 	const struct qt_reply *reply, *also_reply;
-	unsigned budget_ms; /* nginx gives up after it, plus a little */
+	unsigned budget_ms; /* the longest that the handler may take; documented as x-budget-ms */
 	enum qt_code errors[QT_ERRS_MAX]; /* besides those that every route of its scope can answer; 0-ended */
 	int (*fn)(struct qt_call *c, struct qt_err *e);
 };
@@ -62,6 +64,13 @@ extern const struct qt_route qt_routes_containers[], qt_routes_operations[], qt_
 
 /* All tables, NULL-ended. */
 extern const struct qt_route *const qt_route_tables[];
+
+/* Does the pattern PATH fit SEGMENTS (NULL-ended)? PARAMS gets pointers into them; for {rest*} the first of the rest. SCORE tells how well:
+ * a literal at an early place beats all behind it, and a {name} beats {rest*}. */
+bool qt_path_match(const char *path, const char *const *segments, const char **params, unsigned *score);
+
+/* For the {rest*} of PATH: its segments. */
+const char *const *qt_path_rest(const char *path, const char *const *segments);
 
 /* The route of METHOD and the path's SEGMENTS (NULL-ended); PARAMS gets pointers into them. Literal segments win over parameters.
  * NOT_FOUND; METHOD_NOT_ALLOWED with ALLOW filled. HEAD is GET. */

@@ -129,55 +129,68 @@ static const struct qt_qfield list_query[] = {
 static const struct qt_qfield logs_query[] = {{"limit", QT_Q_U64, 1, 1000, NULL, "the newest so many; default 100"}, {0}};
 
 #define CONTAINER_FIELDS \
-	{"container_id", "string", 0}, {"tenant_id", "string", 0}, {"name", "string", 0}, {"state", "string", 0}, {"pid", "integer|null", 0}, \
-	{"exit_code", "integer|null", 0}, {"ip_address", "string|null", 0}, {"created_at", "string", 0}, {"started_at", "string|null", 0}, \
-	{"exited_at", "string|null", 0}, {"working_directory", "string", 0}, {"memory_limit_mb", "integer", 0}, \
-	{"cpu_limit_percent", "number", 0}, {"strict", "boolean", 0}, {"gpu_count", "integer", 0}, {"gpu_ids", "array", 0}, {"labels", "object", 0}
+	{"container_id", "string", 0, NULL}, {"tenant_id", "string", 0, NULL}, {"name", "string", 0, NULL}, {"state", "string", 0, NULL}, {"pid", "integer|null", 0, NULL}, \
+	{"exit_code", "integer|null", 0, NULL}, {"ip_address", "string|null", 0, NULL}, {"created_at", "string", 0, NULL}, {"started_at", "string|null", 0, NULL}, \
+	{"exited_at", "string|null", 0, NULL}, {"working_directory", "string", 0, NULL}, {"memory_limit_mb", "integer", 0, NULL}, \
+	{"cpu_limit_percent", "number", 0, NULL}, {"strict", "boolean", 0, NULL}, {"gpu_count", "integer", 0, NULL}, {"gpu_ids", "array", 0, NULL}, {"labels", "object", 0, NULL}
 
 static const struct qt_rfield container_fields[] = {CONTAINER_FIELDS, {0}};
 static const struct qt_reply container = {"Container", container_fields};
+static const struct qt_rfield checks_fields[] = {
+	{"state_running", "boolean", 0, NULL}, {"minit_responsive", "boolean", 0, NULL}, {"network_configured", "boolean", 0, NULL},
+	{"managed_image_valid", "boolean", 0, NULL}, {"gui_backend_reachable", "boolean|null", 0, NULL}, {0}};
+static const struct qt_reply checks = {"Checks", checks_fields};
 static const struct qt_rfield created_fields[] = {
-	CONTAINER_FIELDS, {"exec_ready", "boolean", 0}, {"network_ready", "boolean", 0}, {"checks", "object", 0}, {0}};
+	CONTAINER_FIELDS, {"exec_ready", "boolean", 0, NULL}, {"network_ready", "boolean", 0, NULL}, {"checks", "object", 0, &checks}, {0}};
 static const struct qt_reply created = {"ContainerCreated", created_fields};
-static const struct qt_rfield list_fields[] = {{"containers", "array", 0}, {"pagination", "object", 0}, {0}};
+static const struct qt_rfield pagination_fields[] = {{"has_next", "boolean", 0, NULL}, {"next_cursor", "string|null", 0, NULL}, {0}};
+static const struct qt_reply pagination = {"Pagination", pagination_fields};
+static const struct qt_rfield list_fields[] = {{"containers", "array", 0, &container}, {"pagination", "object", 0, &pagination}, {0}};
 static const struct qt_reply list = {"ContainerList", list_fields};
-static const struct qt_rfield by_name_fields[] = {{"container_id", "string|null", 0}, {"name", "string", 0}, {"found", "boolean", 0}, {0}};
+static const struct qt_rfield by_name_fields[] = {{"container_id", "string|null", 0, NULL}, {"name", "string", 0, NULL}, {"found", "boolean", 0, NULL}, {0}};
 static const struct qt_reply by_name = {"ContainerName", by_name_fields};
 static const struct qt_rfield ready_fields[] = {
-	{"container_id", "string", 0}, {"state", "string", 0}, {"uptime_seconds", "integer", 0}, {"ready", "boolean", 0},
-	{"exec_ready", "boolean", 0}, {"network_ready", "boolean", 0}, {"checks", "object", 0}, {0}};
+	{"container_id", "string", 0, NULL}, {"state", "string", 0, NULL}, {"uptime_seconds", "integer", 0, NULL}, {"ready", "boolean", 0, NULL},
+	{"exec_ready", "boolean", 0, NULL}, {"network_ready", "boolean", 0, NULL}, {"checks", "object", 0, &checks}, {0}};
 static const struct qt_reply ready = {"Readiness", ready_fields};
-#define COUNT(name) {name, "integer", 0}
+#define COUNT(name) {name, "integer", 0, NULL}
+static const struct qt_rfield cpu_fields[] = {{"usage_percent", "number", 0, NULL}, {0}};
+static const struct qt_reply cpu_use = {"CpuUse", cpu_fields};
+static const struct qt_rfield memory_fields[] = {{"used_mb", "number", 0, NULL}, {"limit_mb", "number", 0, NULL}, {0}};
+static const struct qt_reply memory_use = {"MemoryUse", memory_fields};
 static const struct qt_rfield metrics_fields[] = {
-	{"container_id", "string", 0}, COUNT("timestamp"), COUNT("cpu_usage_usec"), COUNT("cpu_user_usec"), COUNT("cpu_system_usec"),
+	{"container_id", "string", 0, NULL}, COUNT("timestamp"), COUNT("cpu_usage_usec"), COUNT("cpu_user_usec"), COUNT("cpu_system_usec"),
 	COUNT("cpu_throttled_usec"), COUNT("memory_current_bytes"), COUNT("memory_peak_bytes"), COUNT("memory_limit_bytes"),
 	COUNT("memory_cache_bytes"), COUNT("memory_rss_bytes"), COUNT("memory_oom_kills"), COUNT("pids"), COUNT("network_rx_bytes"),
 	COUNT("network_tx_bytes"), COUNT("network_rx_packets"), COUNT("network_tx_packets"), COUNT("network_rx_errors"),
 	COUNT("network_tx_errors"), COUNT("disk_read_bytes"), COUNT("disk_write_bytes"), COUNT("disk_read_ops"), COUNT("disk_write_ops"),
-	{"cpu", "object", 0}, {"memory", "object", 0}, {0}};
+	{"cpu", "object", 0, &cpu_use}, {"memory", "object", 0, &memory_use}, {0}};
 static const struct qt_reply metrics = {"Metrics", metrics_fields};
-static const struct qt_rfield logs_fields[] = {{"container_id", "string", 0}, {"logs", "array", 0}, {0}};
+static const struct qt_rfield line_fields[] = {
+	{"timestamp", "string", 0, NULL}, {"level", "string", 0, NULL}, {"message", "string", 0, NULL}, {"stream", "string", 0, NULL}, {0}};
+static const struct qt_reply line = {"LogLine", line_fields};
+static const struct qt_rfield logs_fields[] = {{"container_id", "string", 0, NULL}, {"logs", "array", 0, &line}, {0}};
 static const struct qt_reply logs = {"Logs", logs_fields};
 static const struct qt_rfield receipt_fields[] = {
-	{"success", "boolean", 0}, {"operation_id", "string", 0}, {"status_url", "string", 0}, {"container_id", "string", 0},
-	{"name", "string", 1}, {"state", "string", 1}, {0}};
+	{"success", "boolean", 0, NULL}, {"operation_id", "string", 0, NULL}, {"status_url", "string", 0, NULL}, {"container_id", "string", 0, NULL},
+	{"name", "string", 1, NULL}, {"state", "string", 1, NULL}, {0}};
 static const struct qt_reply receipt = {"Receipt", receipt_fields};
 static const struct qt_rfield ended_fields[] = {
-	{"success", "boolean", 0}, {"container_id", "string", 0}, {"state", "string", 0}, {"exit_code", "integer", 0}, {"exited_at", "string", 0}, {0}};
+	{"success", "boolean", 0, NULL}, {"container_id", "string", 0, NULL}, {"state", "string", 0, NULL}, {"exit_code", "integer", 0, NULL}, {"exited_at", "string", 0, NULL}, {0}};
 static const struct qt_reply ended = {"Ended", ended_fields};
-static const struct qt_rfield removed_fields[] = {{"success", "boolean", 0}, {"container_id", "string", 0}, {"message", "string", 0}, {0}};
+static const struct qt_rfield removed_fields[] = {{"success", "boolean", 0, NULL}, {"container_id", "string", 0, NULL}, {"message", "string", 0, NULL}, {0}};
 static const struct qt_reply removed = {"Removed", removed_fields};
 static const struct qt_rfield renamed_fields[] = {
-	{"success", "boolean", 0}, {"container_id", "string", 0}, {"old_name", "string", 0}, {"new_name", "string", 0}, {"dns_updated", "boolean", 0}, {0}};
+	{"success", "boolean", 0, NULL}, {"container_id", "string", 0, NULL}, {"old_name", "string", 0, NULL}, {"new_name", "string", 0, NULL}, {"dns_updated", "boolean", 0, NULL}, {0}};
 static const struct qt_reply renamed = {"Renamed", renamed_fields};
-static const struct qt_rfield env_fields[] = {{"container_id", "string", 0}, {"environment", "object", 0}, {0}};
+static const struct qt_rfield env_fields[] = {{"container_id", "string", 0, NULL}, {"environment", "object", 0, NULL}, {0}};
 static const struct qt_reply env = {"Environment", env_fields};
-static const struct qt_rfield success_fields[] = {{"success", "boolean", 0}, {0}};
+static const struct qt_rfield success_fields[] = {{"success", "boolean", 0, NULL}, {0}};
 static const struct qt_reply success = {"Success", success_fields};
 static const struct qt_rfield exec_fields[] = {
-	{"container_id", "string", 0}, {"exit_code", "integer", 0}, {"stdout", "string", 0}, {"stderr", "string", 0},
-	{"execution_time_ms", "integer", 0}, {"timed_out", "boolean", 0}, {"output_truncated", "boolean", 0}, {"success", "boolean", 0},
-	{"job_id", "string", 0}, {"status", "string", 0}, {"status_url", "string", 0}, {0}};
+	{"container_id", "string", 0, NULL}, {"exit_code", "integer", 0, NULL}, {"stdout", "string", 0, NULL}, {"stderr", "string", 0, NULL},
+	{"execution_time_ms", "integer", 0, NULL}, {"timed_out", "boolean", 0, NULL}, {"output_truncated", "boolean", 0, NULL}, {"success", "boolean", 0, NULL},
+	{"job_id", "string", 0, NULL}, {"status", "string", 0, NULL}, {"status_url", "string", 0, NULL}, {0}};
 static const struct qt_reply exec = {"ExecResult", exec_fields};
 
 #define RUNTIME_ERRORS QT_E_RUNTIME_UNAVAILABLE, QT_E_TIMEOUT, QT_E_UNAVAILABLE

@@ -3,13 +3,13 @@
 
 /* clang-format off */
 static const struct qt_rfield op_fields[] = {
-	{"operation_id", "string", 0}, {"operation_type", "string", 0}, {"status", "string", 0}, {"message", "string|null", 0},
-	{"progress_pct", "integer", 0}, {"result", "object|null", 0}, {"container_id", "string|null", 0},
-	{"snapshot_id", "string|null", 0}, {"result_container_id", "string|null", 0}, {"target_resource_type", "string|null", 0},
-	{"target_resource_id", "string|null", 0}, {"error", "string|null", 0}, {"error_message", "string|null", 0},
-	{"reason_code", "string|null", 0}, {"reason_message", "string|null", 0}, {"warnings", "array", 0},
-	{"capability_downgrades", "array", 0}, {"created_at", "integer", 0}, {"started_at", "integer|null", 0},
-	{"updated_at", "integer", 0}, {"completed_at", "integer|null", 0}, {0},
+	{"operation_id", "string", 0, NULL}, {"operation_type", "string", 0, NULL}, {"status", "string", 0, NULL}, {"message", "string|null", 0, NULL},
+	{"progress_pct", "integer", 0, NULL}, {"result", "object|null", 0, NULL}, {"container_id", "string|null", 0, NULL},
+	{"snapshot_id", "string|null", 0, NULL}, {"result_container_id", "string|null", 0, NULL}, {"target_resource_type", "string|null", 0, NULL},
+	{"target_resource_id", "string|null", 0, NULL}, {"error", "string|null", 0, NULL}, {"error_message", "string|null", 0, NULL},
+	{"reason_code", "string|null", 0, NULL}, {"reason_message", "string|null", 0, NULL}, {"warnings", "array", 0, NULL},
+	{"capability_downgrades", "array", 0, NULL}, {"created_at", "integer", 0, NULL}, {"started_at", "integer|null", 0, NULL},
+	{"updated_at", "integer", 0, NULL}, {"completed_at", "integer|null", 0, NULL}, {0},
 };
 static const struct qt_reply op = {"Operation", op_fields};
 

@@ -1,17 +1,32 @@
 /* routes_system.c - health, what this installation is, and the guides. */
 #include "handlers.h"
 
-static const struct qt_rfield health_fields[] = {{"status", "string", 0}, {"version", "string", 0}, {"uptime_seconds", "integer", 0}, {0}};
+/* clang-format off */
+static const struct qt_rfield health_fields[] = {{"status", "string", 0, NULL}, {"version", "string", 0, NULL}, {"uptime_seconds", "integer", 0, NULL}, {0}};
 static const struct qt_reply health = {"Health", health_fields};
-static const struct qt_rfield info_fields[] = {{"version", "string", 0},  {"runtime", "string", 0}, {"start_time", "string", 0},
-					       {"node", "string", 0}, {"features", "object", 0}, {"limits", "object", 0}, {0}};
+static const struct qt_rfield features_fields[] = {
+	{"exec", "boolean", 0, NULL}, {"volumes", "boolean", 0, NULL}, {"gpu", "boolean", 0, NULL}, {"oci", "boolean", 0, NULL}, {0}};
+static const struct qt_reply features = {"Features", features_fields};
+static const struct qt_rfield limits_fields[] = {{"containers", "integer", 0, NULL}, {"cpus", "integer", 0, NULL}, {"memory_bytes", "integer", 0, NULL},
+						 {"max_body_bytes", "integer", 0, NULL}, {"exec_output_bytes", "integer", 0, NULL}, {0}};
+static const struct qt_reply limits = {"Limits", limits_fields};
+static const struct qt_rfield info_fields[] = {{"version", "string", 0, NULL},  {"runtime", "string", 0, NULL}, {"start_time", "string", 0, NULL},
+					       {"node", "string", 0, NULL}, {"features", "object", 0, &features}, {"limits", "object", 0, &limits}, {0}};
 static const struct qt_reply info = {"SystemInfo", info_fields};
-static const struct qt_rfield help_fields[] = {{"concern", "string", 0}, {"routes", "array", 0}, {"notes", "array", 0}, {0}};
+static const struct qt_rfield route_fields[] = {
+	{"method", "string", 0, NULL}, {"path", "string", 0, NULL}, {"summary", "string", 0, NULL}, {"success", "integer", 0, NULL}, {0}};
+static const struct qt_reply route = {"HelpRoute", route_fields};
+static const struct qt_rfield help_fields[] = {{"concern", "string", 0, NULL}, {"routes", "array", 0, &route}, {"notes", "array", 0, NULL}, {0}};
 static const struct qt_reply help = {"Help", help_fields};
-static const struct qt_rfield examples_fields[] = {{"concern", "string", 0}, {"examples", "array", 0}, {0}};
+static const struct qt_rfield example_fields[] = {
+	{"title", "string", 0, NULL}, {"method", "string", 0, NULL}, {"path", "string", 0, NULL}, {"body", "object|null", 0, NULL}, {0}};
+static const struct qt_reply example = {"Example", example_fields};
+static const struct qt_rfield examples_fields[] = {{"concern", "string", 0, NULL}, {"examples", "array", 0, &example}, {0}};
 static const struct qt_reply examples = {"Examples", examples_fields};
+static const struct qt_rfield check_fields[] = {{"name", "string", 0, NULL}, {"ok", "boolean", 0, NULL}, {0}};
+static const struct qt_reply check = {"Check", check_fields};
 static const struct qt_rfield concern_fields[] = {
-	{"concern", "string", 0}, {"status", "string", 0}, {"ready", "boolean", 0}, {"checks", "array", 0}, {0}};
+	{"concern", "string", 0, NULL}, {"status", "string", 0, NULL}, {"ready", "boolean", 0, NULL}, {"checks", "array", 0, &check}, {0}};
 static const struct qt_reply concern = {"ConcernHealth", concern_fields};
 
 static const char *const formats[] = {"json", "markdown", NULL};

@@ -22,7 +22,8 @@ struct qt_err {
 	char received[64];  /* what came instead, "" if not told */
 	char state[16];	    /* the container's state, for INVALID_STATE */
 	char msg[256];
-	const char *hint; /* a literal that replaces the table's, or NULL */
+	const char *hint;    /* a literal that replaces the table's, or NULL */
+	const char *example; /* a literal: what would be accepted, or NULL */
 };
 
 struct qt_err_row {

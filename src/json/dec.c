@@ -15,6 +15,7 @@ static int bad(const struct qt_field *f, enum qt_code code, const char *ptr, con
 	(void)qt_copy(e->received, sizeof(e->received), got ? qt_json_kind(got) : "nothing");
 	if (f->hint)
 		e->hint = f->hint;
+	e->example = f->example;
 	return -1;
 }
 
