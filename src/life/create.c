@@ -9,13 +9,51 @@
 
 #define CREATE_BUDGET_MS  20000
 #define DELETE_BUDGET_MS  15000
+#define IMAGES_BUDGET_MS  5000
+#define IMAGE_TEXTS	  5 /* of each image in the list (ops.def), the name first */
 
-int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+static int reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 {
 	c->state = QT_ST_CREATED;
 	c->created_ms = qt_now_ms();
 	(void)qt_copy(c->node, sizeof(c->node), l->conf->node);
 	return qt_store_ctr_reserve(l->store, c, c->created_ms + QT_BRING_UP_MS, e);
+}
+
+static int find_image(struct qt_life *l, const char *name, struct qt_err *e)
+{
+	char after[QT_IMAGE_MAX + 1] = "";
+
+	for (;;) {
+		struct rt_images_req req = {.after = rt_str(after)};
+		struct rt_images_rep rep;
+		const char *p = NULL;
+		unsigned i = 0;
+
+		if (rt_images(&l->rt, &req, &rep, IMAGES_BUDGET_MS, e) < 0)
+			return -1;
+		while ((p = rt_strv_next(&rep.images, p))) {
+			if (i++ % IMAGE_TEXTS != 0)
+				continue;
+			if (qt_streq(p, name))
+				return 0;
+			if (strcmp(p, after) <= 0 || !qt_copy(after, sizeof(after), p))
+				return qt_fail(e, QT_E_RUNTIME_UNAVAILABLE, "the runtime's list of images is not one");
+		}
+		if (i == 0)
+			return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "an image of this node",
+					     "there is no image \"%s\" on this node", name);
+	}
+}
+
+/* Nobody waits for the runtime's word on this one, so what it would refuse is refused now. */
+int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+{
+	auto_free char *record = qt_ctr_dump(c, e);
+
+	if (!record || find_image(l, c->image, e) < 0)
+		return -1;
+	return reserve(l, c, e);
 }
 
 static void take_running(struct qt_ctr *c, uint32_t pid, const char *ip, uint64_t started_ms)
@@ -115,5 +153,5 @@ int qt_life_bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready
 
 int qt_life_create(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e)
 {
-	return qt_life_reserve(l, c, e) < 0 ? -1 : qt_life_bring_up(l, c, ready, e);
+	return reserve(l, c, e) < 0 ? -1 : qt_life_bring_up(l, c, ready, e);
 }

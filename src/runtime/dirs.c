@@ -26,8 +26,8 @@ int rt_dir_make(int parent_fd, const char *name, mode_t mode, struct qt_err *e)
 	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return qt_fail_sys(e, errno, "open the directory %s", strrchr(name, '/') ? strrchr(name, '/') + 1 : name);
-	if (st.st_uid != 0)
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "the directory %s is not root's", name);
+	if (st.st_uid != geteuid())
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the directory %s belongs to somebody else", name);
 	if (mode && (st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
 		return qt_fail_sys(e, errno, "chmod");
 	return qt_take_fd(&fd);

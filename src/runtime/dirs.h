@@ -6,7 +6,7 @@
 
 #include "err.h"
 
-/* Make NAME below PARENT_FD if it is not there, see to its mode and that root owns it, and open it. A link of that name is an
+/* Make NAME below PARENT_FD if it is not there, see to its mode and that it is ours (root's, but in tests), and open it. A link of that name is an
  * error. A descriptor, or -1. */
 int rt_dir_make(int parent_fd, const char *name, mode_t mode, struct qt_err *e);
 

@@ -255,8 +255,11 @@ int rt_life_watch(struct rt_ctr *c, struct qt_err *e)
 	c->oom_fd = rt_cgroup_oom_fd(c->rt->cgroups, &c->id);
 	if (c->oom_fd < 0)
 		return 0; /* the host cannot tell: no event, and no harm */
-	rt_cgroup_stats(c->rt->cgroups, &c->id, &now);
-	c->oom_kills = now.oom_kills;
+	c->oom_kills = 0;
+	if (!c->is_child) { /* adopted: what happened before is no news; a fresh cgroup has not killed */
+		rt_cgroup_stats(c->rt->cgroups, &c->id, &now);
+		c->oom_kills = now.oom_kills;
+	}
 	if (qt_set_nonblock(c->oom_fd, true, &ignored) < 0 ||
 	    rt_loop_add(c->rt->loop, c->oom_fd, EPOLLIN, on_oom, c, &c->oom_watch, &ignored) < 0) {
 		qt_log_err(QT_LOG_WARN, &ignored, "container %s: its memory events are not watched", c->id.s);

@@ -4,6 +4,8 @@ import concurrent.futures
 import json
 import threading
 
+import pytest
+
 from harness.fixtures import fresh_name
 from harness.wait import wait_for
 
@@ -311,3 +313,12 @@ def test_files_as_a_client_writes_them(api, container):
     x = api.exec(container["container_id"], "base64", "/tmp/f")
     assert base64.b64decode(x["stdout"]) == data
     assert json.dumps(x)
+
+
+@pytest.mark.prod
+def test_the_default_image_has_what_an_agent_expects(make_container, api):
+    c = make_container(image="prod", command=["/bin/sh", "-lc", "echo hello && sleep 300"], memory_limit_mb=256)
+    assert c["exec_ready"] and c["checks"]["managed_image_valid"]
+    tools = "sh bash ls curl git python3 ps nc ip base64"
+    x = api.exec(c["container_id"], "/bin/bash", "-c", f"for t in {tools}; do command -v $t >/dev/null || echo $t; done; python3 -c 'print(6*7)'")
+    assert x["stdout"] == "42\n" and x["exit_code"] == 0, x

@@ -285,6 +285,15 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 			assert_true(rt_strv_add(v, ids, sizeof(ids), ID.s));
 		return 0;
 	}
+	if (op == RT_IMAGES) {
+		struct rt_strv *v = &((struct rt_images_rep *)rep)->images;
+		static const char *const image[] = {"busybox", "1", "sha256:0", "managed", "100"};
+
+		*v = (struct rt_strv){ids, 0, 0};
+		for (unsigned i = 0; i < 5 && !w.no_image && strcmp(((const struct rt_images_req *)req)->after.s, "busybox") < 0; i++)
+			assert_true(rt_strv_add(v, ids, sizeof(ids), image[i]));
+		return 0;
+	}
 	if (op == RT_CREATE) {
 		if (w.no_image)
 			return qt_fail(e, QT_E_IMAGE_NOT_FOUND, "no such image");
@@ -785,6 +794,12 @@ static void test_create_as_operation(void **state)
 
 	(void)state;
 	new_ctr(&c);
+	strcpy(c.image, "nosuch");
+	assert_int_equal(qt_life_reserve(&life, &c, &e), -1);
+	assert_int_equal(e.code, QT_E_IMAGE_NOT_FOUND);
+	assert_false(w.in_redis);
+	qt_err_reset(&e);
+	strcpy(c.image, "busybox");
 	assert_int_equal(qt_life_reserve(&life, &c, &e), 0);
 	qt_ctr_done(&c);
 	assert_false(w.in_rt);

@@ -33,19 +33,6 @@ class Census:
         self.stack = stack
 
     def __call__(self):
-        """Counted when the machine is at rest: what earlier tests deleted is in nobody's way, but it is still being taken apart."""
-        last = []
-
-        def at_rest():
-            now = self._count()
-            still = not os.listdir(f"{self.stack.pool}/trash") and last[-1:] == [now]
-            last.append(now)
-            return still
-
-        wait_for(at_rest, what="the machine is at rest before the census")
-        return last[-1]
-
-    def _count(self):
         out = []
         for part in (self._links, self._routes, self._nft, self._cgroups, self._processes, self._mounts, self._files,
                      self._descriptors, self._redis):
@@ -53,11 +40,10 @@ class Census:
         return collections.Counter(out)
 
     def same_as(self, before, deadline=60):
-        """Teardown that nobody waits for (trash, namespaces) may take a moment."""
+        """Wait until there is nothing more than BEFORE. Teardown that nobody waits for (trash, namespaces) may take a moment; that of
+        earlier tests may still have gone on when BEFORE was taken, so less is fine."""
         def difference():
-            now = self._count()
-            return [f"+ {k} x{n}" for k, n in sorted((now - before).items())] + \
-                   [f"- {k} x{n}" for k, n in sorted((before - now).items())]
+            return [f"+ {k} x{n}" for k, n in sorted((self() - before).items())]
 
         try:
             wait_for(lambda: not difference(), deadline, what="the census is as before")
