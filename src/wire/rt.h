@@ -38,6 +38,21 @@ enum {
 	RT_CHECK_IMAGE = 1 << 3,   /* the image's contract holds: shell and what else its file lists are there and executable */
 };
 
+/* How a copy of a running container is taken. */
+enum rt_consistency {
+	RT_CRASH_CONSISTENT, /* what its disk would hold had the machine died at that moment */
+	RT_APP_CONSISTENT,   /* its processes stand still meanwhile, and what they wrote is on disk */
+};
+
+/* The bits of RT_NET's answer. */
+enum rt_net_check {
+	RT_NET_HOST_LINK = 1 << 0, /* the host's end is there and up */
+	RT_NET_LINK = 1 << 1,	   /* the container's end is there and up */
+	RT_NET_ADDRESS = 1 << 2,
+	RT_NET_ROUTE = 1 << 3,	   /* the default route */
+	RT_NET_FILTER = 1 << 4,	   /* the rules know it */
+};
+
 /* How a field lies in its struct. Text and bytes point into the message that was decoded, or to the caller's own memory when
  * encoding; STR and each text of STRV end with NUL. */
 struct rt_str {

@@ -303,7 +303,7 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 		} else if (w.state != RT_ST_RUNNING) {
 			return wrong_state(e);
 		}
-		*(struct rt_create_rep *)rep = (struct rt_create_rep){w.pid, rt_str("10.0.0.1"), (uint64_t)w.started_ms, 0};
+		*(struct rt_create_rep *)rep = (struct rt_create_rep){.pid = w.pid, .ip = rt_str("10.0.0.1"), .started_ms = (uint64_t)w.started_ms};
 		return 0;
 	}
 	if (!w.in_rt)
