@@ -69,13 +69,13 @@ int qt_ctr_from_spec(struct qt_ctr *ret, const json_t *spec, struct qt_err *e)
 
 char *qt_ctr_dump(const struct qt_ctr *c, struct qt_err *e)
 {
-	return qt_record_dump(&qt_ctr_table, c, e);
+	return qt_record_dump(&qt_ctr_table, c, QT_RECORD_MAX, e);
 }
 
 int qt_ctr_load(struct qt_ctr *ret, const char *text, size_t len, struct qt_err *e)
 {
 	qt_ctr_init(ret);
-	if (qt_record_load(&qt_ctr_table, ret, text, len, e) == 0)
+	if (qt_record_load(&qt_ctr_table, ret, text, len, QT_RECORD_MAX, e) == 0)
 		return 0;
 	qt_ctr_done(ret);
 	return -1;

@@ -82,10 +82,10 @@ json_t *qt_fields_json(const struct qt_mtable *t, const void *base, unsigned fla
  * aside. INTERNAL_ERROR names the field. */
 int qt_fields_take(const struct qt_mtable *t, void *base, const json_t *object, unsigned flags, struct qt_err *e);
 
-/* All fields as the text that the runtime keeps, at most QT_RECORD_MAX bytes, and back into an initialised struct (then complete). free();
- * PAYLOAD_TOO_LARGE. */
-char *qt_record_dump(const struct qt_mtable *t, const void *base, struct qt_err *e);
-int qt_record_load(const struct qt_mtable *t, void *base, const char *text, size_t len, struct qt_err *e);
+/* The fields of the struct at BASE as one JSON text of at most MAX bytes (PAYLOAD_TOO_LARGE): free(). And back, into an initialised struct, which the
+ * caller releases also when this fails (INTERNAL_ERROR). */
+char *qt_record_dump(const struct qt_mtable *t, const void *base, size_t max, struct qt_err *e);
+int qt_record_load(const struct qt_mtable *t, void *base, const char *text, size_t len, size_t max, struct qt_err *e);
 
 /* Is J an object (MAP) or array of at most MAX strings? */
 bool qt_strings_ok(const json_t *j, bool map, size_t max);

@@ -59,7 +59,7 @@ int qt_fields_take(const struct qt_mtable *t, void *base, const json_t *object, 
 	return 0;
 }
 
-char *qt_record_dump(const struct qt_mtable *t, const void *base, struct qt_err *e)
+char *qt_record_dump(const struct qt_mtable *t, const void *base, size_t max, struct qt_err *e)
 {
 	json_t *o = qt_fields_json(t, base, 0);
 	auto_free char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
@@ -69,18 +69,18 @@ char *qt_record_dump(const struct qt_mtable *t, const void *base, struct qt_err 
 		(void)qt_fail(e, QT_E_INTERNAL_ERROR, "the record of a %s cannot be written", t->what);
 		return NULL;
 	}
-	if (strlen(text) > QT_RECORD_MAX) {
+	if (strlen(text) > max) {
 		(void)qt_fail(e, QT_E_PAYLOAD_TOO_LARGE,
-			      "command, environment, labels and volumes are too large together: the record of a %s has at most %d bytes",
-			      t->what, QT_RECORD_MAX);
+			      "command, environment, labels and volumes are too large together: the record of a %s has at most %zu bytes",
+			      t->what, max);
 		return NULL;
 	}
 	return qt_take(&text);
 }
 
-int qt_record_load(const struct qt_mtable *t, void *base, const char *text, size_t len, struct qt_err *e)
+int qt_record_load(const struct qt_mtable *t, void *base, const char *text, size_t len, size_t max, struct qt_err *e)
 {
-	json_t *o = len <= QT_RECORD_MAX ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	json_t *o = len <= max ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	int r;
 
 	if (!json_is_object(o)) {

@@ -83,13 +83,13 @@ json_t *qt_snap_view(const struct qt_snap *s)
 
 char *qt_snap_dump(const struct qt_snap *s, struct qt_err *e)
 {
-	return qt_record_dump(&qt_snap_table, s, e);
+	return qt_record_dump(&qt_snap_table, s, QT_RECORD_MAX, e);
 }
 
 int qt_snap_load(struct qt_snap *ret, const char *text, size_t len, struct qt_err *e)
 {
 	qt_snap_init(ret);
-	if (qt_record_load(&qt_snap_table, ret, text, len, e) == 0)
+	if (qt_record_load(&qt_snap_table, ret, text, len, QT_RECORD_MAX, e) == 0)
 		return 0;
 	qt_snap_done(ret);
 	return -1;

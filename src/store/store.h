@@ -22,7 +22,7 @@ int qt_store_ping(struct qt_store *s, struct qt_err *e);
 struct qt_tenant {
 	struct qt_id id;
 	char name[64], plan[32];
-	uint64_t max_containers; /* quota; more follow */
+	uint64_t max_containers, max_snapshots; /* quotas */
 	int64_t created_ms;
 };
 struct qt_apikey {

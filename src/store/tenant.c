@@ -12,6 +12,7 @@ static const struct qt_mfield fields[] = {
 	TENANT(name,           QT_FT_STR, QT_CF_REQUIRED, NULL,  "name",           "for people; the id is what counts"),
 	TENANT(plan,           QT_FT_STR, 0,              NULL,  "plan",           ""),
 	TENANT(max_containers, QT_FT_U64, 0,              NULL,  "max_containers", "quota"),
+	TENANT(max_snapshots,  QT_FT_U64, 0,              NULL,  "max_snapshots",  "quota"),
 	TENANT(created_ms,     QT_FT_MS,  0,              NULL,  "created_ms",     ""),
 };
 /* clang-format on */
@@ -19,9 +20,9 @@ const struct qt_mtable qt_tenant_table = {"tenant", fields, QT_LEN(fields)};
 
 static const struct {
 	const char *name;
-	uint64_t max_containers;
+	uint64_t max_containers, max_snapshots;
 } plans[] = {
-#define QT_PLAN(name, containers, doc) {name, containers},
+#define QT_PLAN(name, containers, snapshots, doc) {name, containers, snapshots},
 #include "plans.def"
 #undef QT_PLAN
 };
@@ -33,6 +34,7 @@ static int set_plan(struct qt_tenant *t, const char *plan, struct qt_err *e)
 	for (size_t i = 0; i < QT_LEN(plans); i++) {
 		if (qt_streq(plans[i].name, plan)) {
 			t->max_containers = plans[i].max_containers;
+			t->max_snapshots = plans[i].max_snapshots;
 			return qt_copy(t->plan, sizeof(t->plan), plan) ? 0 : -1;
 		}
 		(void)qt_fmt(full.expected + strlen(full.expected), sizeof(full.expected) - strlen(full.expected), "%s%s",
