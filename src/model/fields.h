@@ -18,6 +18,7 @@ enum qt_ftype {
 	QT_FT_MAP,  /* json_t *, an object of at most `max` strings */
 	QT_FT_LIST, /* json_t *, an array of at most `max` strings */
 	QT_FT_JSON, /* json_t *, any object */
+	QT_FT_ITEMS, /* json_t *, an array of at most `max` objects */
 	QT_FT_OP_STATUS,
 	QT_FT_OP_TYPE,
 };

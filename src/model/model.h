@@ -123,9 +123,9 @@ const char *qt_op_status_name(enum qt_op_status s);
 bool qt_op_status_parse(enum qt_op_status *ret, const char *text);
 bool qt_op_final(enum qt_op_status s);
 
-/* What operations there are: one row each (optypes.def): type text, the deadline in seconds, what it does. */
+/* What operations there are: one row each (optypes.def). */
 enum qt_op_type {
-#define QT_OPTYPE(SYM, text, deadline_s, doc) QT_OPT_##SYM,
+#define QT_OPTYPE(SYM, text, deadline_s, target, doc) QT_OPT_##SYM,
 #include "optypes.def"
 #undef QT_OPTYPE
 	QT_OPT_COUNT
@@ -133,19 +133,28 @@ enum qt_op_type {
 const char *qt_op_type_name(enum qt_op_type t);
 bool qt_op_type_parse(enum qt_op_type *ret, const char *text);
 uint32_t qt_op_type_deadline_s(enum qt_op_type t);
+const char *qt_op_type_target(enum qt_op_type t); /* "container", "snapshot" or "volume" */
+
+#define QT_OP_WARNINGS_MAX 64
+#define QT_OP_ITEMS_MAX	   100
 
 struct qt_op {
 	struct qt_id id, tenant;
 	enum qt_op_type type;
 	enum qt_op_status status;
-	struct qt_id container; /* s[0] == 0: none */
+	struct qt_id container; /* that the operation is on; of a fork and a clone the new one. s[0] == 0: none */
+	struct qt_id snapshot;	/* the one taken, cloned or deleted; s[0] == 0: none */
+	char volume[65];	/* its name; "": none */
 	char node[40];
 	char message[160];
 	unsigned progress_pct;
 	char error_code[40], error[256]; /* of a failed one */
 	json_t *args;	/* owned: what the executor needs */
 	json_t *result; /* owned: object */
+	json_t *warnings, *downgrades; /* owned: arrays of at most QT_OP_WARNINGS_MAX strings */
+	json_t *items;		       /* owned: of a batch, an array of at most QT_OP_ITEMS_MAX objects */
 	int64_t created_ms, started_ms, updated_ms, completed_ms, deadline_ms;
+	int64_t cancel_ms; /* when a client asked for its end; 0: nobody did */
 	uint32_t attempts;
 };
 void qt_op_init(struct qt_op *o);

@@ -151,6 +151,10 @@ struct qt_op_entry {
 int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, struct qt_op_entry *ret,
 		     struct qt_err *e);
 int qt_store_op_renew(struct qt_store *s, const struct qt_op_entry *x, int lease_ms, struct qt_err *e);
+/* x->op's percentage and message into the record, and an event. 1: a client asked for its end; 0: nobody did. CONFLICT if the lease was lost. */
+int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
+/* The same question, and nothing written. */
+int qt_store_op_asked(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
 /* Final: status, result, error from x->op; acknowledges the entry, writes the event. CONFLICT if the lease was lost. */
 int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
 

@@ -204,7 +204,7 @@ static void test_op_view(void **state)
 	o.created_ms = 1783002930999;
 	v = qt_op_view(&o);
 	assert_non_null(v);
-	assert_int_equal(json_object_size(v), 21);
+	assert_int_equal(json_object_size(v), 22);
 	assert_string_equal(json_string_value(json_object_get(v, "status")), "failed");
 	assert_string_equal(json_string_value(json_object_get(v, "operation_type")), "container.create");
 	assert_string_equal(json_string_value(json_object_get(v, "error_message")), "no room");
