@@ -1,6 +1,5 @@
 #include <string.h>
 
-#include "cleanup.h"
 #include "clock.h"
 #include "fields.h"
 #include "model.h"

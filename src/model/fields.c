@@ -11,6 +11,8 @@
 #define CTR(member, type, flags, max, prefix, name, doc) QT_MFIELD(qt_ctr, member, type, flags, max, prefix, name, doc)
 #define OP(member, type, flags, max, prefix, name, doc)	QT_MFIELD(qt_op, member, type, flags, max, prefix, name, doc)
 
+#define VOL(member, type, flags, max, prefix, name, doc) QT_MFIELD(qt_vol, member, type, flags, max, prefix, name, doc)
+
 /* clang-format off */
 static const struct qt_mfield ctr_fields[] = {
 	CTR(id,          QT_FT_ID,    QT_CF_REQUIRED, 0, "ctr",  "id",                "ctr_…"),
@@ -69,8 +71,22 @@ static const struct qt_mfield op_fields[] = {
 	OP(cancel_ms,    QT_FT_MS,        0, 0, NULL,  "cancel_ms",    "when a client asked for its end; 0: nobody did"),
 	OP(attempts,     QT_FT_U32,       0, 0, NULL,  "attempts",     "how often an agent took it"),
 };
+
+static const struct qt_mfield vol_fields[] = {
+	VOL(id,          QT_FT_ID,   QT_CF_REQUIRED, 0, "vol", "id",          "vol_…"),
+	VOL(tenant,      QT_FT_ID,   QT_CF_REQUIRED, 0, "ten", "tenant_id",   "ten_…"),
+	VOL(name,        QT_FT_STR,  QT_CF_REQUIRED, 0, NULL,  "name",        "unique among the tenant's volumes"),
+	VOL(node,        QT_FT_STR,  0, 0, NULL,  "node",        "the machine that it lives on"),
+	VOL(max_bytes,   QT_FT_U64,  0, 0, NULL,  "max_bytes",   "what it holds at most; 0: no bound"),
+	VOL(created_ms,  QT_FT_MS,   0, 0, NULL,  "created_ms",  ""),
+	VOL(deadline_ms, QT_FT_MS,   0, 0, NULL,  "deadline_ms", "while it is made: when whoever makes it has failed; 0: it is there"),
+	VOL(deleting_ms, QT_FT_MS,   0, 0, NULL,  "deleting_ms", "when a delete began, which the agent finishes if need be; 0: none"),
+	VOL(labels,      QT_FT_MAP,  0, QT_LABELS_MAX, NULL,  "labels",  "JSON object of strings"),
+	VOL(options,     QT_FT_MAP,  0, QT_LABELS_MAX, NULL,  "options", "JSON object of strings, as they were asked for"),
+};
 /* clang-format on */
 
+const struct qt_mtable qt_vol_table = {"volume", vol_fields, QT_LEN(vol_fields)};
 const struct qt_mtable qt_ctr_table = {"container", ctr_fields, QT_LEN(ctr_fields)};
 const struct qt_mtable qt_op_table = {"operation", op_fields, QT_LEN(op_fields)};
 

@@ -53,7 +53,7 @@ struct qt_mtable {
 	const struct qt_mfield *v;
 	size_t n;
 };
-extern const struct qt_mtable qt_ctr_table, qt_op_table;
+extern const struct qt_mtable qt_ctr_table, qt_op_table, qt_vol_table;
 
 /* The field F of the struct at BASE as text, the form of the Redis hash. free(); NULL only without memory. */
 char *qt_field_text(const void *base, const struct qt_mfield *f);
@@ -83,7 +83,7 @@ json_t *qt_fields_json(const struct qt_mtable *t, const void *base, unsigned fla
 int qt_fields_take(const struct qt_mtable *t, void *base, const json_t *object, unsigned flags, struct qt_err *e);
 
 /* The fields of the struct at BASE as one JSON text of at most MAX bytes (PAYLOAD_TOO_LARGE): free(). And back, into an initialised struct, which the
- * caller releases also when this fails (INTERNAL_ERROR). */
+ * caller releases also when this fails (INTERNAL_ERROR). Members that no row knows are left aside. */
 char *qt_record_dump(const struct qt_mtable *t, const void *base, size_t max, struct qt_err *e);
 int qt_record_load(const struct qt_mtable *t, void *base, const char *text, size_t len, size_t max, struct qt_err *e);
 

@@ -37,15 +37,12 @@ end
 -- tenant, id, field, value, ...
 redis.register_function('qt_snap_reserve', function(keys, args)
   local t, id = args[1], args[2]
-  local quota = tonumber(redis.call('HGET', K.tenant(t), 'max_snapshots'))
-  if not quota then
-    return fail('QT_NO_TENANT')
-  end
   if redis.call('EXISTS', K.snap(t, id)) == 1 then
     return fail('QT_EXISTS', id)
   end
-  if redis.call('ZCARD', K.snaps(t)) >= quota then
-    return fail('QT_SNAP_QUOTA', int(quota))
+  local over = over_quota(t, 'snapshots', redis.call('ZCARD', K.snaps(t)), 1)
+  if over then
+    return over
   end
   snap_event(t, snap_write(t, id, rest_of(args, 3)), 'creating')
   return 'OK'
