@@ -16,6 +16,8 @@ struct qt_life {
 	/* of qt_life_execute() */
 	const struct qt_op_entry *entry; /* NULL: it is not executing */
 	bool op_cancelled, op_lost;	 /* a client wants it to end; it is another agent's by now */
+	int64_t op_give_up;		 /* so long (monotonic) it is tried again while the runtime is away */
+	bool op_again;			 /* an executor has left it half done, for that */
 };
 int qt_life_init(struct qt_life *l, const struct qt_conf *conf, struct qt_err *e);
 void qt_life_done(struct qt_life *l);
@@ -51,7 +53,7 @@ json_t *qt_life_metrics(struct qt_life *l, const struct qt_ctr *c, struct qt_err
 json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, unsigned limit, struct qt_err *e); /* contract 3.8: the array */
 
 /* May the state of C take this verb? The table of contract 3.9; INVALID_STATE with details otherwise. */
-enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE };
+enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE, QT_V_SNAPSHOT, QT_V_FORK };
 int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e);
 
 /* exec (contract 7.1) */

@@ -51,6 +51,9 @@ static const struct kind {
 	[QT_OPT_CTR_RESUME] = {qt_op_ctr_start, "container is running"},
 	[QT_OPT_CTR_STOP] = {qt_op_ctr_stop, "container is stopped"},
 	[QT_OPT_CTR_DELETE] = {qt_op_ctr_delete, "container is removed"},
+	[QT_OPT_CTR_FORK] = {qt_op_ctr_fork, "container is forked"},
+	[QT_OPT_SNAP_CREATE] = {qt_op_snap_create, "snapshot is ready"},
+	[QT_OPT_SNAP_CLONE] = {qt_op_snap_clone, "container is cloned"},
 };
 
 bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o)
@@ -90,6 +93,13 @@ void qt_op_progress(struct qt_life *l, struct qt_op *o, unsigned pct, const char
 		l->op_cancelled = true;
 }
 
+bool qt_op_leave(struct qt_life *l, const struct qt_err *e)
+{
+	if (e->code == QT_E_RUNTIME_UNAVAILABLE && qt_left_ms(l->op_give_up) > 0)
+		l->op_again = true;
+	return l->op_again || l->op_lost || e->code == QT_E_STORE_UNAVAILABLE;
+}
+
 static void failed(struct qt_op *o, bool cancelled, const struct qt_err *why)
 {
 	const struct qt_err_row *row = qt_err_row(why->code);
@@ -116,17 +126,18 @@ static int run(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 static int run_patiently(struct qt_life *l, struct qt_op *o, struct qt_err *why)
 {
 	const struct timespec gap = {.tv_nsec = RETRY_GAP_MS * 1000000L};
-	int64_t give_up = qt_mono_ms() + RETRY_MS;
 
+	l->op_give_up = qt_mono_ms() + RETRY_MS;
 	for (;;) {
 		struct qt_err now = {0};
 
+		l->op_again = false;
 		if (run(l, o, &now) == 0)
 			return 0;
 		/* A try that was cut off may have taken a reservation with it: then the first reason is the one to tell. */
 		if (why->code == QT_OK || now.code != QT_E_CONTAINER_NOT_FOUND)
 			*why = now;
-		if (now.code != QT_E_RUNTIME_UNAVAILABLE || qt_left_ms(give_up) == 0)
+		if (!l->op_again && (now.code != QT_E_RUNTIME_UNAVAILABLE || qt_left_ms(l->op_give_up) == 0))
 			return -1;
 		(void)nanosleep(&gap, NULL);
 	}

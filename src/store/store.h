@@ -87,6 +87,8 @@ int qt_store_ctr_rename(struct qt_store *s, const struct qt_id *tenant, const st
  * (VALIDATION_ERROR). *RET is the new record, initialised here: the caller hands it to the runtime too. */
 int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *env, bool merge,
 		     struct qt_ctr *ret, struct qt_err *e);
+/* VOLUMES (as the record has them) of a container that is being made; in use from here on. VOLUME_NOT_FOUND, INVALID_STATE. */
+int qt_store_ctr_volumes(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *volumes, struct qt_err *e);
 /* A delete has begun: sets deleting_ms to now (again, if it was set). From then on the container cannot be moved to starting (INVALID_STATE), and the
  * agent finishes the delete if whoever began it died. CONTAINER_NOT_FOUND. */
 int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);

@@ -497,6 +497,7 @@ static void test_states(void **state)
 {
 	static const char *const may[] = {
 		[QT_V_START] = "y..yy", [QT_V_STOP] = "..y..", [QT_V_KILL] = "..y..", [QT_V_EXEC] = "..y..", [QT_V_DELETE] = "yyyyy",
+		[QT_V_SNAPSHOT] = "..yy.", [QT_V_FORK] = "..yy.",
 	};
 	struct qt_ctr c;
 
