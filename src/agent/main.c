@@ -95,7 +95,7 @@ static int open_dirs(struct agent *a, struct qt_err *e)
 }
 
 struct threads {
-	pthread_t v[AGENT_SLOTS + 3];
+	pthread_t v[AGENT_SLOTS + 4];
 	unsigned n;
 };
 
@@ -126,6 +126,8 @@ static int run(struct agent *a, const sigset_t *signals, struct qt_err *e)
 		r = start_thread(&t, agent_watch_main, a, e);
 	if (r == 0)
 		r = start_thread(&t, agent_beat_main, a, e);
+	if (r == 0)
+		r = start_thread(&t, agent_expire_main, a, e);
 	if (r == 0) {
 		qt_log(QT_LOG_INFO, "agent of node %s started", a->conf.node);
 		do

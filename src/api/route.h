@@ -18,7 +18,13 @@ enum {
 	QT_R_TEXT_TOO = 1 << 3,	  /* may answer text/markdown */
 };
 
-enum qt_qkind { QT_Q_STR, QT_Q_U64, QT_Q_BOOL, QT_Q_WORD };
+enum qt_qkind {
+	QT_Q_STR,
+	QT_Q_U64,
+	QT_Q_BOOL,
+	QT_Q_WORD,
+	QT_Q_LABEL, /* key=value, as QT_Q_STR; may be there several times */
+};
 
 /* A parameter of the query. Unknown ones are ignored, as every HTTP API does; a known one that is wrong is VALIDATION_ERROR. */
 struct qt_qfield {
@@ -60,7 +66,7 @@ struct qt_route {
 };
 
 /* A concern's table: ends with id NULL. */
-extern const struct qt_route qt_routes_containers[], qt_routes_operations[], qt_routes_system[];
+extern const struct qt_route qt_routes_containers[], qt_routes_operations[], qt_routes_snapshots[], qt_routes_system[], qt_routes_volumes[];
 
 /* All tables, NULL-ended. */
 extern const struct qt_route *const qt_route_tables[];

@@ -54,6 +54,7 @@ static const struct kind {
 	[QT_OPT_CTR_FORK] = {qt_op_ctr_fork, "container is forked"},
 	[QT_OPT_SNAP_CREATE] = {qt_op_snap_create, "snapshot is ready"},
 	[QT_OPT_SNAP_CLONE] = {qt_op_snap_clone, "container is cloned"},
+	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed"},
 };
 
 bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o)
