@@ -22,4 +22,24 @@ static inline bool qt_answer_lost(const struct qt_err *e)
 	return e->code == QT_E_RUNTIME_UNAVAILABLE || e->code == QT_E_TIMEOUT;
 }
 
+/* --- operations ---------------------------------------------------------------------------------------- */
+
+/* Executors, one a type (the table is in ops.c). Each may be called again for the same operation at any time after an earlier call was cut
+ * off anywhere, and brings it to the same end; it undoes what it made before it fails. O's result, container, snapshot, warnings, downgrades
+ * and items are its to fill; status, error and the last message are not. RUNTIME_UNAVAILABLE: it is called again, for a while. */
+int qt_op_ctr_create(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_start(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_stop(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+
+/* Before the first step that changes anything, and between any two after which it could still be undone: may it go on? -1: undo, and
+ * return that error. The deadline has passed (TIMEOUT), a client cancelled it or another agent has it (CONFLICT), or the store is away. */
+int qt_op_go_on(struct qt_life *l, const struct qt_op *o, struct qt_err *e);
+/* Only: did a client cancel it? An executor that heeds it undoes and fails with any error; the operation is then "cancelled". */
+bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o);
+/* PCT (0 to 100) and MESSAGE (a literal or short text for clients) into the record; an event of it. */
+void qt_op_progress(struct qt_life *l, struct qt_op *o, unsigned pct, const char *message);
+/* container_id, and of C (may be NULL) name, state and exit code, into O's result. */
+void qt_op_tell(struct qt_op *o, const struct qt_ctr *c);
+
 #endif

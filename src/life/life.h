@@ -13,6 +13,9 @@ struct qt_life {
 	const struct qt_conf *conf;
 	struct qt_store *store;
 	struct rt_client rt;
+	/* of qt_life_execute() */
+	const struct qt_op_entry *entry; /* NULL: it is not executing */
+	bool op_cancelled, op_lost;	 /* a client wants it to end; it is another agent's by now */
 };
 int qt_life_init(struct qt_life *l, const struct qt_conf *conf, struct qt_err *e);
 void qt_life_done(struct qt_life *l);
@@ -75,7 +78,9 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 		 struct qt_exec_result *ret, struct qt_err *e);
 void qt_exec_result_done(struct qt_exec_result *r);
 
-/* Operations: submit the record for an agent. ARGS is stolen. */
+/* Operations: submit the record for an agent. O has tenant, type, what it is on (container, snapshot, volume), args; id and node ("": this one)
+ * if they matter; the rest is set here. The second is for one on C, made from scratch; ARGS is stolen. */
+int qt_life_submit_op(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_life_submit(struct qt_life *l, enum qt_op_type type, const struct qt_ctr *c, json_t *args, struct qt_op *ret, struct qt_err *e);
 /* The agent's executor: do what x->op says; the result is in x->op, for qt_store_op_finish(). The caller renews the lease meanwhile, by
  * another thread with a store of its own. Never returns an error that belongs to the operation: that is its result. -1 only when the

@@ -18,6 +18,7 @@ enum qt_ftype {
 	QT_FT_MAP,  /* json_t *, an object of at most `max` strings */
 	QT_FT_LIST, /* json_t *, an array of at most `max` strings */
 	QT_FT_JSON, /* json_t *, any object */
+	QT_FT_ITEMS, /* json_t *, an array of at most `max` objects */
 	QT_FT_OP_STATUS,
 	QT_FT_OP_TYPE,
 };
@@ -45,7 +46,7 @@ struct qt_mtable {
 	const struct qt_mfield *v;
 	size_t n;
 };
-extern const struct qt_mtable qt_ctr_table, qt_op_table;
+extern const struct qt_mtable qt_ctr_table, qt_op_table, qt_vol_table;
 
 /* The field F of the struct at BASE as text, the form of the Redis hash. free(); NULL only without memory. */
 char *qt_field_text(const void *base, const struct qt_mfield *f);
@@ -65,6 +66,11 @@ json_t **qt_field_json(const void *base, const struct qt_mfield *f);
 
 /* May J be its value? */
 bool qt_field_fits(const struct qt_mfield *f, const json_t *j);
+
+/* The fields of the struct at BASE as one JSON text of at most MAX bytes (PAYLOAD_TOO_LARGE): free(). And back, into an initialised struct, which the
+ * caller releases also when this fails (INTERNAL_ERROR). Members that no row knows are left aside. */
+char *qt_record_dump(const struct qt_mtable *t, const void *base, size_t max, struct qt_err *e);
+int qt_record_load(const struct qt_mtable *t, void *base, const char *text, size_t len, size_t max, struct qt_err *e);
 
 /* Is J an object (MAP) or array of at most MAX strings? */
 bool qt_strings_ok(const json_t *j, bool map, size_t max);

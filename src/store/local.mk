@@ -3,6 +3,9 @@ qt_lua = \
 	src/store/lua/common.lua \
 	src/store/lua/keys.lua \
 	src/store/lua/events.lua \
+	src/store/lua/page.lua \
+	src/store/lua/quota.lua \
+	src/store/lua/vol.lua \
 	src/store/lua/job.lua \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \
@@ -25,9 +28,10 @@ libqstore_a_SOURCES = \
 	src/store/keys.c src/store/keys.h \
 	src/store/node.c \
 	src/store/op.c \
-	src/store/plans.def \
+	src/store/plans.def src/store/quotas.def \
 	src/store/store.h \
-	src/store/tenant.c
+	src/store/tenant.c \
+	src/store/vol.c
 nodist_libqstore_a_SOURCES = src/store/functions_text.c
 
 # What a program that uses the store links, after it.

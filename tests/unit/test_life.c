@@ -35,6 +35,7 @@ static struct {
 	/* what fails: the n-th request from now on, and all after it; 0: none. LOST: it is carried out, and the answer is lost. */
 	unsigned redis_dies, rt_dies;
 	bool lost;
+	bool cancelled; /* a client asked for the end of the operation */
 } w;
 
 static struct qt_conf conf;
@@ -233,6 +234,21 @@ int qt_store_op_submit(struct qt_store *s, const struct qt_op *o, struct qt_err 
 	(void)s;
 	(void)o;
 	return redis_away(e);
+}
+
+int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
+{
+	(void)s;
+	(void)x;
+	return redis_away(e);
+}
+
+int qt_store_op_asked(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
+{
+	(void)s;
+	(void)x;
+	(void)e;
+	return w.cancelled;
 }
 
 int rt_client_init(struct rt_client *c, const char *path, struct qt_err *e)
@@ -812,6 +828,22 @@ static void test_create_as_operation(void **state)
 	assert_int_equal(w.asked[RT_CREATE], 1);
 }
 
+/* Cancelled before it changed anything: nothing was asked of the runtime. */
+static void test_cancelled(void **state)
+{
+	(void)state;
+	given(QT_ST_RUNNING);
+	w.cancelled = true;
+	assert_int_equal(execute(QT_OPT_CTR_STOP, 0, ""), QT_OP_CANCELLED);
+	assert_int_equal(w.asked[RT_STOP], 0);
+	w.cancelled = false;
+	assert_int_equal(execute(QT_OPT_CTR_STOP, 0, ""), QT_OP_SUCCEEDED);
+	/* What is done cannot be cancelled any more. */
+	w.cancelled = true;
+	assert_int_equal(execute(QT_OPT_CTR_STOP, 1000, ""), QT_OP_SUCCEEDED);
+	w.cancelled = false;
+}
+
 static void test_operation_waits_for_redis(void **state)
 {
 	struct qt_op_entry x = {.token = 1};
@@ -856,6 +888,7 @@ int main(void)
 		T(test_lost_by_the_node),
 		T(test_operations),
 		T(test_create_as_operation),
+		T(test_cancelled),
 		T(test_operation_waits_for_redis),
 	};
 
