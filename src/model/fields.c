@@ -41,6 +41,7 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(command,     QT_FT_LIST,  0, QT_ARGV_MAX,   NULL,    "command",           "JSON array of strings; empty: the container idles"),
 	CTR(volumes,     QT_FT_LIST,  0, 64,            NULL,    "volumes",           "JSON array of \"name:/target[:ro]\""),
 	CTR(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings"),
+	CTR(routes,      QT_FT_LIST,  0, QT_ROUTES_MAX, NULL,    "routes",            "JSON array of IPv4 networks: further routes inside"),
 };
 
 static const struct qt_mfield op_fields[] = {

@@ -44,12 +44,13 @@ int rt_op_net(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer
 				   .link = rt_str(c->addr.link),
 				   .gateway = rt_str(a->scratch + GATEWAY_AT),
 				   .routes = {.s = a->scratch + ROUTES_AT}};
+	rep->checks = rt_net_uplink(rt->net) ? RT_NET_EGRESS : 0U;
 	if (!runs(c))
 		return 0;
 	fd = rt_netns_open(c->pid, e);
 	if (fd < 0)
 		return -1;
-	rep->checks = rt_net_look(rt->net, &c->addr, fd);
+	rep->checks |= rt_net_look(rt->net, &c->addr, fd);
 	return add_routes(rt, fd, a, rep, e);
 }
 
