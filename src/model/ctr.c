@@ -54,6 +54,20 @@ json_t *qt_ctr_view(const struct qt_ctr *c)
 			 (int)c->strict, "gpu_count", (json_int_t)c->gpu_count, "gpu_ids", c->gpu_ids, "labels", c->labels);
 }
 
+json_t *qt_ctr_spec(const struct qt_ctr *c)
+{
+	return qt_fields_json(&qt_ctr_table, c, QT_CF_SPEC);
+}
+
+int qt_ctr_from_spec(struct qt_ctr *ret, const json_t *spec, struct qt_err *e)
+{
+	qt_ctr_init(ret);
+	if (qt_fields_take(&qt_ctr_table, ret, spec, QT_CF_SPEC, e) == 0)
+		return 0;
+	qt_ctr_done(ret);
+	return -1;
+}
+
 char *qt_ctr_dump(const struct qt_ctr *c, struct qt_err *e)
 {
 	return qt_record_dump(&qt_ctr_table, c, QT_RECORD_MAX, e);

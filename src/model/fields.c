@@ -28,18 +28,20 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(exited_ms,   QT_FT_MS,    QT_CF_RUN,      0, NULL,   "exited_ms",         "the last end; 0: never, or running again"),
 	CTR(deadline_ms, QT_FT_MS,    QT_CF_RUN,      0, NULL,   "deadline_ms",       "in created and starting: when whoever brings it up has failed; 0: none"),
 	CTR(deleting_ms, QT_FT_MS,    0,              0, NULL,   "deleting_ms",       "when a delete began, which the agent finishes if need be; 0: none"),
-	CTR(image,       QT_FT_STR,   0,              0, NULL,   "image",             "as it was asked for"),
-	CTR(oci,         QT_FT_BOOL,  0,              0, NULL,   "oci",               "1: image is an OCI reference"),
-	CTR(workdir,     QT_FT_STR,   0,              0, NULL,   "working_directory", ""),
-	CTR(memory_mb,   QT_FT_U32,   0,              0, NULL,   "memory_limit_mb",   ""),
-	CTR(cpu_centi,   QT_FT_U32,   0,              0, NULL,   "cpu_limit_centi",   "hundredths of a percent of one cpu: 50 % is 5000"),
-	CTR(strict,      QT_FT_BOOL,  0,              0, NULL,   "strict",            "1 or 0"),
+	CTR(image,       QT_FT_STR,   QT_CF_SPEC,     0, NULL,   "image",             "as it was asked for"),
+	CTR(oci,         QT_FT_BOOL,  QT_CF_SPEC,     0, NULL,   "oci",               "1: image is an OCI reference"),
+	CTR(workdir,     QT_FT_STR,   QT_CF_SPEC,     0, NULL,   "working_directory", ""),
+	CTR(memory_mb,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "memory_limit_mb",   ""),
+	CTR(cpu_centi,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "cpu_limit_centi",   "hundredths of a percent of one cpu: 50 % is 5000"),
+	CTR(strict,      QT_FT_BOOL,  QT_CF_SPEC,     0, NULL,   "strict",            "1 or 0"),
 	CTR(gpu_count,   QT_FT_U32,   0,              0, NULL,   "gpu_count",         ""),
 	CTR(error,       QT_FT_STR,   QT_CF_RUN,      0, NULL,   "error",             "why, in state error"),
-	CTR(labels,      QT_FT_MAP,   0, QT_LABELS_MAX, NULL,    "labels",            "JSON object of strings"),
-	CTR(environment, QT_FT_MAP,   0, QT_ENV_MAX,    NULL,    "environment",       "JSON object of strings"),
-	CTR(command,     QT_FT_LIST,  0, QT_ARGV_MAX,   NULL,    "command",           "JSON array of strings; empty: the container idles"),
-	CTR(volumes,     QT_FT_LIST,  0, 64,            NULL,    "volumes",           "JSON array of \"name:/target[:ro]\""),
+	CTR(labels,      QT_FT_MAP,   QT_CF_SPEC, QT_LABELS_MAX, NULL,    "labels",            "JSON object of strings"),
+	CTR(environment, QT_FT_MAP,   QT_CF_SPEC, QT_ENV_MAX,    NULL,    "environment",       "JSON object of strings"),
+	CTR(command,     QT_FT_LIST,  QT_CF_SPEC, QT_ARGV_MAX,   NULL,    "command",           "JSON array of strings; empty: the container idles"),
+	CTR(volumes,     QT_FT_LIST,  QT_CF_SPEC, 64,            NULL,    "volumes",           "JSON array of \"name:/target[:ro]\""),
+	CTR(copied_from, QT_FT_ID,    0, 0,             NULL,    "copied_from",       "ctr_… or snap_…, whose data it began with; empty: none"),
+	CTR(snapshot,    QT_FT_ID,    0, 0,             "snap",  "from_snapshot",     "the snapshot that it was cloned from, or that of the container that it was forked from; empty: none"),
 	CTR(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings"),
 	CTR(routes,      QT_FT_LIST,  0, QT_ROUTES_MAX, NULL,    "routes",            "JSON array of IPv4 networks: further routes inside"),
 };
@@ -133,6 +135,8 @@ char *qt_field_text(const void *base, const struct qt_mfield *f)
 		return strdup(qt_op_status_name(*(const enum qt_op_status *)p));
 	case QT_FT_OP_TYPE:
 		return strdup(qt_op_type_name(*(const enum qt_op_type *)p));
+	case QT_FT_WORD:
+		return strdup(f->words[*(const unsigned *)p]);
 	}
 	return NULL;
 }
@@ -227,6 +231,8 @@ int qt_field_parse(void *base, const struct qt_mfield *f, const char *text, size
 		return qt_op_status_parse(p, buf) ? 0 : bad(f, e);
 	case QT_FT_OP_TYPE:
 		return qt_op_type_parse(p, buf) ? 0 : bad(f, e);
+	case QT_FT_WORD:
+		return qt_word_parse(p, f->words, buf) ? 0 : bad(f, e);
 	case QT_FT_U32:
 		return qt_u32(p, buf, 0, UINT32_MAX) ? 0 : bad(f, e);
 	case QT_FT_U64:

@@ -9,6 +9,9 @@
 #include "err.h"
 #include "id.h"
 
+/* The place of TEXT in WORDS (NULL-ended): how the names of an enum are read. */
+bool qt_word_parse(unsigned *ret, const char *const *words, const char *text);
+
 /* --- containers --------------------------------------------------------------------------------------- */
 
 enum qt_state { QT_ST_CREATED, QT_ST_STARTING, QT_ST_RUNNING, QT_ST_EXITED, QT_ST_ERROR, QT_ST_COUNT };
@@ -45,6 +48,8 @@ struct qt_ctr {
 	uint32_t memory_mb;
 	uint32_t cpu_centi; /* hundredths of a percent of one cpu: 50 % is 5000 */
 	bool strict;
+	struct qt_id copied_from; /* ctr_… or snap_…: whose data it began with; s[0] == 0: none, as of the next */
+	struct qt_id snapshot;	  /* that it was cloned from, or the container that it was forked from */
 	uint32_t gpu_count;
 	char error[128];      /* why, in state error */
 	json_t *labels;	      /* object of strings */
@@ -64,6 +69,11 @@ json_t *qt_ctr_view(const struct qt_ctr *c);
 /* The whole of it as one JSON text, the record that the runtime keeps, and back. At most 16384 bytes: QT_E_PAYLOAD_TOO_LARGE. */
 char *qt_ctr_dump(const struct qt_ctr *c, struct qt_err *e); /* free() */
 int qt_ctr_load(struct qt_ctr *ret, const char *text, size_t len, struct qt_err *e); /* RET is initialised here */
+
+/* What a copy of it begins with (image, limits, environment, command …), in the record's form, and back into a container that is initialised here. A
+ * new reference. */
+json_t *qt_ctr_spec(const struct qt_ctr *c);
+int qt_ctr_from_spec(struct qt_ctr *ret, const json_t *spec, struct qt_err *e);
 
 /* Checks, each with the field's JSON pointer in the error. */
 int qt_check_name(const char *field, const char *name, struct qt_err *e); /* ^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$, not reserved, no id */

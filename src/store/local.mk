@@ -10,6 +10,8 @@ qt_lua = \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \
 	src/store/lua/op.lua \
+	src/store/lua/snap.lua \
+	src/store/lua/snap_list.lua \
 	src/store/lua/account.lua \
 	src/store/lua/auth.lua \
 	src/store/lua/node.lua
@@ -30,6 +32,7 @@ libqstore_a_SOURCES = \
 	src/store/node.c \
 	src/store/op.c \
 	src/store/plans.def src/store/quotas.def \
+	src/store/snap.c src/store/snaps.h \
 	src/store/store.h \
 	src/store/tenant.c \
 	src/store/vol.c

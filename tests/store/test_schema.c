@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "fdio.h"
 #include "redis.h"
+#include "snaps.h"
 #include "str.h"
 
 #define KEYS_MAX 64
@@ -62,6 +63,20 @@ static void fill(void)
 		must(qt_store_job_put(worker, &t.id, &c.id, qt_id_new("job").s, empty, e));
 		if (i == 0)
 			must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	}
+	for (int i = 0; i < 2; i++) {
+		auto_snap struct qt_snap s;
+
+		qt_snap_init(&s);
+		s.id = qt_id_new("snap");
+		s.tenant = t.id;
+		s.source = c.id;
+		s.created_ms = s.expires_ms = qt_now_ms();
+		(void)qt_copy(s.node, sizeof(s.node), "n");
+		must(qt_store_snap_reserve(worker, &s, e));
+		must(qt_store_snap_ready(agent, &t.id, &s.id, 1, e));
+		if (i == 0)
+			must(qt_store_snap_remove(worker, &t.id, &s.id, "removed", e));
 	}
 	qt_op_init(&o);
 	o.id = qt_id_new("op");
@@ -181,6 +196,7 @@ static void test_fields(void **state)
 {
 	(void)state;
 	fields("quilt:{<t>}:ctr:<id>");
+	fields("quilt:{<t>}:snap:<id>");
 	fields("quilt:{<t>}:vol:<id>");
 	fields("quilt:{<t>}:used");
 	fields("quilt:{<t>}:op:<id>");
