@@ -33,6 +33,12 @@ void qt_life_unmake(struct qt_life *l, const struct qt_ctr *c);
 int qt_life_reservable(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
 int qt_life_reserve_for(struct qt_life *l, struct qt_ctr *c, int64_t for_ms, struct qt_err *e);
 
+/* The further routes of C, which runs: all that Redis knows. Can be taken again. */
+int qt_life_routes(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+
+/* Give the runtime its copy of the record. The agent does it when the runtime is away just now. */
+void qt_life_copy(struct qt_life *l, const struct qt_ctr *c);
+
 /* The runtime's answer was lost (or it never got the request): nobody knows what it did. */
 static inline bool qt_answer_lost(const struct qt_err *e)
 {
