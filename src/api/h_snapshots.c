@@ -8,7 +8,7 @@
 #include "snaps.h"
 #include "str.h"
 
-#define IN_USE_WAIT_MS 10000 /* most are taken in less, and clients take one and delete it in one breath */
+#define IN_USE_WAIT_MS 2000 /* most are taken in less, and clients take one and delete it in one breath */
 #define LOOK_GAP_MS    50
 
 /* The label parameters as an object. */

@@ -14,6 +14,7 @@
 /* What the runtime says of one. */
 struct seen {
 	bool there, has_record;
+	bool making; /* it comes: nothing can be said of it yet */
 	enum rt_state state;
 	uint32_t pid;
 	int exit_code;
@@ -38,7 +39,8 @@ static int see(struct qt_life *l, const struct qt_id *id, struct seen *ret, stru
 
 	memset(ret, 0, sizeof(*ret));
 	if (rt_get(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0) {
-		if (e->code != QT_E_CONTAINER_NOT_FOUND)
+		ret->making = e->code == QT_E_INVALID_STATE;
+		if (e->code != QT_E_CONTAINER_NOT_FOUND && !ret->making)
 			return -1;
 		qt_err_reset(e);
 		return 0;
@@ -182,6 +184,8 @@ static int mend(struct qt_life *l, struct qt_ctr *c, struct seen *s, bool twice,
 	bool rt_runs = s->state == RT_ST_RUNNING, runs = c->state == QT_ST_RUNNING;
 	bool coming = c->state == QT_ST_CREATED || c->state == QT_ST_STARTING;
 
+	if (s->making)
+		return 0;
 	if (!s->there)
 		return absent(l, c, twice, ret, e);
 	if (s->state == RT_ST_CREATED && coming && overdue(c)) {
