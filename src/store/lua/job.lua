@@ -47,7 +47,7 @@ end }
 redis.register_function{ function_name = 'qt_job_list', flags = { 'no-writes' }, callback = function(keys, args)
   local t, ctr, out = args[1], args[2], {}
   local ids = args[4] == '1' and redis.call('SMEMBERS', K.jobs_running(t, ctr)) or
-    redis.call('ZREVRANGE', K.jobs_of(t, ctr), 0, tonumber(args[3]) - 1)
+    redis.call('ZRANGE', K.jobs_of(t, ctr), 0, tonumber(args[3]) - 1, 'REV')
   for _, id in ipairs(ids) do
     local record = redis.call('GET', K.job(t, id))
     if record then
