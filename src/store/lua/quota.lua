@@ -19,5 +19,11 @@ end
 -- Adds to the sum; less than nothing it cannot be, whatever was lost.
 local function use(t, name, more)
   -- Two digits: hundredths of a percent of a cpu are what is counted most finely.
-  redis.call('HSET', K.used(t), name, (string.gsub(string.format('%.2f', math.max(0, used(t, name) + more)), '%.00$', '')))
+  local sum = (string.gsub(string.format('%.2f', math.max(0, used(t, name) + more)), '%.00$', ''))
+  -- Who uses nothing leaves nothing.
+  if sum == '0' then
+    redis.call('HDEL', K.used(t), name)
+  else
+    redis.call('HSET', K.used(t), name, sum)
+  end
 end
