@@ -81,5 +81,9 @@ RT_HANDLER(images);
 RT_HANDLER(ps);
 RT_HANDLER(signal);
 RT_HANDLER(watch);
+RT_HANDLER(net);
+RT_HANDLER(route);
+RT_HANDLER(net_mend);
+RT_HANDLER(address);
 
 #endif

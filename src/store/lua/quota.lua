@@ -19,11 +19,12 @@ end
 -- Adds to the sum; less than nothing it cannot be, whatever was lost.
 local function use(t, name, more)
   -- Two digits: hundredths of a percent of a cpu are what is counted most finely.
-  local sum = (string.gsub(string.format('%.2f', math.max(0, used(t, name) + more)), '%.00$', ''))
-  -- Who uses nothing leaves nothing.
-  if sum == '0' then
-    redis.call('HDEL', K.used(t), name)
-  else
-    redis.call('HSET', K.used(t), name, sum)
+  redis.call('HSET', K.used(t), name, (string.gsub(string.format('%.2f', math.max(0, used(t, name) + more)), '%.00$', '')))
+  for _, v in pairs(hash(K.used(t))) do
+    if v ~= '0' then
+      return
+    end
   end
+  -- Who uses nothing leaves nothing.
+  redis.call('DEL', K.used(t))
 end
