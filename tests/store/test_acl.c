@@ -48,6 +48,7 @@ static const struct {
 	{BOTH, "EXPIRE quilt:{ten_1}:op:op_1 60"},
 	{BOTH, "INCR quilt:{ten_1}:fence"},
 	{BOTH, "XADD quilt:{ten_1}:events * kind x"},
+	{BOTH, "XREVRANGE quilt:{ten_1}:events + - COUNT 10"},
 	{BOTH, "XADD quilt:node:node-1:ops * tenant ten_1"},
 	{AGENT, "XGROUP CREATE quilt:node:node-1:ops agent 0 MKSTREAM"},
 	{AGENT, "XREADGROUP GROUP agent a COUNT 1 BLOCK 1 STREAMS quilt:node:node-1:ops >"},
