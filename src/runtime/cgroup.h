@@ -33,6 +33,8 @@ int rt_cgroup_add(struct rt_cgroups *c, const struct qt_id *id, pid_t pid, struc
 /* SIGKILL to everything in it, forks in flight included (v2: cgroup.kill; v1: freeze, kill, thaw). */
 int rt_cgroup_kill(struct rt_cgroups *c, const struct qt_id *id, struct qt_err *e);
 bool rt_cgroup_empty(struct rt_cgroups *c, const struct qt_id *id);
+/* The text of the group's cgroup.procs: pids in this process's namespace, one a line. free(); NULL if it cannot be read. */
+char *rt_cgroup_procs(struct rt_cgroups *c, const struct qt_id *id);
 
 /* Remove the group. True when it is gone (or never was); false while a dead process still holds it: ask again. */
 bool rt_cgroup_remove(struct rt_cgroups *c, const struct qt_id *id);

@@ -20,7 +20,7 @@ libqrt_a_SOURCES = \
 	src/runtime/op_end.c \
 	src/runtime/op_life.c \
 	src/runtime/op_obj.c \
-	src/runtime/op_net.c \
+	src/runtime/op_procs.c src/runtime/procs.c src/runtime/procs.h src/runtime/op_net.c \
 	src/runtime/op_read.c \
 	src/runtime/open.c src/runtime/runtime.h \
 	src/runtime/ops.c src/runtime/ops.h \

@@ -80,6 +80,14 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 		.uses = "SYS_ADMIN (subvolumes, quotas, trusted attributes), DAC_OVERRIDE, CHOWN, FOWNER, FSETID, SETFCAP",
 		.hostile = "It can make volumes until the pool is full but for a reserve: quotas of tenants are kept in Redis. It can ask for a volume without a "
 			   "bound of its own, and for a copy of a snapshot of the tenant that it names."},
+	[RT_PS] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING, .budget_ms = 1000, .fn = rt_op_ps,
+		.uses = "SYS_PTRACE (/proc/PID/ns of processes in the container's user namespace)",
+		.hostile = "It sees the command lines of every container's processes, as an exec of ps there would show them. Only members of the container's control "
+			   "group that are in its pid namespace are shown; how many there are is bounded by pids_limit."},
+	[RT_SIGNAL] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_signal,
+		.uses = "KILL, SYS_PTRACE",
+		.hostile = "It can signal every process of every container but the init, as an exec there could. The number is one of the container's own; it is found among "
+			   "the members of the control group, and held by a pidfd while it is looked at, so that no process outside can be meant."},
 	[RT_NET] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 500, .fn = rt_op_net,
 		.uses = "SYS_PTRACE (/proc/PID/ns), SYS_ADMIN (setns into the network namespace and back), NET_ADMIN (reading the filter)",
 		.hostile = "It learns the address, the link's name and the routes of every container. What is read of a namespace is bounded, whoever filled it."},

@@ -61,7 +61,7 @@ unsigned rt_admit_state(const struct rt_ctr *c); /* NULL: RT_S_NONE */
 void rt_print_privileges(FILE *out); /* docs/privileges.md */
 void rt_print_protocol(FILE *out);   /* docs/protocol-runtime.md */
 
-/* The handlers: op_life.c, op_end.c, op_obj.c, op_net.c and op_read.c. */
+/* The handlers: op_*.c. */
 #define RT_HANDLER(name) \
 	int rt_op_##name(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)
 RT_HANDLER(hello);
@@ -85,6 +85,8 @@ RT_HANDLER(obj_list);
 RT_HANDLER(obj_record);
 RT_HANDLER(obj_delete);
 RT_HANDLER(vol_make);
+RT_HANDLER(ps);
+RT_HANDLER(signal);
 RT_HANDLER(watch);
 RT_HANDLER(net);
 RT_HANDLER(route);
