@@ -326,6 +326,16 @@ int rt_cgroup_freeze(struct rt_cgroups *c, const struct qt_id *id, bool on, int 
 	return c->ops->freeze(c, id->s, on, budget_ms, e);
 }
 
+int rt_cgroup_freeze_fd(const struct rt_cgroups *c)
+{
+	return c->plan.version == 1 ? rt_cgroup_dir(c, RT_CG_FREEZER) : c->dir[0];
+}
+
+uint64_t rt_cgroup_dirty(struct rt_cgroups *c, const struct qt_id *id)
+{
+	return c->ops->dirty(c, id->s);
+}
+
 void rt_cgroup_stats(struct rt_cgroups *c, const struct qt_id *id, struct rt_cgroup_stats *ret)
 {
 	memset(ret, 0, sizeof(*ret));

@@ -42,6 +42,12 @@ bool rt_cgroup_remove(struct rt_cgroups *c, const struct qt_id *id);
 /* Freeze or thaw; returns when the kernel says it is so (bounded to budget_ms). */
 int rt_cgroup_freeze(struct rt_cgroups *c, const struct qt_id *id, bool on, int budget_ms, struct qt_err *e);
 
+/* The descriptor by which rt_cgroup_freeze() works: a child that closes all others can still use it. */
+int rt_cgroup_freeze_fd(const struct rt_cgroups *c);
+
+/* Bytes of files that its members wrote, and that are not on disk yet. */
+uint64_t rt_cgroup_dirty(struct rt_cgroups *c, const struct qt_id *id);
+
 struct rt_cgroup_stats {
 	uint64_t cpu_usage_usec, cpu_user_usec, cpu_system_usec, cpu_throttled_usec;
 	uint64_t memory_current, memory_peak, memory_limit, memory_cache, memory_rss, oom_kills;

@@ -22,6 +22,7 @@ enum rt_admit_state {
 	RT_S_RUNNING = 1 << 2,
 	RT_S_ENDING = 1 << 3, /* it runs, or its init is just gone, and stop, kill or delete is under way */
 	RT_S_EXITED = 1 << 4,
+	RT_S_MAKING = 1 << 5, /* create waits for the copy of a layer */
 	RT_S_ANY = RT_S_CREATED | RT_S_RUNNING | RT_S_ENDING | RT_S_EXITED,
 };
 
@@ -78,6 +79,12 @@ RT_HANDLER(logs);
 RT_HANDLER(check);
 RT_HANDLER(stats);
 RT_HANDLER(images);
+RT_HANDLER(snapshot);
+RT_HANDLER(obj_get);
+RT_HANDLER(obj_list);
+RT_HANDLER(obj_record);
+RT_HANDLER(obj_delete);
+RT_HANDLER(vol_make);
 RT_HANDLER(ps);
 RT_HANDLER(signal);
 RT_HANDLER(watch);
