@@ -96,6 +96,10 @@ int qt_h_snap_lineage(struct qt_call *c, struct qt_err *e);
 int qt_h_snap_pin(struct qt_call *c, struct qt_err *e);
 int qt_h_snap_unpin(struct qt_call *c, struct qt_err *e);
 int qt_h_snap_delete(struct qt_call *c, struct qt_err *e);
+int qt_h_job_list(struct qt_call *c, struct qt_err *e);
+int qt_h_job_get(struct qt_call *c, struct qt_err *e);
+int qt_h_process_list(struct qt_call *c, struct qt_err *e);
+int qt_h_process_signal(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
 
 int qt_h_net_allocations(struct qt_call *c, struct qt_err *e);
