@@ -48,7 +48,8 @@ def test_killed_in_the_middle(stack, make_tenant, census, victim):
     r = api.post("/api/containers", {"name": "source", "image": "busybox", "memory_limit_mb": 32})
     source = r["container_id"]
     # Enough to be copied that the kill finds it at work.
-    assert api.exec(source, "/bin/sh", "-c", "mkdir /d && i=0; while [ $i -lt 2000 ]; do echo $i >/d/$i; i=$((i+1)); done")["exit_code"] == 0
+    assert api.exec(source, "/bin/sh", "-c", "mkdir /d && i=0; while [ $i -lt 200 ]; do echo $i >/d/$i; i=$((i+1)); done; "
+                    "dd if=/dev/zero of=/d/large bs=65536 count=512")["exit_code"] == 0
     r = api.post(f"/api/containers/{source}/snapshot")
     assert api.operation(r)["status"] == "succeeded"
     snapshot = r["snapshot_id"]
@@ -65,7 +66,7 @@ def test_killed_in_the_middle(stack, make_tenant, census, victim):
         if there.status == 200 and "state" in there.json:
             if there["state"] == "created":
                 assert api.operation(api.post(f"{where(r)}/start"))["status"] == "succeeded"
-            assert api.exec(r["container_id"], "cat", "/d/1999")["stdout"] == "1999\n"
+            assert api.exec(r["container_id"], "cat", "/d/199")["stdout"] == "199\n"
     for r, where in asked:
         wait_for(lambda: api.delete(where(r)).status in (200, 404), what="it is deleted")
     assert api.delete(f"/api/snapshots/{snapshot}").status == 200
@@ -98,8 +99,8 @@ def test_a_wiped_redis_has_its_snapshots_again(stack, make_tenant):
 
     wait_for(copied, what="the agent's copy of the keys has this one")
     stack.redis("FLUSHALL")
-    wait_for(lambda: len(api.get("/api/snapshots", headers=header)["snapshots"]) == 2 and len(api.get("/api/containers")["containers"]) == 2,
-             deadline=120, what="the agent mends Redis")
+    wait_for(lambda: len(api.get("/api/snapshots", headers=header)["snapshots"]) == 2 and
+             len(api.get("/api/containers")["containers"]) == 2, deadline=120, what="the agent mends Redis")
     assert api.get("/api/snapshots", headers=header).json == before
     assert api.get("/api/containers").json == containers
     # A snapshot of the clone still knows whose child it is.
