@@ -29,6 +29,12 @@ struct qt_exec_req {
 	char stdin_data[2048];
 };
 
+struct qt_batch_req {
+	const json_t *items;
+};
+extern const struct qt_field qt_create_body[];
+extern const struct qt_create_req qt_create_defaults;
+
 int qt_h_health(struct qt_call *c, struct qt_err *e);
 int qt_h_system_info(struct qt_call *c, struct qt_err *e);
 int qt_h_guide_help(struct qt_call *c, struct qt_err *e);
@@ -53,6 +59,12 @@ int qt_h_env_patch(struct qt_call *c, struct qt_err *e);
 int qt_h_env_put(struct qt_call *c, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
+int qt_h_op_list(struct qt_call *c, struct qt_err *e);
+int qt_h_op_cancel(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_batch(struct qt_call *c, struct qt_err *e);
+
+/* Check Q against the plan and this node, and make RET of it: id, tenant and all that the request tells. RET is initialised on success. */
+int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *ret, struct qt_err *e);
 
 /* The container of the first parameter. RET is initialised on success. */
 int qt_h_container(struct qt_call *c, struct qt_ctr *ret, struct qt_err *e);

@@ -7,6 +7,7 @@ qt_lua = \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \
 	src/store/lua/op.lua \
+	src/store/lua/idem.lua \
 	src/store/lua/account.lua \
 	src/store/lua/auth.lua \
 	src/store/lua/node.lua
@@ -21,10 +22,12 @@ libqstore_a_SOURCES = \
 	src/store/ctr.c \
 	src/store/errors.c \
 	src/store/functions.c src/store/functions.h \
+	src/store/idem.c \
 	src/store/job.c \
 	src/store/keys.c src/store/keys.h \
 	src/store/node.c \
 	src/store/op.c \
+	src/store/op_agent.c \
 	src/store/plans.def \
 	src/store/store.h \
 	src/store/tenant.c

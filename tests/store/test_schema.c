@@ -28,6 +28,7 @@ static void fill(void)
 	struct qt_apikey k;
 	struct qt_op o;
 	struct qt_op_entry x = {0};
+	struct qt_idem idem;
 	struct qt_ctr c;
 	json_t *empty = json_object();
 	char text[64];
@@ -51,12 +52,14 @@ static void fill(void)
 		if (i == 0)
 			must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
 	}
+	must(qt_store_idem_begin(worker, &t.id, "key", "request", 60, &idem, e));
+	must(qt_store_idem_end(worker, &t.id, &idem, 200, "application/json", "{}", 2, e));
 	qt_op_init(&o);
 	o.id = qt_id_new("op");
 	o.tenant = t.id;
 	(void)qt_copy(o.node, sizeof(o.node), "n");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, true, &x, e)), 1);
 	must(qt_store_node_beat(agent, "n", empty, e));
 	qt_op_done(&o);
 	qt_op_done(&x.op);

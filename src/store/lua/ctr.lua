@@ -23,23 +23,54 @@ local function field_in(pairs_, name)
   end
 end
 
--- tenant, id, field, value, ...
-redis.register_function('qt_ctr_reserve', function(keys, args)
-  local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
+-- N more containers of these names: nil, or why not. A name may be there once only.
+local function reserve_refused(t, names)
   local quota = tonumber(redis.call('HGET', K.tenant(t), 'max_containers'))
   if not quota then
     return fail('QT_NO_TENANT')
   end
+  local seen = {}
+  for _, name in ipairs(names) do
+    if seen[name] or redis.call('HEXISTS', K.names(t), name) == 1 then
+      return fail('QT_NAME_TAKEN', name)
+    end
+    seen[name] = true
+  end
+  if redis.call('ZCARD', K.ctrs(t)) + #names > quota then
+    return fail('QT_QUOTA', int(quota))
+  end
+end
+
+-- tenant, id, field, value, ...
+redis.register_function('qt_ctr_reserve', function(keys, args)
+  local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
   if redis.call('EXISTS', K.ctr(t, id)) == 1 then
     return fail('QT_EXISTS', id)
   end
-  if redis.call('HEXISTS', K.names(t), field_in(pairs_, 'name')) == 1 then
-    return fail('QT_NAME_TAKEN', field_in(pairs_, 'name'))
-  end
-  if redis.call('ZCARD', K.ctrs(t)) >= quota then
-    return fail('QT_QUOTA', int(quota))
+  local refused = reserve_refused(t, { field_in(pairs_, 'name') })
+  if refused then
+    return refused
   end
   ctr_event(t, ctr_write(t, id, pairs_), 'created')
+  return 'OK'
+end)
+
+-- tenant, JSON: a list of lists { field, value, ... }. All of them or none.
+redis.register_function('qt_ctr_reserve_all', function(keys, args)
+  local t, all, names = args[1], cjson.decode(args[2]), {}
+  for i, pairs_ in ipairs(all) do
+    names[i] = field_in(pairs_, 'name')
+    if redis.call('EXISTS', K.ctr(t, field_in(pairs_, 'id'))) == 1 then
+      return fail('QT_EXISTS', field_in(pairs_, 'id'))
+    end
+  end
+  local refused = reserve_refused(t, names)
+  if refused then
+    return refused
+  end
+  for _, pairs_ in ipairs(all) do
+    ctr_event(t, ctr_write(t, field_in(pairs_, 'id'), pairs_), 'created')
+  end
   return 'OK'
 end)
 
@@ -146,26 +177,30 @@ redis.register_function{ function_name = 'qt_ctr_deleting', flags = { 'allow-oom
   return 'OK'
 end }
 
--- tenant, id
-redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' }, callback = function(keys, args)
-  local t, id = args[1], args[2]
-  local c = hash(K.ctr(t, id))
-  if not c then
-    return fail('QT_NO_CTR', id)
-  end
-  redis.call('DEL', K.ctr(t, id))
-  redis.call('ZREM', K.ctrs(t), id)
-  redis.call('SREM', K.state(t, c.state), id)
-  redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. id)
+-- C is its hash.
+local function ctr_remove(t, c)
+  redis.call('DEL', K.ctr(t, c.id))
+  redis.call('ZREM', K.ctrs(t), c.id)
+  redis.call('SREM', K.state(t, c.state), c.id)
+  redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. c.id)
   name_free(t, c)
-  jobs_remove(t, id)
+  jobs_remove(t, c.id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
-  redis.call('SET', K.gone(t, id), '1', 'EX', 120)
+  redis.call('SET', K.gone(t, c.id), '1', 'EX', 120)
   if c.state == 'running' then
     c.exited_ms = int(now_ms())
     usage(t, c, 'container_stopped')
   end
   ctr_event(t, c, 'removed')
+end
+
+-- tenant, id
+redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' }, callback = function(keys, args)
+  local c = hash(K.ctr(args[1], args[2]))
+  if not c then
+    return fail('QT_NO_CTR', args[2])
+  end
+  ctr_remove(args[1], c)
   return 'OK'
 end }
 

@@ -18,6 +18,7 @@ function K.names(t) return K.of(t, 'names') end
 function K.state(t, state) return K.of(t, 'state:' .. state) end
 function K.gone(t, id) return K.of(t, 'gone:' .. id) end
 function K.op(t, id) return K.of(t, 'op:' .. id) end
+function K.ops(t) return K.of(t, 'ops') end
 function K.fence(t) return K.of(t, 'fence') end
 function K.events(t) return K.of(t, 'events') end
 function K.usage(t) return K.of(t, 'usage') end
@@ -25,6 +26,10 @@ function K.job(t, id) return K.of(t, 'job:' .. id) end
 function K.jobs(t) return K.of(t, 'jobs') end
 function K.jobs_of(t, ctr) return K.of(t, 'jobs:' .. ctr) end
 
+function K.idem(t, key) return K.of(t, 'idem:' .. key) end
+function K.idems(t, class) return K.of(t, 'idems:' .. class) end
+
 function K.node(n) return 'quilt:node:' .. n end
 function K.node_ctrs(n) return 'quilt:node:' .. n .. ':ctrs' end
 function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end
+function K.node_due(n) return 'quilt:node:' .. n .. ':due' end
