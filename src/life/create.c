@@ -67,6 +67,21 @@ int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 	return qt_store_ctr_reserve(l->store, c, late(QT_OPT_CTR_CREATE), e);
 }
 
+static bool is_to_blame(const struct qt_ctr *c, const struct qt_err *e)
+{
+	size_t len = strlen(e->received), i;
+	json_t *volume;
+
+	if (e->code == QT_E_CONTAINER_NAME_CONFLICT)
+		return qt_streq(c->name, e->received);
+	if (e->code != QT_E_VOLUME_NOT_FOUND)
+		return false;
+	json_array_foreach(c->volumes, i, volume)
+		if (strncmp(json_string_value(volume), e->received, len) == 0 && json_string_value(volume)[len] == ':')
+			return true;
+	return false;
+}
+
 int qt_life_reserve_all(struct qt_life *l, struct qt_ctr *v, size_t n, size_t *bad, struct qt_err *e)
 {
 	for (*bad = 0; *bad < n; ++*bad) {
@@ -76,8 +91,8 @@ int qt_life_reserve_all(struct qt_life *l, struct qt_ctr *v, size_t n, size_t *b
 	}
 	if (qt_store_ctr_reserve_all(l->store, v, n, late(QT_OPT_CTR_BATCH), e) == 0)
 		return 0;
-	for (size_t i = 0; i < n && e->code == QT_E_CONTAINER_NAME_CONFLICT; i++)
-		if (qt_streq(v[i].name, e->received))
+	for (size_t i = 0; i < n; i++)
+		if (is_to_blame(&v[i], e))
 			*bad = i;
 	return -1;
 }
@@ -117,13 +132,14 @@ static int make(struct qt_life *l, struct qt_ctr *c, bool *unsent, struct qt_err
 				    .memory_mb = c->memory_mb,
 				    .cpu_centi = c->cpu_centi,
 				    .strict = c->strict};
-	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *record = NULL;
+	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *volumes = malloc(QT_MOUNTS_BYTES), *record = NULL;
 	struct rt_create_rep rep;
 
-	if (!argv || !env)
+	if (!argv || !env || !volumes)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
-	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0)
+	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0 ||
+	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0)
 		return -1;
 	record = qt_ctr_dump(c, e);
 	if (!record)

@@ -50,6 +50,7 @@ static const struct kind {
 	[QT_OPT_CTR_STOP] = {qt_op_ctr_stop, "container is stopped", false},
 	[QT_OPT_CTR_DELETE] = {qt_op_ctr_delete, "container is removed", false},
 	[QT_OPT_CTR_BATCH] = {qt_op_ctr_batch, "all containers are running", false},
+	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed", false},
 };
 
 bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o)

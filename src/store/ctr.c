@@ -38,6 +38,15 @@ static int call_ctr(struct qt_store *s, struct qt_words *w, struct qt_ctr *ret, 
 	return r ? read_ctr(r, ret, e) : -1;
 }
 
+static int not_reserved(const struct qt_store *s, struct qt_err *e)
+{
+	if (e->code == QT_E_VOLUME_NOT_FOUND) {
+		(void)qt_fmt(e->msg, sizeof(e->msg), "there is no volume \"%s\"", s->rest);
+		(void)qt_copy(e->field, sizeof(e->field), "/volumes");
+	}
+	return -1;
+}
+
 int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
@@ -47,7 +56,7 @@ int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t dea
 	reserved.deadline_ms = deadline_ms;
 	call_for(&w, "qt_ctr_reserve", false, &c->tenant, c->id.s);
 	qt_words_fields(&w, &qt_ctr_table, &reserved, 0);
-	return qt_call_ok(s, &w, e);
+	return qt_call_ok(s, &w, e) == 0 ? 0 : not_reserved(s, e);
 }
 
 /* Field, value … of C: what qt_words_fields() would send. */
@@ -87,10 +96,11 @@ int qt_store_ctr_reserve_all(struct qt_store *s, const struct qt_ctr *v, size_t 
 	call_for(&w, "qt_ctr_reserve_all", false, &v[0].tenant, NULL);
 	qt_word_own(&w, json_dumps(all, JSON_COMPACT));
 	json_decref(all);
-	r = qt_call_ok(s, &w, e);
-	if (r < 0 && e->code == QT_E_CONTAINER_NAME_CONFLICT)
+	if (qt_call_ok(s, &w, e) == 0)
+		return 0;
+	if (e->code == QT_E_CONTAINER_NAME_CONFLICT || e->code == QT_E_VOLUME_NOT_FOUND)
 		(void)qt_copy(e->received, sizeof(e->received), s->rest);
-	return r;
+	return not_reserved(s, e);
 }
 
 /* "created,running" of the bits in FROM. */
@@ -287,6 +297,27 @@ int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struc
 			     QT_ENV_MAX, QT_ARGV_BYTES);
 	}
 	return -1;
+}
+
+int qt_store_ctr_route(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *net, bool remove,
+		       struct qt_ctr *ret, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_for(&w, "qt_ctr_route", false, tenant, id->s);
+	qt_word(&w, remove ? "remove" : "add");
+	qt_word(&w, net);
+	qt_word_i64(&w, QT_ROUTES_MAX);
+	return call_ctr(s, &w, ret, e);
+}
+
+int qt_store_ctr_address(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *ip, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_for(&w, "qt_ctr_address", false, tenant, id->s);
+	qt_word(&w, ip);
+	return qt_call_ok(s, &w, e);
 }
 
 int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e)

@@ -46,6 +46,7 @@ def test_all_run(tenant):
     ({"nonsense": 1}, 422, "UNPROCESSABLE_ENTITY", "/items/1/nonsense"),
     ({"image": "nosuch"}, 404, "IMAGE_NOT_FOUND", "/items/1/image"),
     ({"memory_limit_mb": 16777216}, 400, "VALIDATION_ERROR", "/items/1/memory_limit_mb"),
+    ({"volumes": ["nosuch:/data"]}, 404, "VOLUME_NOT_FOUND", "/items/1/volumes"),
     ({"gpu_count": 1}, 403, "PLAN_REQUIRED", None),
     ({"async_mode": True}, 400, "VALIDATION_ERROR", "/items/1/async_mode"),
 ])
@@ -89,6 +90,25 @@ def test_the_quota_takes_all_or_none(stack, tenant):
         assert r in taken or (r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED"), r
     assert all(tenant.operation(r)["status"] == "succeeded" for r in taken)
     assert len(tenant.get("/api/containers")["containers"]) == 9
+
+
+def test_the_sum_counts(stack, tenant):
+    stack.redis("HSET", f"quilt:tenant:{tenant.tenant_id}", "max_memory_mb", "95")
+    r = tenant.post("/api/containers/batch", {"items": items(3)})
+    assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED", r
+    assert tenant.operation(tenant.post("/api/containers/batch", {"items": items(2)}))["status"] == "succeeded"
+
+
+def test_one_volume_for_all(tenant):
+    assert tenant.post("/api/volumes", {"name": "shared"}).status == 201
+    op = tenant.operation(tenant.post("/api/containers/batch", {"items": items(3, volumes=["shared:/data"])}))
+    assert op["status"] == "succeeded", op
+    ids = [x["container_id"] for x in op["result"]["results"]]
+    tenant.exec(ids[0], "/bin/sh", "-c", "echo seen >/data/f")
+    assert tenant.exec(ids[2], "cat", "/data/f")["stdout"] == "seen\n"
+    for cid in ids:
+        assert tenant.delete(f"/api/containers/{cid}").status == 200
+    assert tenant.operation(tenant.delete("/api/volumes/shared"))["status"] == "succeeded"
 
 
 def test_some_fail_and_leave_nothing(stack, tenant):

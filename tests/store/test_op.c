@@ -206,7 +206,7 @@ static void test_cancel(void **state)
 	struct qt_ctr c = reserved("cancelled"), b = reserved("in-a-batch");
 
 	(void)state;
-	(void)admin_int("HSET quilt:tenant:%s max_containers 10", tenant.s);
+	(void)admin_int("HSET quilt:tenant:%s max_containers 10 max_memory_mb 0 max_cpu_percent 0 max_gpus 0", tenant.s);
 	for (int queued = 0; queued < 2; queued++) {
 		auto_op struct qt_op o, g = {0};
 		struct qt_op_entry x = {0};
@@ -340,7 +340,7 @@ static void test_overdue(void **state)
 	unsigned n = 9;
 
 	(void)state;
-	(void)admin_int("HSET quilt:tenant:%s max_containers 10", tenant.s);
+	(void)admin_int("HSET quilt:tenant:%s max_containers 10 max_memory_mb 0 max_cpu_percent 0 max_gpus 0", tenant.s);
 	must(qt_store_node_beat(agent, "n11", empty, e));
 	json_decref(empty);
 	must(qt_store_ctr_reserve(worker, &c, qt_now_ms() + LONG_MS, e));
