@@ -133,7 +133,7 @@ def test_timed_out(stack, api, stopped_agent):
     assert api.get(f"/api/containers/{late['container_id']}").status == 404
 
 
-def test_failed(api, container):
+def test_asked_for_twice(api, container):
     cid = container["container_id"]
     r = api.post(f"/api/containers/{cid}/stop?execution=async")
     again = api.post(f"/api/containers/{cid}/stop?execution=async")
