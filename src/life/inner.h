@@ -14,6 +14,9 @@ static inline unsigned qt_bit(enum qt_state s)
 /* After it, whoever brings a container up has failed, and the agent settles what is there. */
 #define QT_BRING_UP_MS 60000
 
+#define QT_RETRY_MS	20000 /* so long an operation waits for a runtime that is away */
+#define QT_RETRY_GAP_MS 200
+
 /* qt_life_start(), and also from starting: whoever began that died, or is another executor, and then both end at the same. */
 int qt_life_start_over(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
 
@@ -22,12 +25,13 @@ struct qt_bringing {
 	const char *from;	    /* whose data it begins with; NULL: what its record says (copied_from) */
 	enum qt_consistency consistency; /* of that copy, when it is of a container that runs */
 	bool no_start;		    /* it is made, and left in created */
-	bool op;		    /* of an operation: what qt_op_leave() says stays as it is */
+	bool keep;		    /* what goes wrong is the caller's to undo, by qt_life_unmake() */
 	int budget_ms;		    /* 0: a create's */
+	bool unsent;		    /* set: it failed, and the runtime was never asked */
 	uint64_t paused_us, flush_us; /* set: how long the source stood still; how long its dirty pages were written before */
 };
 int qt_life_bring(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, struct qt_ready *ready, struct qt_err *e);
-/* Nothing is left of a create that was refused. What cannot be undone now, the agent undoes. */
+/* Nothing is left of it; what cannot be undone now is marked, and the agent undoes it, whatever the runtime made of it. */
 void qt_life_unmake(struct qt_life *l, const struct qt_ctr *c);
 /* Would qt_life_reserve() refuse it for another reason than name and quota? And the reservation alone, for so long; on c->node, or here. */
 int qt_life_reservable(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
@@ -54,6 +58,7 @@ int qt_op_ctr_create(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_start(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_stop(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_batch(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_vol_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 
 int qt_op_snap_create(struct qt_life *l, struct qt_op *o, struct qt_err *e);

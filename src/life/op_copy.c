@@ -128,7 +128,7 @@ static int make(struct qt_life *l, struct qt_op *o, struct qt_ctr *c, const stru
 
 static int copy(struct qt_life *l, struct qt_op *o, const struct qt_id *from, struct qt_err *e)
 {
-	struct qt_bringing b = {.consistency = consistency_of(o), .no_start = !json_is_true(json_object_get(o->args, "start")), .op = true};
+	struct qt_bringing b = {.consistency = consistency_of(o), .no_start = !json_is_true(json_object_get(o->args, "start")), .keep = true};
 	auto_ctr struct qt_ctr c = {0};
 
 	if (qt_store_ctr_get(l->store, &o->tenant, o->container.s, &c, e) < 0) {
