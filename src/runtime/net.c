@@ -95,6 +95,7 @@ static int read_conf(struct rt_net *n, const struct qt_conf *conf, struct rt_rul
 	if (dns < 0)
 		return -1;
 	r->n_dns = (unsigned)dns;
+	r->resolver = conf->dns != 0;
 	qt_rnd(&start, sizeof(start));
 	return rt_pool_new(&n->pool, &r->pool, r->gateway, r->prefix, start, e);
 }

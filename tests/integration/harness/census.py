@@ -100,7 +100,7 @@ class Census:
     def _mounts(self):
         """In the host's mount namespace and in each daemon's."""
         out, seen = [], set()
-        for who, pid in [("host", "self")] + [(p, self.stack.pid(p)) for p in ("runtime", "agent", "api")]:
+        for who, pid in [("host", "self")] + [(p, self.stack.pid(p)) for p in ("runtime", "agent", "dns", "api")]:
             try:
                 ns = os.readlink(f"/proc/{pid}/ns/mnt")
             except OSError:
