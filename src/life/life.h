@@ -65,6 +65,19 @@ int qt_life_route(struct qt_life *l, struct qt_ctr *c, const char *net, bool rem
 enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE };
 int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e);
 
+/* --- volumes: as containers, Redis first, then the runtime, then Redis -------------------------------- */
+/* V holds what to make (id, tenant, name, labels, options, max_bytes; node and times are set here). What is refused leaves nothing.
+ * VOLUME_NAME_CONFLICT, QUOTA_EXCEEDED, INSUFFICIENT_STORAGE. */
+int qt_life_vol_create(struct qt_life *l, struct qt_vol *v, struct qt_err *e);
+/* V was read from the store, and its name is brought up to date. OLD_NAME has QT_VOLNAME_MAX + 1 bytes. VOLUME_IN_USE, VOLUME_NAME_CONFLICT. */
+int qt_life_vol_rename(struct qt_life *l, struct qt_vol *v, const char *new_name, char *old_name, struct qt_err *e);
+/* VOLUME_IN_USE; VOLUME_NOT_FOUND when it is gone already. */
+int qt_life_vol_delete(struct qt_life *l, const struct qt_vol *v, struct qt_err *e);
+/* What it holds now. */
+int qt_life_vol_size(struct qt_life *l, const struct qt_vol *v, uint64_t *ret_bytes, uint64_t *ret_files, struct qt_err *e);
+/* C's volumes for the runtime, with ids in place of names, in BUF (QT_MOUNTS_BYTES). VOLUME_NOT_FOUND. */
+int qt_life_volumes(struct qt_life *l, const struct qt_ctr *c, char *buf, struct rt_strv *ret, struct qt_err *e);
+
 /* exec (contract 7.1) */
 struct qt_exec {
 	const json_t *command;	   /* array of at least one string */
@@ -88,6 +101,24 @@ struct qt_exec_result {
 int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, bool (*gone)(void *arg), void *arg,
 		 struct qt_exec_result *ret, struct qt_err *e);
 void qt_exec_result_done(struct qt_exec_result *r);
+
+/* The same without waiting: a job, kept by the container's init under JOB (job_…), whoever of ours dies meanwhile. *RET_RECORD is the contract's job
+ * object (7.2), written to the store; a program that cannot be executed is a job that failed. X->capture is not looked at. */
+int qt_life_detach(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, const struct qt_id *job, json_t **ret_record,
+		   struct qt_err *e);
+/* The record of a job, of one that runs as it is now; WITH_OUTPUT: stdout and stderr. A new reference. JOB_NOT_FOUND. */
+json_t *qt_life_job(struct qt_life *l, const struct qt_ctr *c, const char *job, bool with_output, struct qt_err *e);
+json_t *qt_life_jobs(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* without output: an array, newest first */
+
+/* The contract's processes array (7.4). Not running: INVALID_STATE. */
+json_t *qt_life_processes(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* PROCESS_NOT_FOUND. PID is not 1. */
+int qt_life_signal(struct qt_life *l, const struct qt_ctr *c, uint32_t pid, int sig, struct qt_err *e);
+
+/* Raw bytes as a JSON string; those that are not UTF-8 become U+FFFD. */
+json_t *qt_text_of(const char *bytes, size_t len);
+/* "sh -lc echo hi", cut: what a job shows as its command. */
+json_t *qt_command_text(const json_t *command);
 
 /* Operations: submit the record for an agent. O has tenant, type, what it is on (container, snapshot, volume), args; id and node ("": this one)
  * if they matter; the rest is set here. The second is for one on C, made from scratch; ARGS is stolen. */

@@ -31,7 +31,7 @@ static void fill(void)
 	struct qt_op_entry x = {0};
 	struct qt_ctr c;
 	struct qt_vol v;
-	json_t *empty = json_object();
+	json_t *empty = json_object(), *running = json_pack("{s:s}", "status", "running");
 	char text[64];
 	unsigned after;
 
@@ -61,6 +61,7 @@ static void fill(void)
 		c.started_ms = 1;
 		must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", "container_started", e));
 		must(qt_store_job_put(worker, &t.id, &c.id, qt_id_new("job").s, empty, e));
+		must(qt_store_job_put(worker, &t.id, &c.id, qt_id_new("job").s, running, e));
 		if (i == 0)
 			must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
 	}
@@ -84,11 +85,13 @@ static void fill(void)
 	(void)qt_copy(o.node, sizeof(o.node), "n");
 	must(qt_store_op_submit(worker, &o, e));
 	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, &x, e)), 1);
+	must(qt_store_usage_sample(agent, "n", 1000000, e));
 	must(qt_store_node_beat(agent, "n", empty, e));
 	qt_op_done(&o);
 	qt_op_done(&x.op);
 	qt_ctr_done(&c);
 	json_decref(empty);
+	json_decref(running);
 	qt_store_free(boss);
 	qt_store_free(worker);
 	qt_store_free(agent);
