@@ -24,6 +24,7 @@
 #include "net.h"
 #include "net_look.h"
 #include "net_peer.h"
+#include "netct.h"
 #include "netns.h"
 #include "netrules.h"
 #include "rt.h"
@@ -499,6 +500,55 @@ static void looks_and_mends(void **state)
 	(void)peer_accept(&sink, &(uint32_t){0});
 }
 
+struct search {
+	uint32_t ip;
+	unsigned seen;
+};
+
+static bool look_for(uint32_t ip, void *arg)
+{
+	struct search *s = arg;
+
+	s->seen += ip == s->ip;
+	return false;
+}
+
+static unsigned connections_of(uint32_t ip)
+{
+	struct search s = {ip, 0};
+	struct qt_err e = {0};
+	struct rt_ct *ct;
+
+	ok(rt_ct_open(&ct, &e), &e);
+	ok(rt_ct_forget(ct, look_for, &s, &e), &e);
+	rt_ct_close(ct);
+	return s.seen;
+}
+
+/* Who gets an address gets none of its former owner's connections, and nobody else loses one. */
+static void connections_are_forgotten(void **state)
+{
+	struct qt_err e = {0};
+	struct rt_addr again;
+	struct box b;
+
+	(void)state;
+	box_open(&b, &ten_a);
+	reaches(&b.peer, SINK, 80);
+	(void)peer_accept(&sink, &(uint32_t){0});
+	reaches(&a1.peer, SINK, 80);
+	(void)peer_accept(&sink, &(uint32_t){0});
+	assert_true(connections_of(b.addr.ip) > 0);
+	assert_true(connections_of(a1.addr.ip) > 0);
+	box_close(&b);
+	assert_true(connections_of(b.addr.ip) > 0);
+	ok(rt_net_reserve_ip(net, b.addr.ip, &again, &e), &e);
+	assert_int_equal(connections_of(b.addr.ip), 0);
+	assert_true(connections_of(a1.addr.ip) > 0);
+	rt_net_release(net, &again);
+	wait_for_links(3);
+}
+
 static void ipv6_is_dropped(void **state)
 {
 	struct qt_err e = {0};
@@ -905,6 +955,7 @@ int main(void)
 		cmocka_unit_test(nobody_forges),       cmocka_unit_test(egress_is_masked),
 		cmocka_unit_test(nobody_comes_in),     cmocka_unit_test(dns_is_open),
 		cmocka_unit_test(resolver_is_open), cmocka_unit_test(looks_and_mends),
+		cmocka_unit_test(connections_are_forgotten),
 		cmocka_unit_test(ipv6_is_dropped),     cmocka_unit_test(counts_traffic),
 		cmocka_unit_test(bounds_connections),  cmocka_unit_test(mends_the_table),
 		cmocka_unit_test(survives_a_restart),  cmocka_unit_test(sweeps),
