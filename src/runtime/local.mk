@@ -12,12 +12,14 @@ libqrt_a_SOURCES = \
 	src/runtime/journal.c src/runtime/journal.h \
 	src/runtime/life.c src/runtime/life.h \
 	src/runtime/loop.c src/runtime/loop.h \
+	src/runtime/op_files.c \
 	src/runtime/op_life.c \
 	src/runtime/op_read.c \
 	src/runtime/open.c src/runtime/runtime.h \
 	src/runtime/ops.c src/runtime/ops.h \
 	src/runtime/peer.c src/runtime/peer.h \
 	src/runtime/ranges.c src/runtime/ranges.h \
+	src/runtime/sessions.c src/runtime/sessions.h \
 	src/runtime/store.c src/runtime/store.h \
 	src/runtime/sweep.c \
 	src/runtime/undo.c src/runtime/undo.h

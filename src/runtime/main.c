@@ -15,6 +15,7 @@
 #include "num.h"
 #include "ops.h"
 #include "peer.h"
+#include "sessions.h"
 #include "str.h"
 
 static const char usage[] =
@@ -120,8 +121,11 @@ static int serve(struct rt *rt, struct qt_err *e)
 	struct watchdog dog = {0};
 	struct reaper reaper = {.rt = rt};
 	const char *minit = rt->conf.minit_path[0] ? rt->conf.minit_path : QT_LIBEXECDIR "/quilt-minit";
+	const char *files = rt->conf.files_path[0] ? rt->conf.files_path : QT_LIBEXECDIR "/quilt-files";
 	int r = -1;
 
+	if (rt_sessions_open(&rt->sessions, rt, files, e) < 0)
+		return qt_context(e, "%s", files);
 	if (rt_spawner_open(&rt->spawner, minit, e) < 0)
 		return qt_context(e, "%s", minit);
 	if (watch_signals(&signals, rt, e) < 0 || rt_sweep(rt, e) < 0 || rt_peers_open(&rt->peers, rt, e) < 0)
@@ -139,6 +143,7 @@ out:
 	rt_timer_clear(rt->loop, &reaper.timer);
 	rt_peers_close(rt->peers);
 	rt->peers = NULL;
+	rt_sessions_close(qt_take(&rt->sessions)); /* conversations end; their clients retry */
 	rt_loop_del(rt->loop, &signals.watch);
 	qt_close(signals.fd);
 	return r;

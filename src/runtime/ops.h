@@ -31,6 +31,7 @@ enum { RT_MUTATES = 1 << 0 };
 struct rt_answer {
 	struct rt_call call;
 	void *rep; /* struct rt_NAME_rep, zeroed; texts in it must outlive the handler: those of the container, or in scratch */
+	const int *in_fds; /* the request's, as many as the row says: closed after the handler */
 	int fds[QT_FDS_MAX]; /* as many as the row says: closed once they are sent */
 	char *scratch;
 	size_t scratch_size;
@@ -79,5 +80,6 @@ RT_HANDLER(check);
 RT_HANDLER(stats);
 RT_HANDLER(images);
 RT_HANDLER(watch);
+RT_HANDLER(files);
 
 #endif

@@ -13,6 +13,7 @@
 #include "store.h"
 
 struct rt_peers;
+struct rt_sessions;
 
 struct rt {
 	struct qt_conf conf;
@@ -21,6 +22,7 @@ struct rt {
 	struct rt_net *net;
 	struct rt_cgroups *cgroups;
 	struct rt_spawner *spawner;
+	struct rt_sessions *sessions;
 	struct rt_journal journal;
 	struct rt_store store;
 	struct rt_ranges ranges;
