@@ -157,3 +157,40 @@ def test_flushall_is_mended(lonely):
     assert api.exec(ids[1], "/bin/sh", "-c", "echo $I$NEW")["stdout"] == "1yes\n"
     for cid in ids:
         assert api.delete(f"/api/containers/{cid}").status == 200
+
+
+def test_flushall_keeps_volumes(lonely):
+    from harness.client import Api
+
+    tenant = lonely.ctl("tenant", "create", fresh_name()).stdout.split()[0]
+    api = Api(lonely, lonely.ctl("key", "create", "--tenant", tenant, "--name", "k").stdout.strip(), tenant)
+    v = api.post("/api/volumes", {"name": "data", "labels": {"a": "b"}, "options": {"size": "64M"}}).json
+    assert api.post("/api/volumes/data/rename", {"new_name": "kept"}).status == 200
+    assert api.post("/api/volumes", {"name": "spare"}).status == 201
+    r = api.post("/api/containers", {"name": "c", "image": "busybox", "volumes": ["kept:/data"]})
+    assert r.status == 201, r
+    cid = r["container_id"]
+    assert api.exec(cid, "/bin/sh", "-c", "echo hi >/data/f")["exit_code"] == 0
+    before = api.get("/api/volumes").json
+
+    def copied():
+        with open(f"{lonely.state}/agent/keys.json", encoding="utf-8") as f:
+            return tenant in f.read()
+
+    wait_for(copied, what="the agent's copy has the tenant")
+    assert lonely.redis("FLUSHALL") == "OK"
+
+    def mended():
+        r = api.get("/api/volumes")
+        return r.status == 200 and r.json == before and api.get("/api/containers/by-name/c").status == 200
+
+    wait_for(mended, what="Redis has everything again")
+    assert api.get(f"/api/volumes/{v['id']}/inspect")["used_by"] == [cid]
+    assert api.delete("/api/volumes/kept").status == 409
+    assert api.exec(cid, "cat", "/data/f")["stdout"] == "hi\n"
+    assert api.post(f"/api/containers/{cid}/kill").status == 200
+    assert api.operation(api.post(f"/api/containers/{cid}/start"))["status"] == "succeeded"
+    assert api.exec(cid, "cat", "/data/f")["stdout"] == "hi\n"
+    assert api.delete(f"/api/containers/{cid}").status == 200
+    for name in ("kept", "spare"):
+        assert api.delete(f"/api/volumes/{name}?execution=sync").status == 200
