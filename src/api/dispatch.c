@@ -6,11 +6,13 @@
 #include "cleanup.h"
 #include "dispatch.h"
 #include "identity.h"
+#include "life/files.h"
 #include "log.h"
 #include "path.h"
 #include "query.h"
 #include "route.h"
 #include "str.h"
+#include "upload.h"
 
 #define REQ_SIZE_MAX 4096
 
@@ -43,6 +45,19 @@ static int read_body(struct qt_call *c, const struct qt_in *in, json_t **json, v
 
 	if (!r->body)
 		return 0;
+	if (r->flags & QT_R_UPLOAD) {
+		struct qt_buf rest = QT_BUF(0);
+		int ret = qt_upload_take(c, in, &rest, e);
+
+		/* Nothing beside a raw one. */
+		if (ret == 0 && rest.len > 0) {
+			*json = qt_json_parse(rest.data, rest.len, false, e);
+			ret = *json ? qt_decode(*json, r->body, req, r->body_size, r->body_defaults, &c->seen, e) : -1;
+			c->req = req;
+		}
+		qt_buf_done(&rest);
+		return ret;
+	}
 	if (in->body_too_large)
 		return qt_fail(e, QT_E_PAYLOAD_TOO_LARGE, "the body is larger than this server takes");
 	if (in->body_len > 0 && !is_json(in->content_type)) {
@@ -78,6 +93,12 @@ static int run(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, js
 static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 {
 	out->status = c->status ? c->status : c->route->ok;
+	if (c->file) {
+		out->file = qt_take(&c->file);
+		out->len = out->file->size;
+		out->type = "application/octet-stream";
+		return;
+	}
 	if (c->text) {
 		out->text = qt_take(&c->text);
 		out->type = c->text_type;
@@ -90,7 +111,7 @@ static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 	out->len = out->text ? strlen(out->text) : 0;
 }
 
-bool qt_dispatch_slow(const char *method, const char *raw_uri)
+unsigned qt_dispatch_flags(const char *method, const char *raw_uri)
 {
 	const char *params[QT_PARAMS_MAX];
 	const struct qt_route *r;
@@ -99,9 +120,9 @@ bool qt_dispatch_slow(const char *method, const char *raw_uri)
 	char allow[64];
 
 	if (qt_uri_parse(&uri, raw_uri, &e) < 0)
-		return false;
+		return 0;
 	r = qt_route_find(method, uri.segments, params, allow, sizeof(allow), &e);
-	return r && r->flags & QT_R_SLOW;
+	return r ? r->flags : 0;
 }
 
 void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
@@ -113,6 +134,7 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 			    .tenant_header = in->tenant_header,
 			    .body = in->body,
 			    .body_len = in->body_len,
+			    .upload = -1,
 			    .gone = in->gone,
 			    .gone_arg = in->gone_arg,
 			    .life = l};
@@ -146,6 +168,7 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 			out->len = out->text ? strlen(out->text) : 0;
 		}
 	}
+	qt_close(c.upload);
 	free(c.text);
 	json_decref(c.reply);
 	json_decref(json);

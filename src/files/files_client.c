@@ -65,7 +65,7 @@ static ssize_t receive(struct qt_files *f, int64_t deadline, struct qt_err *e)
 	return len > 0 ? len : gone(f, e, "it ended");
 }
 
-int qt_files_call(struct qt_files *f, enum ft_op op, const void *req, int fd, void *rep, size_t rep_size, void (*progress)(void *arg, unsigned percent),
+int qt_files_call(struct qt_files *f, enum ft_op op, const void *req, int fd, void *rep, size_t rep_size, bool (*progress)(void *arg, unsigned percent),
 		  void *arg, int budget_ms, struct qt_err *e)
 {
 	const struct ft_shape *shape = &ft_shapes[op], *news = &ft_shapes[FT_PROGRESS];
@@ -99,9 +99,10 @@ int qt_files_call(struct qt_files *f, enum ft_op op, const void *req, int fd, vo
 		if (h.serial != head.serial)
 			return gone(f, e, "it broke the protocol");
 		if (h.op == FT_PROGRESS && rt_decode(&p, sizeof(p), news->rep, news->n_rep, f->buf, (size_t)got, &bad) == 0) {
-			if (progress)
-				progress(arg, p.percent < 100 ? p.percent : 99);
-			continue;
+			if (!progress || progress(arg, p.percent < 100 ? p.percent : 99))
+				continue;
+			qt_reset_fd(&f->sock, -1);
+			return qt_fail(e, QT_E_CONFLICT, "the work was cancelled");
 		}
 		if (h.op != op)
 			return gone(f, e, "it broke the protocol");

@@ -18,9 +18,9 @@ void qt_files_done(struct qt_files *f); /* ends it */
 #define auto_files QT_AUTO(qt_files_done) /* include cleanup.h */
 
 /* One request: REQ is a struct ft_NAME_req, REP a struct ft_NAME_rep of that OP; FD, borrowed, goes with it when the operation takes one. PROGRESS may be
- * NULL. RUNTIME_UNAVAILABLE: the other side is gone, nobody knows how far it came; TIMEOUT; else the tree's own error. After the first two it can only
+ * NULL; false ends the conversation, and the work, with CONFLICT. RUNTIME_UNAVAILABLE: the other side is gone, nobody knows how far it came; TIMEOUT; else the tree's own error. After the first two it can only
  * be ended. */
-int qt_files_call(struct qt_files *f, enum ft_op op, const void *req, int fd, void *rep, size_t rep_size, void (*progress)(void *arg, unsigned percent),
+int qt_files_call(struct qt_files *f, enum ft_op op, const void *req, int fd, void *rep, size_t rep_size, bool (*progress)(void *arg, unsigned percent),
 		  void *arg, int budget_ms, struct qt_err *e);
 
 #endif

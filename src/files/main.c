@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
@@ -52,7 +53,9 @@ static void progress(void *arg, unsigned percent)
 {
 	const struct ft_progress_rep rep = {.percent = percent};
 
-	(void)send_rep(arg, FT_PROGRESS, &rep);
+	/* Who asked is gone, or does not want it any more. */
+	if (send_rep(arg, FT_PROGRESS, &rep) < 0)
+		exit(0);
 }
 
 /* The one operation with something behind its answer. */

@@ -50,6 +50,8 @@ static const struct kind {
 	[QT_OPT_CTR_START] = {qt_op_ctr_start, "container is running"},
 	[QT_OPT_CTR_RESUME] = {qt_op_ctr_start, "container is running"},
 	[QT_OPT_CTR_STOP] = {qt_op_ctr_stop, "container is stopped"},
+	[QT_OPT_CTR_ARCHIVE] = {qt_op_ctr_archive, "archive is unpacked"},
+	[QT_OPT_VOL_ARCHIVE] = {qt_op_vol_archive, "archive is unpacked"},
 	[QT_OPT_CTR_DELETE] = {qt_op_ctr_delete, "container is removed"},
 	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed"},
 };
