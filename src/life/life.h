@@ -50,6 +50,17 @@ int qt_life_ready(struct qt_life *l, const struct qt_ctr *c, struct qt_ready *re
 json_t *qt_life_metrics(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* contract 3.7 */
 json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, unsigned limit, struct qt_err *e); /* contract 3.8: the array */
 
+/* network.c: contract 10. The JSON objects are new references, or NULL with E. */
+json_t *qt_life_network(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+json_t *qt_life_net_diagnose(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+json_t *qt_life_egress(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* Another address: INVALID_STATE while it runs, VALIDATION_ERROR outside of the subnet, CONFLICT if it is taken. */
+int qt_life_address(struct qt_life *l, struct qt_ctr *c, const char *ip, struct qt_err *e);
+/* Put right what is missing; INVALID_STATE if it does not run. */
+int qt_life_net_setup(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* A further route to NET (IPv4 CIDR) by the gateway, now if it runs and at each start, or no longer. VALIDATION_ERROR, CONFLICT. */
+int qt_life_route(struct qt_life *l, struct qt_ctr *c, const char *net, bool remove, struct qt_err *e);
+
 /* May the state of C take this verb? The table of contract 3.9; INVALID_STATE with details otherwise. */
 enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE };
 int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e);
@@ -90,6 +101,24 @@ struct qt_exec_result {
 int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, bool (*gone)(void *arg), void *arg,
 		 struct qt_exec_result *ret, struct qt_err *e);
 void qt_exec_result_done(struct qt_exec_result *r);
+
+/* The same without waiting: a job, kept by the container's init under JOB (job_…), whoever of ours dies meanwhile. *RET_RECORD is the contract's job
+ * object (7.2), written to the store; a program that cannot be executed is a job that failed. X->capture is not looked at. */
+int qt_life_detach(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, const struct qt_id *job, json_t **ret_record,
+		   struct qt_err *e);
+/* The record of a job, of one that runs as it is now; WITH_OUTPUT: stdout and stderr. A new reference. JOB_NOT_FOUND. */
+json_t *qt_life_job(struct qt_life *l, const struct qt_ctr *c, const char *job, bool with_output, struct qt_err *e);
+json_t *qt_life_jobs(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* without output: an array, newest first */
+
+/* The contract's processes array (7.4). Not running: INVALID_STATE. */
+json_t *qt_life_processes(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* PROCESS_NOT_FOUND. PID is not 1. */
+int qt_life_signal(struct qt_life *l, const struct qt_ctr *c, uint32_t pid, int sig, struct qt_err *e);
+
+/* Raw bytes as a JSON string; those that are not UTF-8 become U+FFFD. */
+json_t *qt_text_of(const char *bytes, size_t len);
+/* "sh -lc echo hi", cut: what a job shows as its command. */
+json_t *qt_command_text(const json_t *command);
 
 /* Operations: submit the record for an agent. O has tenant, type, what it is on (container, snapshot, volume), args; id and node ("": this one)
  * if they matter; the rest is set here. The second is for one on C, made from scratch; ARGS is stolen. */

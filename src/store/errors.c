@@ -12,6 +12,7 @@ static const struct {
 } rows[] = {
 	{"QT_NO_CTR", QT_E_CONTAINER_NOT_FOUND, "there is no such container"},
 	{"QT_NO_OP", QT_E_OPERATION_NOT_FOUND, "there is no such operation"},
+	{"QT_NO_JOB", QT_E_JOB_NOT_FOUND, "there is no such job"},
 	{"QT_NO_KEY", QT_E_UNAUTHORIZED, "the API key is not valid"},
 	{"QT_NO_NODE", QT_E_NOT_FOUND, "has never been heard of"},
 	{"QT_NO_KEY_ID", QT_E_NOT_FOUND, "there is no such key"},
@@ -26,6 +27,7 @@ static const struct {
 	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the quota of the tenant has no room for this"},
 	{"QT_STATE", QT_E_INVALID_STATE, "the container is in state %s"},
 	{"QT_EXISTS", QT_E_CONFLICT, "the record of %s exists already"},
+	{"QT_ROUTES_FULL", QT_E_CONFLICT, "the container has its %s routes"},
 	{"QT_ENV_TOO_LARGE", QT_E_VALIDATION_ERROR, "the environment has too many variables or bytes"},
 	{"QT_CURSOR", QT_E_VALIDATION_ERROR, "the cursor is not one that a list gave out"},
 	{"QT_RATE", QT_E_RATE_LIMITED, "too many requests with this API key"},

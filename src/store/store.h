@@ -87,6 +87,12 @@ int qt_store_ctr_rename(struct qt_store *s, const struct qt_id *tenant, const st
  * (VALIDATION_ERROR). *RET is the new record, initialised here: the caller hands it to the runtime too. */
 int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *env, bool merge,
 		     struct qt_ctr *ret, struct qt_err *e);
+/* NET is one of the container's further routes from now on, or no longer; both idempotent. CONFLICT when there are QT_ROUTES_MAX.
+ * *RET is the new record, initialised here. */
+int qt_store_ctr_route(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *net, bool remove,
+		       struct qt_ctr *ret, struct qt_err *e);
+/* The address of one that does not run. INVALID_STATE. */
+int qt_store_ctr_address(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *ip, struct qt_err *e);
 /* A delete has begun: sets deleting_ms to now (again, if it was set). From then on the container cannot be moved to starting (INVALID_STATE), and the
  * agent finishes the delete if whoever began it died. CONTAINER_NOT_FOUND. */
 int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
@@ -160,9 +166,13 @@ int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct q
 
 /* --- jobs: the record of each exec -------------------------------------------------------------------- */
 /* RECORD is the contract's job object (7.2); kept operation_keep_s or until the container goes, and the newest 1000 of a tenant. Its
- * texts are cut to what 32 KiB hold, and output_truncated set. CONTAINER_NOT_FOUND. */
+ * texts are cut to what 32 KiB hold, and output_truncated set. Putting it again replaces it. CONTAINER_NOT_FOUND. */
 int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
 		     struct qt_err *e);
+/* A new reference. JOB_NOT_FOUND. */
+json_t *qt_store_job_get(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, struct qt_err *e);
+/* An array, the newest first, at most 1000; RUNNING: only those whose record says so. A new reference. */
+json_t *qt_store_job_list(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, bool running, struct qt_err *e);
 
 /* --- nodes -------------------------------------------------------------------------------------------- */
 /* FACTS is an object; its members become fields of the node's hash. */
@@ -172,6 +182,16 @@ int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, str
 
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
+
+/* The tenant's newest events, the newest first, at most MOST before the event BEFORE ("" from the end). FN gets each, with texts that last
+ * for the call; DATA is an object. */
+struct qt_event {
+	const char *id, *kind;
+	const json_t *data;
+	int64_t at_ms;
+};
+int qt_store_events(struct qt_store *s, const struct qt_id *tenant, unsigned most, const char *before,
+		    void (*fn)(const struct qt_event *ev, void *arg), void *arg, struct qt_err *e);
 
 /* `quiltctl store init`: load the function library; as the administrator. */
 int qt_store_load_functions(struct qt_store *s, struct qt_err *e);
