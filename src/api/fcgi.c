@@ -49,10 +49,10 @@ static bool client_gone(void *arg)
 
 /* nginx asks whether this request may go on, and to which pool. 401 and 403 are what it takes for no; which error it is travels in a header, and comes
  * back with the request for the answer (nginx/quilt-server.conf.in). */
-static void refuse_auth(FCGX_Request *r, const struct qt_err *e, unsigned retry_after)
+static void refuse_auth(FCGX_Request *r, enum qt_code code, bool large, unsigned retry_after)
 {
-	FCGX_FPrintF(r->out, "Status: %d\r\nX-Quilt-Error: %s\r\nX-Quilt-Retry: %u\r\n\r\n", e->code == QT_E_UNAUTHORIZED ? 401 : 403,
-		     qt_err_row(e->code)->name, retry_after);
+	FCGX_FPrintF(r->out, "Status: %d\r\nX-Quilt-Error: %s%s\r\nX-Quilt-Retry: %u\r\n\r\n", code == QT_E_UNAUTHORIZED ? 401 : 403,
+		     qt_err_row(code)->name, code == QT_E_UNAUTHORIZED && large ? "_LARGE" : "", retry_after);
 }
 
 static void answer_auth(struct qt_life *l, FCGX_Request *r)
@@ -73,8 +73,7 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 	if (qt_identity_auth(l, &cr, &key, &retry_after, &e) == 0) {
 		/* Before nginx takes the body in: how much depends on the route. */
 		if (length > qt_upload_limit(l->conf, method, uri)) {
-			(void)qt_fail(&e, QT_E_PAYLOAD_TOO_LARGE, "the body is larger than this server takes");
-			refuse_auth(r, &e, 0);
+			refuse_auth(r, QT_E_PAYLOAD_TOO_LARGE, true, 0);
 			return;
 		}
 		FCGX_FPrintF(r->out,
@@ -86,7 +85,7 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 	}
 	if (e.code == QT_E_STORE_UNAVAILABLE)
 		qt_log_err(QT_LOG_ERROR, &e, "request_id=%s auth", param(r, "QUILT_REQUEST_ID"));
-	refuse_auth(r, &e, retry_after);
+	refuse_auth(r, e.code, length > l->conf->max_body_bytes, retry_after);
 }
 
 /* The code of an error's name; UNAUTHORIZED if there is none: the refusing value. */
@@ -104,9 +103,8 @@ static void answer_denied(const FCGX_Request *r, const char *error, struct qt_ou
 	uint32_t retry;
 
 	(void)qt_fail(&e, code_of(error), "%s",
-		      qt_streq(error, "RATE_LIMITED")	     ? "too many requests with this API key"
-		      : qt_streq(error, "PAYLOAD_TOO_LARGE") ? "the body is larger than this server takes"
-							     : "a valid API key is needed");
+		      qt_streq(error, "RATE_LIMITED") ? "too many requests with this API key"
+						      : "a valid API key is needed");
 	memset(out, 0, sizeof(*out));
 	qt_answer_error(&e, param(r, "QUILT_REQUEST_ID"), out);
 	out->route_id = "denied";

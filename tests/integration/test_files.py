@@ -119,7 +119,7 @@ def test_archives_that_are_refused_at_once(api, other_api, stack, container):
     assert not os.listdir(f"{stack.dir}/state/spool")
 
 
-def test_how_large_a_body_may_be_depends_on_the_route(api, container):
+def test_how_large_a_body_may_be_depends_on_the_route(api, anonymous, container):
     """Said before the body is taken in: nothing of it is sent."""
     c = container["container_id"]
     for path, length, status in ((f"/api/containers/{c}/archive", 300 << 20, 413), (f"/api/containers/{c}/exec", 3 << 20, 413),
@@ -127,6 +127,9 @@ def test_how_large_a_body_may_be_depends_on_the_route(api, container):
         r = api.request("POST", path, headers={"Content-Length": str(length), "Content-Type": "application/gzip"})
         refused(r, status, "PAYLOAD_TOO_LARGE")
         api.close()  # the body that was announced will not come
+    r = anonymous.request("POST", f"/api/containers/{c}/archive", headers={"Content-Length": str(20 << 20), "Content-Type": "application/gzip"})
+    refused(r, 401, "UNAUTHORIZED")
+    anonymous.close()
 
 
 def test_an_archive_survives_the_deaths_of_everybody(api, stack, container):
