@@ -87,7 +87,7 @@ int qt_life_vol_delete(struct qt_life *l, const struct qt_vol *v, struct qt_err 
 
 int qt_life_vol_size(struct qt_life *l, const struct qt_vol *v, uint64_t *ret_bytes, uint64_t *ret_files, struct qt_err *e)
 {
-	struct rt_obj_get_req req = {.id = v->id};
+	struct rt_obj_get_req req = {.id = v->id, .count = 1};
 	struct rt_obj_get_rep rep;
 
 	if (rt_obj_get(&l->rt, &req, &rep, READ_BUDGET_MS, e) < 0)

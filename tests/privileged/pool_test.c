@@ -217,7 +217,7 @@ static void volumes_are_shared(void **state)
 	/* Programs in volumes run; setuid ones are worth nothing, and there are no devices. */
 	expect(r, a, "cp /bin/busybox /data/busybox; /data/busybox echo runs; busybox grep -c ' /data .*nosuid,nodev' /proc/mounts;"
 		     "busybox grep ' /data ' /proc/mounts | busybox grep -c noexec; true", "runs\n1\n0\n");
-	CALL(r, obj_get, &got, .id = vol);
+	CALL(r, obj_get, &got, .id = vol, .count = 1);
 	assert_string_equal(got.tenant.s, "ten_a");
 	assert_memory_equal(got.record.s, "rec", 3);
 	assert_int_equal(got.files, 2);
@@ -228,7 +228,7 @@ static void volumes_are_shared(void **state)
 	rig_kill(r);
 	rig_start(r, NULL);
 	(void)REFUSED(r, QT_E_VOLUME_IN_USE, obj_delete, .id = vol);
-	CALL(r, obj_get, &got, .id = vol);
+	CALL(r, obj_get, &got, .id = vol, .count = 1);
 	assert_memory_equal(got.record.s, "new", 3);
 	CALL(r, obj_list, &list, .kind = rt_str("vol"), .after = rt_str(""));
 	assert_int_equal(list.ids.n, 1);
