@@ -100,7 +100,7 @@ def test_bombs(api, container):
 def test_a_full_disk_is_told(api, make_container):
     """/tmp of a strict container has 64 MiB."""
     c = make_container(strict=True)["container_id"]
-    data = archive((info("a"), b"1"), (info("b"), os.urandom(8 << 20) * 9))
+    data = archive((info("a"), b"1"), (info("b"), (os.urandom(64) + bytes(2000)) * 36000))
     op = api.operation(api.post(f"/api/containers/{c}/archive?path=/tmp", data, headers=GZIP))
     assert op["status"] == "failed" and op["reason_code"] == "INSUFFICIENT_STORAGE", op
     assert "1 members" in op["error"], op

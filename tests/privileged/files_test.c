@@ -254,6 +254,57 @@ static void in_a_container(void **state)
 	assert_int_equal(e.code, QT_E_RUNTIME_UNAVAILABLE);
 }
 
+static void in_a_volume(void **state)
+{
+	struct rig *r = *state;
+	struct rt_vol_make_req make_req = {.id = qt_id_new("vol"), .from_snapshot = rt_str(""), .from_volume = rt_str(""), .record = rt_str("r")};
+	struct rt_obj_delete_req delete_req = {.id = make_req.id};
+	struct rt_obj_delete_rep deleted;
+	struct rt_vol_make_rep made;
+	auto_files struct qt_files f = {.sock = -1}, other = {.sock = -1};
+	char ids[80], out[4096], name[64];
+	struct qt_err e = {0};
+	struct stat st;
+	unsigned uid;
+	pid_t pid;
+
+	assert_true(qt_id_parse(&make_req.tenant, "ten", "ten_a"));
+	assert_int_equal(rt_vol_make(&r->rt, &make_req, &made, BUDGET_MS, &e), 0);
+	open_files(r, &f, make_req.id);
+	pid = program_of(r);
+	assert_true(pid > 0);
+	(void)qt_fmt(name, sizeof(name), "/proc/%d/uid_map", (int)pid);
+	assert_true(qt_read_file(AT_FDCWD, name, out, sizeof(out), &e) > 0);
+	assert_int_equal(sscanf(out, "%*u %u", &uid), 1);
+	assert_true(uid >= 1000000000U);
+	(void)qt_fmt(ids, sizeof(ids), "\nUid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", uid, uid, uid, uid, uid, uid, uid, uid);
+	confined(pid, ids);
+	says(pid, "cgroup", "file_");
+	assert_true(ns_of(pid, "user") != ns_of(getpid(), "user"));
+	assert_true(ns_of(pid, "mnt") != ns_of(getpid(), "mnt"));
+	/* One mount, the tree; nothing of the host is below it. */
+	(void)qt_fmt(name, sizeof(name), "/proc/%d/mountinfo", (int)pid);
+	assert_true(qt_read_file(AT_FDCWD, name, out, sizeof(out), &e) > 0);
+	assert_ptr_equal(strchr(out, '\n'), out + strlen(out) - 1);
+	assert_non_null(strstr(out, " / "));
+	assert_non_null(strstr(out, "nosuid,nodev,noexec"));
+	assert_int_equal(write_file(&f, "../a", "x", &e), -1);
+	qt_err_reset(&e);
+	assert_int_equal(write_file(&f, "d/a", "hello", &e), 0);
+	/* Another conversation has other ids, and the same files: on disk they are root's. */
+	open_files(r, &other, make_req.id);
+	assert_int_equal(read_file(&other, "d/a", out, sizeof(out), &e), 0);
+	assert_string_equal(out, "hello");
+	(void)qt_fmt(out, sizeof(out), "%s/pool/vol/%s/data/d/a", r->dir, make_req.id.s);
+	assert_int_equal(stat(out, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+	/* The volume goes, and they with it. */
+	assert_int_equal(rt_obj_delete(&r->rt, &delete_req, &deleted, BUDGET_MS, &e), 0);
+	wait_gone(r);
+	assert_int_equal(read_file(&f, "d/a", out, sizeof(out), &e), -1);
+	assert_int_equal(e.code, QT_E_RUNTIME_UNAVAILABLE);
+}
+
 /* Behind the lock, with the tree for root: what must be refused is. An exit code names the first that was not. */
 static int try_everything(void)
 {
@@ -366,6 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(in_a_container, end),
+		cmocka_unit_test_teardown(in_a_volume, end),
 		cmocka_unit_test_teardown(locked_in, end),
 		cmocka_unit_test_teardown(it_ends, end),
 	};
