@@ -57,6 +57,9 @@ def test_every_answer_is_documented_and_every_document_was_answered(recorder):
                 problems.append(f"{method} {path} -> {status} {answer['error_code']} is not documented")
         elif not reply:
             problems.append(f"{method} {path} -> {status} is not documented")
+        elif line["content_type"] == "application/octet-stream":
+            if line["content_type"] not in reply["content"]:
+                problems.append(f"{method} {path} -> {status}: bytes are not documented")
         elif not (line["content_type"] or "").startswith("text/"):
             try:
                 fits(json.loads(body), reply["content"]["application/json"]["schema"])
