@@ -31,6 +31,8 @@ struct qt_call {
 	const char *body;
 	size_t body_len;
 	int upload;		 /* QT_R_UPLOAD: the file that the body became; -1 otherwise. The dispatcher closes it */
+	char *beside;		 /* and, if it was JSON, that without the archive; owned */
+	size_t beside_len;
 	bool (*gone)(void *arg); /* has the client left? */
 	void *gone_arg;
 	char request_id[65];

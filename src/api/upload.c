@@ -184,7 +184,7 @@ static int receive(const struct qt_in *in, struct qt_json_sieve *s, bool raw, st
 	return 0;
 }
 
-int qt_upload_take(struct qt_call *c, const struct qt_in *in, struct qt_buf *rest, struct qt_err *e)
+int qt_upload_take(struct qt_call *c, const struct qt_in *in, struct qt_err *e)
 {
 	const struct qt_conf *conf = c->life->conf;
 	bool raw = is_raw(in->content_type);
@@ -206,6 +206,8 @@ int qt_upload_take(struct qt_call *c, const struct qt_in *in, struct qt_buf *res
 	r = receive(in, &s, raw, e);
 	if (r == 0 && lseek(s.out, 0, SEEK_SET) < 0)
 		r = qt_fail_sys(e, errno, "receive the archive");
-	*rest = s.rest; /* also of a failure: the caller's */
+	/* An empty JSON body is none: that is for the decoder to say. */
+	c->beside = s.rest.data ? s.rest.data : raw ? NULL : strdup("");
+	c->beside_len = s.rest.len;
 	return r;
 }

@@ -31,7 +31,7 @@ int qt_json_sieve(struct qt_json_sieve *s, const char *text, size_t len, struct 
 /* The largest body that METHOD and URI take: of an upload as it is typed, else the settings' max_body_bytes. */
 uint64_t qt_upload_limit(const struct qt_conf *conf, const char *method, const char *raw_uri);
 
-/* Receive the body of IN for the upload route of C: C->upload is the file, from its begin; REST gets what a JSON body has beside it. */
-int qt_upload_take(struct qt_call *c, const struct qt_in *in, struct qt_buf *rest, struct qt_err *e);
+/* Receive the body of IN for the upload route of C: C->upload is the file, from its begin; C->beside what a JSON body has beside it. */
+int qt_upload_take(struct qt_call *c, const struct qt_in *in, struct qt_err *e);
 
 #endif

@@ -119,6 +119,19 @@ def test_archives_that_are_refused_at_once(api, other_api, stack, container):
     assert not os.listdir(f"{stack.dir}/state/spool")
 
 
+def test_an_upload_with_an_idempotency_key(api, container):
+    path = f"/api/containers/{container['container_id']}/archive?path=/idem"
+    one, two = tar([("a", b"1")], "w"), tar([("a", b"2")], "w")
+    assert len(one) == len(two)
+    key = {**TAR, "Idempotency-Key": fresh_name("idem")}
+    first = api.post(path, one, headers=key)
+    assert first.status == 202, first
+    assert api.post(path, one, headers=key).json == first.json
+    refused(api.post(path, two, headers=key), 409, "IDEMPOTENCY_CONFLICT")
+    assert api.operation(first)["status"] == "succeeded"
+    assert api.exec(container["container_id"], "cat", "/idem/a")["stdout"] == "1"
+
+
 def test_how_large_a_body_may_be_depends_on_the_route(api, anonymous, container):
     """Said before the body is taken in: nothing of it is sent."""
     c = container["container_id"]
