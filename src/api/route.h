@@ -75,6 +75,7 @@ extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];
 extern const struct qt_route qt_routes_snapshots[];
 extern const struct qt_route qt_routes_system[];
+extern const struct qt_route qt_routes_images[];
 extern const struct qt_route qt_routes_volumes[];
 
 /* All tables, NULL-ended. */

@@ -213,7 +213,7 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 	if (!argv || !env || !t.chunk)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_argv(&m.argv, argv, x->command, e) < 0 ||
-	    qt_strv_env(&m.env, env, c->name, c->environment, x->environment, e) < 0 || qt_life_connect(l, c, &t.conn, e) < 0 ||
+	    qt_strv_env(&m.env, env, c, x->environment, e) < 0 || qt_life_connect(l, c, &t.conn, e) < 0 ||
 	    make_pipe(&t.in, &in, false, e) < 0 || make_pipe(&t.out.fd, &out, true, e) < 0 ||
 	    make_pipe(&t.err.fd, &err, true, e) < 0)
 		return -1;

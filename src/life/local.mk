@@ -6,6 +6,6 @@ libqlife_a_SOURCES = \
 libqlife_a_SOURCES += src/life/ids.c src/life/op_volume.c src/life/settle_in.h src/life/settle_vol.c src/life/volumes.c
 libqlife_a_SOURCES += src/life/copy.c src/life/copy_volumes.c src/life/op_copy.c src/life/op_snapshot.c src/life/settle_snap.c src/life/snap.c \
 	src/life/snap_in.h src/life/snaps.h
-libqlife_a_SOURCES += src/life/files.c src/life/files.h src/life/op_archive.c src/life/spool.c src/life/spool.h
+libqlife_a_SOURCES += src/life/fetch.c src/life/images.c src/life/images.h src/life/op_image.c src/life/secret.c src/life/settle_img.c src/life/files.c src/life/files.h src/life/op_archive.c src/life/spool.c src/life/spool.h
 libqlife_a_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/minit
 libqlife_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

@@ -26,6 +26,7 @@ bool qt_state_parse(enum qt_state *ret, const char *text); /* `stopped` is taken
 #define QT_ENV_MAX     256
 #define QT_LABELS_MAX  64
 #define QT_ROUTES_MAX  32
+#define QT_USER_MAX    63
 #define QT_RECORD_MAX  16384	/* bytes of qt_ctr_dump() */
 
 /* A container as Redis and the runtime's record hold it. JSON members are owned (never NULL after _init); times are milliseconds
@@ -44,6 +45,10 @@ struct qt_ctr {
 	int64_t deleting_ms; /* when somebody began to delete it; 0: nobody */
 	char image[QT_IMAGE_MAX + 1];
 	bool oci;
+	struct qt_id image_id;	     /* of a pulled one, which `image` was then; s[0] == 0: none */
+	char user[QT_USER_MAX + 1];  /* of the image; "": root */
+	uint32_t stop_signal;	     /* of the image; 0: SIGTERM */
+	json_t *image_env;	     /* object of strings: of the image; environment is on top of it */
 	char workdir[QT_WORKDIR_MAX + 1];
 	uint32_t memory_mb;
 	uint32_t cpu_centi; /* hundredths of a percent of one cpu: 50 % is 5000 */

@@ -24,6 +24,7 @@ static const struct {
 	{"QT_VOL_NAME", QT_E_VOLUME_NAME_CONFLICT, "a volume named \"%s\" exists already"},
 	{"QT_VOL_IN_USE", QT_E_VOLUME_IN_USE, "container %s has the volume"},
 	{"QT_NO_VOL", QT_E_VOLUME_NOT_FOUND, "there is no such volume"},
+	{"QT_NO_IMG", QT_E_IMAGE_NOT_FOUND, "there is no such image"},
 	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the quota of the tenant has no room for this"},
 	{"QT_STATE", QT_E_INVALID_STATE, "the container is in state %s"},
 	{"QT_EXISTS", QT_E_CONFLICT, "the record of %s exists already"},

@@ -675,16 +675,29 @@ static void test_env(void **state)
 {
 	json_t *map = json_pack("{s:s, s:s}", "A", "1", "B", "2"), *over = json_pack("{s:s, s:s}", "B", "3", "PATH", "/x");
 	static const char want[] = "HOME=/root\0HOSTNAME=h\0A=1\0B=3\0PATH=/x";
+	static const char of_image[] = "HOSTNAME=h\0C=4\0A=1\0B=3\0PATH=/x";
+	auto_ctr struct qt_ctr c = {0};
 	char buf[QT_STRV_BYTES];
 	struct qt_err e = {0};
 	struct rt_strv v;
 
 	(void)state;
-	assert_int_equal(qt_strv_env(&v, buf, "h", map, over, &e), 0);
+	qt_ctr_init(&c);
+	(void)qt_copy(c.name, sizeof(c.name), "h");
+	json_decref(c.environment);
+	c.environment = map;
+	assert_int_equal(qt_strv_env(&v, buf, &c, over, &e), 0);
 	assert_int_equal(v.n, 5);
 	assert_int_equal(v.len, sizeof(want));
 	assert_memory_equal(buf, want, sizeof(want));
-	json_decref(map);
+	/* What the image says is below all that; and of its user's home only the init knows. */
+	json_object_set_new(c.image_env, "A", json_string("0"));
+	json_object_set_new(c.image_env, "C", json_string("4"));
+	json_object_set_new(c.image_env, "PATH", json_string("/image"));
+	(void)qt_copy(c.user, sizeof(c.user), "www");
+	assert_int_equal(qt_strv_env(&v, buf, &c, over, &e), 0);
+	assert_int_equal(v.len, sizeof(of_image));
+	assert_memory_equal(buf, of_image, sizeof(of_image));
 	json_decref(over);
 }
 

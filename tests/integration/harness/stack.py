@@ -57,6 +57,8 @@ class Stack:
             "subnet": f"10.{rnd.randrange(64, 224)}.0.0/16",
             "uid_base": 1200000000 + 65536 * 1024 * rnd.randrange(32),
             "uid_ranges": 1024,
+            "registry_allow": "http://127.0.0.1",
+            "registry_stall_s": 2,
             **(conf or {}),
         }
         self.settings = settings
