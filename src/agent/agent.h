@@ -11,6 +11,7 @@
 #include "store.h"
 
 #define AGENT_SLOTS    4     /* operations at once */
+#define AGENT_PULLS    2     /* of them, pulls of images */
 #define AGENT_QUEUE    32    /* that wait for a slot, and are "queued"; what is behind them stays in the stream, "accepted" */
 #define AGENT_LEASE_MS 8000  /* an operation of an agent that died is another's after it */
 #define AGENT_DUE_MAX  4096

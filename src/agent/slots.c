@@ -15,6 +15,7 @@ static void let_go(struct agent *a, unsigned i)
 {
 	(void)pthread_mutex_lock(&a->lock);
 	a->slots[i].busy = false;
+	(void)pthread_cond_broadcast(&a->work);
 	(void)pthread_mutex_unlock(&a->lock);
 }
 

@@ -22,19 +22,34 @@ static void wait_for_change(struct agent *a)
 	(void)pthread_cond_timedwait(&a->work, &a->lock, &t);
 }
 
+/* A pull is as slow as a registry likes: such operations leave slots to the others. The place in the queue of what may begin now, or n_queue. */
+static unsigned next(const struct agent *a)
+{
+	unsigned pulls = 0, at = 0;
+
+	for (unsigned i = 0; i < AGENT_SLOTS; i++)
+		pulls += a->slots[i].busy && a->slots[i].lease.op.type == QT_OPT_IMG_PULL;
+	while (at < a->n_queue && pulls >= AGENT_PULLS && a->queue[at].op.type == QT_OPT_IMG_PULL)
+		at++;
+	return at;
+}
+
 bool agent_take(struct agent *a, unsigned i, struct qt_op_entry *ret)
 {
+	unsigned at;
 	bool found;
 
 	(void)pthread_mutex_lock(&a->lock);
 	a->n_idle++;
-	if (a->n_queue == 0)
+	if (next(a) == a->n_queue)
 		wait_for_change(a);
 	a->n_idle--;
-	found = a->n_queue > 0;
+	at = next(a);
+	found = at < a->n_queue;
 	if (found) {
-		*ret = a->queue[0];
-		memmove(a->queue, a->queue + 1, --a->n_queue * sizeof(a->queue[0]));
+		*ret = a->queue[at];
+		a->n_queue--;
+		memmove(a->queue + at, a->queue + at + 1, (a->n_queue - at) * sizeof(a->queue[0]));
 		a->slots[i].lease = *ret;
 		a->slots[i].busy = true;
 		(void)pthread_cond_broadcast(&a->work);

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "fdpass.h"
 #include "files_client.h"
+#include "str.h"
 
 #define OPEN_BUDGET_MS 5000
 
@@ -36,7 +37,8 @@ int qt_files_open(struct qt_files *f, struct rt_client *rt, const struct qt_id *
 	return 0;
 }
 
-int qt_files_open_layer(struct qt_files *f, struct rt_client *rt, const struct qt_id *image, const char *hex, bool *ret_there, struct qt_err *e)
+int qt_files_open_layer(struct qt_files *f, struct rt_client *rt, const struct qt_id *image, const char *hex, bool *ret_there,
+			char *ret_diff_id, struct qt_err *e)
 {
 	const struct rt_layer_begin_req req = {.id = *image, .digest = rt_str(hex)};
 	auto_close int ours = -1, theirs = -1;
@@ -45,6 +47,7 @@ int qt_files_open_layer(struct qt_files *f, struct rt_client *rt, const struct q
 	if (begin(f, &ours, &theirs, e) < 0 || rt_call(rt, RT_LAYER_BEGIN, &req, &theirs, &rep, NULL, OPEN_BUDGET_MS, e) < 0)
 		return -1;
 	*ret_there = rep.there != 0;
+	(void)qt_copy(ret_diff_id, FT_SHA256 + 1, rep.diff_id.s);
 	f->sock = qt_take_fd(&ours);
 	return 0;
 }

@@ -4,8 +4,6 @@
 
 #include "extract.h"
 
-#define FT_SHA256 64 /* hexadecimal digits */
-
 /* Once, before the program is locked in: what later no library can load. */
 int ft_layer_init(struct qt_err *e);
 

@@ -144,6 +144,8 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, stru
 				    .memory_mb = c->memory_mb,
 				    .cpu_centi = c->cpu_centi,
 				    .strict = c->strict,
+				    .user = rt_str(c->user),
+				    .stop_signal = c->stop_signal,
 				    .from = rt_str(b->from ? b->from : c->copied_from.s),
 				    .consistency = b->consistency,
 				    .no_start = b->no_start};

@@ -62,7 +62,10 @@ int qt_life_img_delete(struct qt_life *l, const struct qt_img *i, struct qt_err 
 	/* The runtime first, since it knows what stands on it; if we die now, the agent finds that it is gone. */
 	if (rt_obj_delete(&l->rt, &req, &rep, DELETE_BUDGET_MS, e) < 0)
 		return -1;
-	return qt_store_img_remove(l->store, &i->tenant, &i->id, e);
+	if (qt_store_img_remove(l->store, &i->tenant, &i->id, e) == 0 || e->code != QT_E_IMAGE_NOT_FOUND)
+		return e->code == QT_OK ? 0 : -1;
+	qt_err_reset(e); /* the agent found the rest first */
+	return 0;
 }
 
 /* As images call machines. */
@@ -85,7 +88,7 @@ int qt_life_img_pull(struct qt_life *l, const struct qt_id *tenant, const struct
 	ret->id = qt_id_new("op");
 	ret->tenant = *tenant;
 	ret->type = QT_OPT_IMG_PULL;
-	json_object_set_new(ret->args, "reference", json_string(ref.text));
+	(void)qt_copy(ret->image, sizeof(ret->image), ref.text);
 	json_object_set_new(ret->args, "image_id", json_string(image.s));
 	json_object_set_new(ret->args, "platform", json_string(p->platform[0] ? p->platform : this_platform()));
 	json_object_set_new(ret->args, "force", json_boolean(p->force));

@@ -213,10 +213,20 @@ static int blame(struct qt_err *e)
 	return qt_fail(e, QT_E_IMAGE_REFUSED, "a layer of the image cannot be unpacked: %s", why.msg);
 }
 
-static int unpack(struct pull *p, struct qt_files *f, const json_t *layer, const char *hex, struct qt_err *e)
+/* Is it what the image's configuration says? */
+static int check_diff_id(const struct pull *p, const json_t *layer, const char *is, struct qt_err *e)
+{
+	size_t index = (size_t)json_integer_value(json_object_get(layer, "index"));
+	const char *want = json_string_value(json_array_get(json_object_get(json_object_get(p->config, "rootfs"), "diff_ids"), index));
+
+	return want && qt_streq(is, want + strlen("sha256:"))
+		       ? 0
+		       : qt_fail(e, QT_E_IMAGE_REFUSED, "a layer is not what the image's configuration says: its diff_id differs");
+}
+
+static int unpack(struct pull *p, struct qt_files *f, const json_t *layer, const char *hex, char *ret_diff_id, struct qt_err *e)
 {
 	unsigned index = (unsigned)json_integer_value(json_object_get(layer, "index"));
-	const char *want = json_string_value(json_array_get(json_object_get(json_object_get(p->config, "rootfs"), "diff_ids"), index));
 	const struct ft_layer_req req = {.digest = rt_str(hex)};
 	int64_t left = p->o->deadline_ms - qt_now_ms();
 	struct ft_layer_rep rep;
@@ -229,8 +239,9 @@ static int unpack(struct pull *p, struct qt_files *f, const json_t *layer, const
 		return qt_fail_sys(e, errno, "open a fetched layer");
 	if (qt_files_call(f, FT_LAYER, &req, fd, &rep, sizeof(rep), heard, p, (int)(left > 0 ? left : 0), e) < 0)
 		return blame(e);
-	if (!want || !qt_streq(rep.diff_id.s, want + strlen("sha256:")))
-		return qt_fail(e, QT_E_IMAGE_REFUSED, "a layer is not what the image's configuration says: its diff_id differs");
+	if (check_diff_id(p, layer, rep.diff_id.s, e) < 0)
+		return -1;
+	(void)qt_copy(ret_diff_id, FT_SHA256 + 1, rep.diff_id.s);
 	(void)unlinkat(p->dir_fd, name, 0); /* the disk has it twice by now */
 	return 0;
 }
@@ -239,22 +250,24 @@ static int unpack(struct pull *p, struct qt_files *f, const json_t *layer, const
 static int store_layer(struct pull *p, const json_t *layer, bool *missing, struct qt_err *e)
 {
 	const char *digest = json_string_value(json_object_get(layer, "digest")), *hex = digest + strlen("sha256:");
+	char diff_id[FT_SHA256 + 1] = "";
 	struct rt_layer_commit_req commit = {.id = p->img.id, .digest = rt_str(hex)};
 	struct rt_layer_commit_rep committed;
 	auto_files struct qt_files f = {.sock = -1};
 	bool there = false;
 
-	if (qt_op_go_on(p->l, p->o, e) < 0 || qt_files_open_layer(&f, &p->l->rt, &p->img.id, hex, &there, e) < 0)
+	if (qt_op_go_on(p->l, p->o, e) < 0 || qt_files_open_layer(&f, &p->l->rt, &p->img.id, hex, &there, diff_id, e) < 0)
 		return -1;
 	if (there)
-		return 0;
+		return check_diff_id(p, layer, diff_id, e);
 	if (json_is_true(json_object_get(layer, "have"))) {
 		*missing = true;
 		return 0;
 	}
-	if (unpack(p, &f, layer, hex, e) < 0)
+	if (unpack(p, &f, layer, hex, diff_id, e) < 0)
 		return -1;
 	qt_files_done(&f);
+	commit.diff_id = rt_str(diff_id);
 	return rt_layer_commit(&p->l->rt, &commit, &committed, COMMIT_MS, e);
 }
 
@@ -396,7 +409,7 @@ int qt_op_img_pull(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 	qt_img_init(&p.img);
 	if (!qt_id_parse(&p.img.id, "img", arg_of(o, "image_id")))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "the operation does not say which image");
-	if (qt_imgref_parse("/reference", arg_of(o, "reference"), &p.ref, e) < 0)
+	if (qt_imgref_parse("/reference", o->image, &p.ref, e) < 0)
 		return -1;
 	r = there_already(&p, e);
 	if (r == 0)

@@ -58,6 +58,7 @@ static const struct qt_mfield op_fields[] = {
 	OP(container,    QT_FT_ID,        QT_CF_RUN, 0, "ctr", "container_id", "empty: none"),
 	OP(snapshot,     QT_FT_ID,        QT_CF_RUN, 0, "snap", "snapshot_id", "empty: none"),
 	OP(volume,       QT_FT_STR,       0, 0, NULL,  "volume",       "its name; empty: none"),
+	OP(image,        QT_FT_STR,       0, 0, NULL,  "image",        "the reference that is pulled; empty: none"),
 	OP(node,         QT_FT_STR,       0, 0, NULL,  "node",         "whose agent runs it"),
 	OP(message,      QT_FT_STR,       QT_CF_RUN, 0, NULL,  "message",      ""),
 	OP(progress_pct, QT_FT_U32,       QT_CF_RUN, 0, NULL,  "progress_pct", "0 to 100"),

@@ -152,7 +152,7 @@ enum qt_op_type {
 const char *qt_op_type_name(enum qt_op_type t);
 bool qt_op_type_parse(enum qt_op_type *ret, const char *text);
 uint32_t qt_op_type_deadline_s(enum qt_op_type t);
-const char *qt_op_type_target(enum qt_op_type t); /* "container", "snapshot" or "volume" */
+const char *qt_op_type_target(enum qt_op_type t); /* "container", "snapshot", "volume" or "image" */
 
 #define QT_OP_WARNINGS_MAX 64
 #define QT_OP_ITEMS_MAX	   100
@@ -164,6 +164,7 @@ struct qt_op {
 	struct qt_id container; /* that the operation is on; of a fork and a clone the new one. s[0] == 0: none */
 	struct qt_id snapshot;	/* the one taken, cloned or deleted; s[0] == 0: none */
 	char volume[65];	/* its name; "": none */
+	char image[QT_IMAGE_MAX + 1]; /* the reference that is pulled; "": none */
 	char node[40];
 	char message[160];
 	unsigned progress_pct;

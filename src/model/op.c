@@ -105,10 +105,8 @@ static json_t *text_or_null(const char *s)
 /* What it is about, by the kind of thing that its type is about. */
 static const char *target_id(const struct qt_op *o, const char *kind)
 {
-	const char *image = json_string_value(json_object_get(o->args, "reference"));
-
 	if (qt_streq(kind, "image"))
-		return image ? image : "";
+		return o->image;
 	return qt_streq(kind, "snapshot") ? o->snapshot.s : qt_streq(kind, "volume") ? o->volume : o->container.s;
 }
 

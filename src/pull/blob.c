@@ -13,7 +13,7 @@
 #include "rnd.h"
 #include "str.h"
 
-#define GAP_MS 250 /* before the second try; twice as long before each further one */
+#define GAP_MS 100 /* before the second try; twice as long before each further one */
 
 static EVP_MD_CTX *new_hash(void)
 {
@@ -97,7 +97,7 @@ int pl_document(struct pl_http *h, void *curl, const char *path, const char *acc
 			return 0;
 		}
 		free(d.s);
-		if (!g.again || try + 1 == PL_TRIES)
+		if (!g.again || try + 1 == PL_TRIES || (g.stalled && try > 0))
 			return -1;
 		qt_err_reset(e);
 		pause_before(try);
@@ -169,7 +169,7 @@ static int get_blob(struct blob *b, CURL *curl, struct qt_err *e)
 
 		if (r == 0 && b->at == b->l->size)
 			break;
-		if (r < 0 && !g.again)
+		if (r < 0 && (!g.again || (g.stalled && try > 0)))
 			return -1;
 		if (try + 1 == PL_TRIES)
 			return r < 0 ? -1 : qt_fail(e, QT_E_REGISTRY_ERROR, "the registry sends less of a layer than its manifest says");

@@ -183,6 +183,7 @@ static int explain(struct step *s, CURLcode r, struct qt_err *e)
 	if (s->refused)
 		return denied(e, "it is, or leads to, a private, link-local or loopback address, which the operator does not allow");
 	s->g->again = r != CURLE_ABORTED_BY_CALLBACK && r != CURLE_PEER_FAILED_VERIFICATION && r != CURLE_OUT_OF_MEMORY;
+	s->g->stalled = r == CURLE_OPERATION_TIMEDOUT;
 	if (r == CURLE_OPERATION_TIMEDOUT)
 		return qt_fail(e, QT_E_REGISTRY_ERROR, "the registry stopped sending");
 	if (r == CURLE_COULDNT_RESOLVE_HOST) {
@@ -422,7 +423,7 @@ int pl_http_get(struct pl_http *h, void *curl, struct pl_get *g, struct qt_err *
 	struct step s = {.h = h, .g = g, .curl = curl};
 	char url[2048];
 
-	g->again = false;
+	g->again = g->stalled = false;
 	if (!qt_fmt(url, sizeof(url), "%s%s", h->base, g->path))
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "the reference is too long");
 	for (int i = 0;; i++) {

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "dirs.h"
 #include "failpoint.h"
+#include "fdio.h"
 #include "layers.h"
 #include "log.h"
 #include "ops.h"
@@ -151,6 +152,19 @@ static int check(struct rt *rt, const struct qt_id *id, const char *hex, char *n
 	return 0;
 }
 
+/* OUT has RT_LAYER_HEX + 1 bytes at least. */
+static int read_diff_id(struct rt *rt, const char *hex, char *out, struct rt_str *ret, struct qt_err *e)
+{
+	auto_close int dir = openat(rt->store.layers_fd, hex, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0)
+		return qt_fail_sys(e, errno, "open a layer");
+	if (qt_read_file(dir, "diff_id", out, RT_LAYER_HEX + 1, e) < 0)
+		return -1;
+	*ret = rt_str(out);
+	return 0;
+}
+
 int rt_op_layer_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
 {
 	const struct rt_layer_begin_req *req = req_;
@@ -163,8 +177,9 @@ int rt_op_layer_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct 
 		return -1;
 	if (rt_layer_there(rt, req->digest.s)) {
 		rep->there = 1;
-		return 0;
+		return read_diff_id(rt, req->digest.s, a->scratch, &rep->diff_id, e);
 	}
+	rep->diff_id = rt_str("");
 	/* An earlier try, of an agent that died. */
 	rt_sessions_end(rt->sessions, &req->id);
 	if (rt_store_drop(&rt->store, rt->store.layers_fd, name, e) < 0 || rt_store_room(&rt->store, e) < 0 ||
@@ -295,6 +310,15 @@ static int start(struct rt *rt, const char *name, const char *hex, const struct 
 	return -1;
 }
 
+static int write_diff_id(struct rt *rt, const char *name, const char *diff_id, struct qt_err *e)
+{
+	auto_close int dir = openat(rt->store.layers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0)
+		return qt_fail(e, QT_E_CONFLICT, "the layer was not unpacked");
+	return qt_replace_file(dir, "diff_id", diff_id, strlen(diff_id), 0600, false, e);
+}
+
 int rt_op_layer_commit(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
 {
 	const struct rt_layer_commit_req *req = req_;
@@ -309,6 +333,8 @@ int rt_op_layer_commit(struct rt *rt, struct rt_ctr *c, const void *req_, struct
 		if (qt_streq(j->name, name))
 			return RT_AGAIN;
 	rt_sessions_end(rt->sessions, &req->id); /* nobody changes it any more */
+	if (!rt_layer_hex_ok(req->diff_id.s) || write_diff_id(rt, name, req->diff_id.s, e) < 0)
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "the layer's diff_id is not one");
 	if (start(rt, name, req->digest.s, a, e) < 0)
 		return -1;
 	a->extra_ms = COMMIT_MS;

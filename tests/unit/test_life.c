@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "conf.h"
 #include "life.h"
+#include "life_images.h"
 #include "life_snaps.h"
 #include "life_volumes.h"
 #include "settle.h"
@@ -372,6 +373,8 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	const struct rt_list_req *list = req;
 	static char ids[64];
 
+	if (img_is_asked(op, req))
+		return img_carry_out(op, req, rep, e);
 	if (snap_is_asked(op, req))
 		return snap_carry_out(op, req, rep, e);
 	if (op >= RT_OBJ_GET && op <= RT_VOL_MAKE)
@@ -519,6 +522,7 @@ int setup(void **state)
 	(void)state;
 	vol_world_clear();
 	snap_world_clear();
+	img_world_clear();
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
 	memset(&w, 0, sizeof(w));
@@ -534,6 +538,7 @@ int teardown(void **state)
 	(void)state;
 	vol_world_clear();
 	snap_world_clear();
+	img_world_clear();
 	qt_life_done(&life);
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
@@ -1228,5 +1233,5 @@ int main(void)
 		T(test_operation_waits_for_redis),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests() + snap_tests();
+	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests() + snap_tests() + img_tests();
 }

@@ -58,7 +58,7 @@ class Stack:
             "uid_base": 1200000000 + 65536 * 1024 * rnd.randrange(32),
             "uid_ranges": 1024,
             "registry_allow": "http://127.0.0.1",
-            "registry_stall_s": 2,
+            "registry_stall_s": 1,
             **(conf or {}),
         }
         self.settings = settings
