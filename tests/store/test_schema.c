@@ -32,6 +32,7 @@ static void fill(void)
 	struct qt_ctr c;
 	struct qt_vol v;
 	json_t *empty = json_object(), *running = json_pack("{s:s}", "status", "running");
+	json_t *gpus = json_pack("[s, s]", "nvidia0", "");
 	char text[64];
 	unsigned after;
 
@@ -87,11 +88,13 @@ static void fill(void)
 	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, &x, e)), 1);
 	must(qt_store_usage_sample(agent, "n", 1000000, e));
 	must(qt_store_node_beat(agent, "n", empty, e));
+	must(qt_store_node_gpus(agent, "n", gpus, e));
 	qt_op_done(&o);
 	qt_op_done(&x.op);
 	qt_ctr_done(&c);
 	json_decref(empty);
 	json_decref(running);
+	json_decref(gpus);
 	qt_store_free(boss);
 	qt_store_free(worker);
 	qt_store_free(agent);

@@ -108,7 +108,7 @@ void qt_store_free(struct qt_store *s)
 	(void)s;
 }
 
-int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e)
+int qt_store_ctr_reserve(struct qt_store *s, struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e)
 {
 	(void)s;
 	if (redis_away(e) < 0)
@@ -118,6 +118,14 @@ int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t dea
 	redis_set(c);
 	w.redis.deadline_ms = deadline_ms;
 	return 0;
+}
+
+int qt_store_node_gpus(struct qt_store *s, const char *node, const json_t *gpus, struct qt_err *e)
+{
+	(void)s;
+	(void)node;
+	(void)gpus;
+	return redis_away(e);
 }
 
 int qt_store_ctr_move(struct qt_store *s, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event,

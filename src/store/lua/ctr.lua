@@ -14,6 +14,7 @@ local function ctr_index(t, c)
   redis.call('HSETNX', K.names(t), c.name, c.id)
   redis.call('SADD', K.node_ctrs(c.node), t .. '/' .. c.id)
   vol_attach(t, c.id, vol_refs(c.volumes))
+  gpu_attach(t, c)
   ctr_use(t, c, 1)
 end
 
@@ -24,9 +25,13 @@ local function ctr_write(t, id, pairs_)
   return c
 end
 
--- tenant, id, field, value, ...
+-- tenant, id, field, value, ...: OK, or, if it has GPUs, which: a JSON array
 redis.register_function('qt_ctr_reserve', function(keys, args)
   local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
+  local no = gpu_plan(t, pairs_)
+  if no then
+    return no
+  end
   if redis.call('EXISTS', K.ctr(t, id)) == 1 then
     return fail('QT_EXISTS', id)
   end
@@ -40,12 +45,13 @@ redis.register_function('qt_ctr_reserve', function(keys, args)
   local over = over_quota(t, 'containers', redis.call('ZCARD', K.ctrs(t)), 1) or
     over_quota(t, 'memory_mb', used(t, 'memory_mb'), tonumber(field_in(pairs_, 'memory_limit_mb'))) or
     over_quota(t, 'cpu_percent', used(t, 'cpu_percent'), tonumber(field_in(pairs_, 'cpu_limit_centi')) / 100) or
-    over_quota(t, 'gpus', used(t, 'gpus'), tonumber(field_in(pairs_, 'gpu_count')))
+    over_quota(t, 'gpus', used(t, 'gpus'), tonumber(field_in(pairs_, 'gpu_count'))) or
+    gpu_choose(pairs_, {})
   if over then
     return over
   end
   ctr_event(t, ctr_write(t, id, pairs_), 'created')
-  return 'OK'
+  return tonumber(field_in(pairs_, 'gpu_count')) > 0 and field_in(pairs_, 'gpu_ids') or 'OK'
 end)
 
 -- tenant, id, event or '', usage or '', "state,state" that it may come from, the new state, field, value, ...
@@ -211,6 +217,7 @@ redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' 
   redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. id)
   name_free(t, c)
   vol_detach(t, id, vol_refs(c.volumes))
+  gpu_detach(t, c)
   ctr_use(t, c, -1)
   jobs_remove(t, id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).

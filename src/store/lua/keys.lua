@@ -36,6 +36,7 @@ function K.jobs_running(t, ctr) return K.of(t, 'jobs-running:' .. ctr) end
 
 function K.node(n) return 'quilt:node:' .. n end
 function K.node_ctrs(n) return 'quilt:node:' .. n .. ':ctrs' end
+function K.node_gpus(n) return 'quilt:node:' .. n .. ':gpus' end
 function K.node_vols(n) return 'quilt:node:' .. n .. ':vols' end
 function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end
 function K.node_snaps(n) return 'quilt:node:' .. n .. ':snaps' end
