@@ -9,6 +9,7 @@ libqapi_a_SOURCES = \
 	src/api/routes_operations.c src/api/routes_system.c
 libqapi_a_SOURCES += src/api/h_volumes.c src/api/replies.c src/api/replies.h src/api/routes_volumes.c
 libqapi_a_SOURCES += src/api/h_files.c src/api/routes_files.c src/api/upload.c src/api/upload.h
+libqapi_a_SOURCES += src/api/h_copies.c src/api/h_snapshots.c src/api/routes_snapshots.c
 libqapi_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 quilt_api_SOURCES = src/api/main.c src/api/pool.c src/api/pool.h
 quilt_api_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

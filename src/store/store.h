@@ -97,6 +97,8 @@ int qt_store_ctr_rename(struct qt_store *s, const struct qt_id *tenant, const st
  * (VALIDATION_ERROR). *RET is the new record, initialised here: the caller hands it to the runtime too. */
 int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *env, bool merge,
 		     struct qt_ctr *ret, struct qt_err *e);
+/* VOLUMES (as the record has them) of a container that is being made; in use from here on. VOLUME_NOT_FOUND, INVALID_STATE. */
+int qt_store_ctr_volumes(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *volumes, struct qt_err *e);
 /* NET is one of the container's further routes from now on, or no longer; both idempotent. CONFLICT when there are QT_ROUTES_MAX.
  * *RET is the new record, initialised here. */
 int qt_store_ctr_route(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *net, bool remove,
@@ -256,6 +258,15 @@ int qt_store_usage_each(struct qt_store *s, const struct qt_id *tenant, int64_t 
 int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts, struct qt_err *e);
 /* Milliseconds since its last beat, by Redis's clock. NOT_FOUND: none yet. */
 int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, struct qt_err *e);
+
+/* The running containers of NODE, all tenants: address and name of each, for the resolver. *VERSION is what was read before (0: nothing). 1 when
+ * something has changed since (or may have): FN got all of them, *VERSION is new. 0: nothing has. */
+struct qt_name {
+	struct qt_id tenant;
+	const char *ip, *name;
+};
+int qt_store_names(struct qt_store *s, const char *node, uint64_t *version, void (*fn)(const struct qt_name *n, void *arg), void *arg,
+		   struct qt_err *e);
 
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
