@@ -10,15 +10,31 @@
 #include "clock.h"
 #include "log.h"
 #include "settle.h"
+#include "spool.h"
 #include "str.h"
 
 #define AWAY_GAP_MS 500
+#define SWEEP_MS    600000 /* what is left of uploads */
+#define GRACE_MS    30000 /* after an operation's deadline: whoever has it ends it himself */
+#define GONE_MS	    60000 /* a node whose agent was not heard of for so long has none */
 
 static void report(const struct qt_settled *s)
 {
 	if (s->adopted + s->ended + s->restored + s->released + s->deleted + s->lost + s->copied > 0)
 		qt_log(QT_LOG_INFO, "mended: adopted=%u ended=%u restored=%u released=%u deleted=%u lost=%u copied=%u", s->adopted,
 		       s->ended, s->restored, s->released, s->deleted, s->lost, s->copied);
+}
+
+/* Operations that nobody will end. */
+static int time_out(struct qt_life *l, struct qt_err *e)
+{
+	unsigned n = 0;
+
+	if (qt_store_op_overdue(l->store, GRACE_MS, GONE_MS, &n, e) < 0)
+		return -1;
+	if (n > 0)
+		qt_log(QT_LOG_INFO, "operations that nobody carried out in time: %u", n);
+	return 0;
 }
 
 static void ready(struct agent *a)
@@ -93,8 +109,8 @@ void *agent_mend_main(void *arg)
 	struct qt_settle st = {0};
 	struct qt_life l;
 	struct qt_err e = {0};
-	unsigned strange = 0, lost_volumes = 0;
-	int64_t next_all = 0;
+	unsigned strange = 0, lost = 0;
+	int64_t next_all = 0, next_sweep = 0;
 	bool is_ready = false;
 
 	while (qt_life_init(&l, &a->conf, &e) < 0 && !atomic_load(&a->stopping)) {
@@ -114,7 +130,7 @@ void *agent_mend_main(void *arg)
 		if (one)
 			r = due.kind == AGENT_DUE_OOM ? tell_oom(&l, &due.id, &e) : qt_settle_id(&l, &due.id, &did, &e);
 		else if (all)
-			r = qt_settle_all(&l, &st, &did, &e);
+			r = qt_settle_all(&l, &st, &did, &e) < 0 ? -1 : time_out(&l, &e);
 		report(&did);
 		if (r < 0) {
 			agent_trouble(&away, &e);
@@ -129,12 +145,19 @@ void *agent_mend_main(void *arg)
 		if (!all)
 			continue;
 		if (did.strange != strange)
-			qt_log(QT_LOG_WARN, "the runtime has %u containers or volumes with a record that cannot be read", did.strange);
+			qt_log(QT_LOG_WARN, "the runtime has %u containers, volumes or snapshots with a record that cannot be read", did.strange);
 		strange = did.strange;
-		if (did.lost_volumes != lost_volumes)
-			qt_log(QT_LOG_WARN, "the runtime does not have %u volumes that Redis knows of", did.lost_volumes);
-		lost_volumes = did.lost_volumes;
+		if (did.lost_volumes + did.lost_snapshots != lost)
+			qt_log(QT_LOG_WARN, "the runtime does not have %u volumes and %u snapshots that Redis knows of", did.lost_volumes,
+			       did.lost_snapshots);
+		lost = did.lost_volumes + did.lost_snapshots;
 		next_all = qt_mono_ms() + (int64_t)a->conf.reconcile_s * 1000;
+		if (qt_mono_ms() >= next_sweep) {
+			next_sweep = qt_mono_ms() + SWEEP_MS;
+			if (qt_spool_sweep(&l, &e) < 0)
+				qt_log_err(QT_LOG_WARN, &e, "the spool is not swept");
+			qt_err_reset(&e);
+		}
 		if (!is_ready)
 			ready(a);
 		is_ready = true;

@@ -1,5 +1,4 @@
 #include <string.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -76,25 +75,6 @@ static int check_image(const struct qt_create_req *q, struct qt_err *e)
 	return 0;
 }
 
-static int check_limits(const struct qt_call *c, const struct qt_create_req *q, struct qt_err *e)
-{
-	uint64_t max_mb = c->life->conf->memory_limit_max_mb;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	char want[64];
-
-	if (max_mb == 0)
-		max_mb = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
-	if (q->memory_mb > max_mb) {
-		(void)qt_fmt(want, sizeof(want), "an integer from 16 to %llu", (unsigned long long)max_mb);
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/memory_limit_mb", want, "this node does not have so much memory");
-	}
-	if (q->cpu_percent > 100.0 * (double)cpus) {
-		(void)qt_fmt(want, sizeof(want), "a number up to %ld", 100 * cpus);
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/cpu_limit_percent", want, "this node has %ld cpus", cpus);
-	}
-	return 0;
-}
-
 static void replace(json_t **to, const json_t *from)
 {
 	if (!from)
@@ -103,37 +83,52 @@ static void replace(json_t **to, const json_t *from)
 	*to = json_incref((json_t *)(uintptr_t)from);
 }
 
+int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *k, struct qt_err *e)
+{
+	qt_ctr_init(k);
+	if (take_gpus(c, q, k, e) < 0 || check_image(q, e) < 0 || qt_life_fits(c->life, q->memory_mb, q->cpu_percent, e) < 0 ||
+	    qt_check_volumes("/volumes", q->volumes, e) < 0) {
+		qt_ctr_done(k);
+		return -1;
+	}
+	k->id = qt_id_new("ctr");
+	k->tenant = c->tenant;
+	(void)qt_copy(k->name, sizeof(k->name), q->name);
+	(void)qt_copy(k->image, sizeof(k->image), q->image);
+	(void)qt_copy(k->workdir, sizeof(k->workdir), q->workdir);
+	k->memory_mb = (uint32_t)q->memory_mb;
+	k->cpu_centi = (uint32_t)(q->cpu_percent * 100.0 + 0.5);
+	if (k->cpu_centi == 0)
+		k->cpu_centi = 1;
+	k->strict = q->strict;
+	replace(&k->labels, q->labels);
+	replace(&k->environment, q->environment);
+	replace(&k->command, q->command);
+	replace(&k->volumes, q->volumes);
+	return 0;
+}
+
+/* Reserved and, if the operation cannot be submitted, released. */
+static int create_later(struct qt_call *c, struct qt_ctr *k, struct qt_err *e)
+{
+	if (qt_life_reserve(c->life, k, e) < 0)
+		return -1;
+	if (qt_h_receipt(c, QT_OPT_CTR_CREATE, k, json_object(), true, e) == 0)
+		return 0;
+	qt_life_undo_create(c->life, k);
+	return -1;
+}
+
 int qt_h_ctr_create(struct qt_call *c, struct qt_err *e)
 {
-	const struct qt_create_req *q = c->req;
 	struct qt_ready ready;
 	struct qt_ctr k;
 	int rc;
 
-	qt_ctr_init(&k);
-	if (take_gpus(c, q, &k, e) < 0 || check_image(q, e) < 0 || check_limits(c, q, e) < 0 ||
-	    qt_check_volumes("/volumes", q->volumes, e) < 0) {
-		qt_ctr_done(&k);
+	if (qt_h_create_take(c, c->req, &k, e) < 0)
 		return -1;
-	}
-	k.id = qt_id_new("ctr");
-	k.tenant = c->tenant;
-	(void)qt_copy(k.name, sizeof(k.name), q->name);
-	(void)qt_copy(k.image, sizeof(k.image), q->image);
-	(void)qt_copy(k.workdir, sizeof(k.workdir), q->workdir);
-	k.memory_mb = (uint32_t)q->memory_mb;
-	k.cpu_centi = (uint32_t)(q->cpu_percent * 100.0 + 0.5);
-	if (k.cpu_centi == 0)
-		k.cpu_centi = 1;
-	k.strict = q->strict;
-	replace(&k.labels, q->labels);
-	replace(&k.environment, q->environment);
-	replace(&k.command, q->command);
-	replace(&k.volumes, q->volumes);
 	if (qt_h_async(c)) {
-		rc = qt_life_reserve(c->life, &k, e);
-		if (rc == 0)
-			rc = qt_h_receipt(c, QT_OPT_CTR_CREATE, &k, json_object(), true, e);
+		rc = create_later(c, &k, e);
 	} else {
 		rc = qt_life_create(c->life, &k, &ready, e);
 		if (rc == 0) {
@@ -242,7 +237,7 @@ int qt_h_ctr_rename(struct qt_call *c, struct qt_err *e)
 	rc = qt_life_rename(c->life, &k, q->new_name, old_name, e);
 	if (rc == 0)
 		c->reply = json_pack("{s:b, s:s, s:s, s:s, s:b}", "success", 1, "container_id", k.id.s, "old_name", old_name,
-				     "new_name", q->new_name, "dns_updated", 0);
+				     "new_name", q->new_name, "dns_updated", (int)(c->life->conf->dns != 0));
 	qt_ctr_done(&k);
 	return rc;
 }

@@ -5,9 +5,11 @@
 
 #include "cleanup.h"
 #include "fdio.h"
+#include "idem.h"
 #include "openapi.h"
 #include "route.h"
 #include "str.h"
+#include "upload.h"
 
 /* "string|null" -> {"type": ["string", "null"]} */
 static json_t *type_schema(const char *type)
@@ -69,6 +71,8 @@ static void add_success(struct doc *d, json_t *responses, int status, const stru
 
 	if (r->flags & QT_R_TEXT_TOO)
 		json_object_set_new(content, "text/markdown", json_pack("{s:{s:s}}", "schema", "type", "string"));
+	if (r->flags & QT_R_BYTES_TOO)
+		json_object_set_new(content, "application/octet-stream", json_object());
 	(void)snprintf(key, sizeof(key), "%d", status);
 	json_object_set_new(responses, key, json_pack("{s:s, s:o}", "description", reply->name, "content", content));
 }
@@ -125,6 +129,10 @@ static void add_parameters(json_t *op, const struct qt_route *r)
 				json_object_set_new(schema, "enum", words);
 				break;
 			}
+			case QT_Q_LABEL:
+				json_object_set_new(schema, "type", json_string("array"));
+				json_object_set_new(schema, "items", json_pack("{s:s}", "type", "string"));
+				break;
 			case QT_Q_STR:
 				json_object_set_new(schema, "type", json_string("string"));
 				break;
@@ -133,6 +141,8 @@ static void add_parameters(json_t *op, const struct qt_route *r)
 							      "description", q->doc, "schema", schema));
 		}
 	}
+	if (qt_idem_for(r))
+		json_array_append_new(list, json_pack("{s:s+}", "$ref", "#/components/parameters/", "IdempotencyKey"));
 	if (json_array_size(list) > 0)
 		json_object_set(op, "parameters", list);
 	json_decref(list);
@@ -161,6 +171,12 @@ static void add_route(const struct qt_route *r, void *arg)
 		json_object_set_new(op, "requestBody",
 				    json_pack("{s:b, s:{s:{s:o}}}", "required", !(r->flags & QT_R_EMPTY_OK), "content",
 					      "application/json", "schema", qt_schema(r->body)));
+	if (r->flags & QT_R_UPLOAD) {
+		json_t *content = json_object_get(json_object_get(op, "requestBody"), "content");
+
+		json_object_set_new(content, "application/gzip", json_object());
+		json_object_set_new(content, "application/x-tar", json_object());
+	}
 	if (r->scope == QT_SCOPE_PUBLIC)
 		json_object_set_new(op, "security", json_array());
 	if (!path) {
@@ -168,6 +184,14 @@ static void add_route(const struct qt_route *r, void *arg)
 		json_object_set_new(d->paths, r->path, path);
 	}
 	json_object_set_new(path, method, op);
+}
+
+static json_t *header_parameters(void)
+{
+	return json_pack("{s:{s:s, s:s, s:s, s:{s:s, s:i, s:s}}}", "IdempotencyKey", "name", "Idempotency-Key", "in", "header", "description",
+			 "The same request with the same key is carried out once: who sends it again within 24 hours gets the first answer, "
+			 "with Idempotency-Replayed: true. Answers of 5xx and 429 are not kept.",
+			 "schema", "type", "string", "maxLength", 255, "pattern", "^[!-~]+$");
 }
 
 int qt_print_openapi(FILE *out)
@@ -187,6 +211,8 @@ int qt_print_openapi(FILE *out)
 			"type", "string", "details", details, "retry_after", "type", "integer", "null", "hint", "type", "string",
 			"null", "securitySchemes", "apiKey", "type", "apiKey", "in", "header", "name", "X-Api-Key", "bearer",
 			"type", "http", "scheme", "bearer");
+	if (doc)
+		json_object_set_new(json_object_get(doc, "components"), "parameters", header_parameters());
 	if (doc)
 		json_object_update(json_object_get(json_object_get(doc, "components"), "schemas"), d.schemas);
 	json_decref(d.schemas);
@@ -226,6 +252,10 @@ int qt_print_nginx(FILE *out, const char *which, const struct qt_conf *conf)
 		} else if (qt_starts(p, "@MAX_BODY@")) {
 			fprintf(out, "%" PRIu64, conf->max_body_bytes);
 			p += strlen("@MAX_BODY@");
+		} else if (qt_starts(p, "@MAX_UPLOAD@")) {
+			/* The largest of any route; each has its own, which the auth request tells before the body is taken in. */
+			fprintf(out, "%" PRIu64, qt_upload_limit(conf, "POST", "/api/volumes/v/archive"));
+			p += strlen("@MAX_UPLOAD@");
 		} else {
 			fputc(*p++, out);
 		}

@@ -16,9 +16,17 @@ enum {
 	QT_R_NO_TYPE = 1 << 1,	  /* the body's content type does not matter (no body is read into the handler) */
 	QT_R_EMPTY_OK = 1 << 2,	  /* an absent body is {} */
 	QT_R_TEXT_TOO = 1 << 3,	  /* may answer text/markdown */
+	QT_R_BYTES_TOO = 1 << 8,  /* may answer application/octet-stream */
+	QT_R_UPLOAD = 1 << 9,	  /* the body is an archive, raw or in JSON, and goes to a file (upload.h) */
 };
 
-enum qt_qkind { QT_Q_STR, QT_Q_U64, QT_Q_BOOL, QT_Q_WORD };
+enum qt_qkind {
+	QT_Q_STR,
+	QT_Q_U64,
+	QT_Q_BOOL,
+	QT_Q_WORD,
+	QT_Q_LABEL, /* key=value, as QT_Q_STR; may be there several times */
+};
 
 /* A parameter of the query. Unknown ones are ignored, as every HTTP API does; a known one that is wrong is VALIDATION_ERROR. */
 struct qt_qfield {
@@ -61,9 +69,11 @@ struct qt_route {
 
 /* A concern's table: ends with id NULL. */
 extern const struct qt_route qt_routes_containers[];
+extern const struct qt_route qt_routes_files[];
 extern const struct qt_route qt_routes_jobs[];
 extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];
+extern const struct qt_route qt_routes_snapshots[];
 extern const struct qt_route qt_routes_system[];
 extern const struct qt_route qt_routes_volumes[];
 

@@ -21,6 +21,7 @@ libqrt_a_SOURCES = \
 	src/runtime/loop.c src/runtime/loop.h \
 	src/runtime/obj.c src/runtime/obj.h \
 	src/runtime/op_end.c \
+	src/runtime/op_files.c \
 	src/runtime/op_life.c \
 	src/runtime/op_obj.c \
 	src/runtime/op_procs.c src/runtime/procs.c src/runtime/procs.h src/runtime/op_net.c \
@@ -30,6 +31,7 @@ libqrt_a_SOURCES = \
 	src/runtime/peer.c src/runtime/peer.h \
 	src/runtime/ranges.c src/runtime/ranges.h \
 	src/runtime/soname.c src/runtime/soname.h \
+	src/runtime/sessions.c src/runtime/sessions.h \
 	src/runtime/store.c src/runtime/store.h src/runtime/store_parts.h \
 	src/runtime/store_btrfs.c \
 	src/runtime/store_copy.c \

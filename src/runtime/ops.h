@@ -13,6 +13,7 @@ enum rt_role {
 	RT_ROLE_AGENT = 1 << 1, /* the node's agent */
 	RT_ROLE_ADMIN = 1 << 2, /* root, who needs no runtime to do harm: quiltctl, tests */
 	RT_ROLE_ALL = RT_ROLE_API | RT_ROLE_AGENT | RT_ROLE_ADMIN,
+	RT_ROLE_DNS = 1 << 3, /* the resolver, which is not one of them: it gets its sockets, and hears that we are there */
 };
 
 /* Our own record of the container, never a field of the request. */
@@ -32,6 +33,7 @@ enum { RT_MUTATES = 1 << 0 };
 struct rt_answer {
 	struct rt_call call;
 	void *rep; /* struct rt_NAME_rep, zeroed; texts in it must outlive the handler: those of the container, or in scratch */
+	const int *in_fds; /* the request's, as many as the row says: closed after the handler */
 	int fds[QT_FDS_MAX]; /* as many as the row says: closed once they are sent */
 	char *scratch;
 	size_t scratch_size;
@@ -89,9 +91,11 @@ RT_HANDLER(vol_make);
 RT_HANDLER(ps);
 RT_HANDLER(signal);
 RT_HANDLER(watch);
+RT_HANDLER(files);
 RT_HANDLER(net);
 RT_HANDLER(route);
 RT_HANDLER(net_mend);
 RT_HANDLER(address);
+RT_HANDLER(dns);
 
 #endif

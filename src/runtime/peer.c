@@ -62,13 +62,14 @@ static const struct role_def {
 	{RT_ROLE_API, "api", 2048},
 	{RT_ROLE_AGENT, "agent", 64},
 	{RT_ROLE_ADMIN, "admin", 256},
+	{RT_ROLE_DNS, "dns", 8},
 };
 
 struct rt_peers {
 	struct rt *rt;
 	int listen_fd, reserve_fd;
 	rt_watch_t watch;
-	uid_t api_uid, agent_uid;
+	uid_t api_uid, agent_uid, dns_uid;
 	unsigned count[QT_LEN(roles)];
 	unsigned long broken; /* peers closed for breaking the protocol */
 	struct rt_peer *first;
@@ -252,7 +253,7 @@ static void reply(struct rt_peer *p, const void *rep, const int *fds, size_t n_f
 
 /* --- requests ------------------------------------------------------------------------------------------ */
 
-static void handle(struct rt_peer *p, const char *msg, size_t len, size_t n_fds);
+static void handle(struct rt_peer *p, const char *msg, size_t len, const int *fds, size_t n_fds);
 
 static void over_budget(void *arg)
 {
@@ -270,7 +271,7 @@ static void once_more(void *arg)
 	struct rt_peer *p = arg;
 	char *msg = qt_take(&p->msg);
 
-	handle(p, msg, p->msg_len, 0);
+	handle(p, msg, p->msg_len, NULL, 0); /* those that take descriptors do not ask for it */
 	free(msg);
 	if (!p->closed)
 		set_events(p);
@@ -294,7 +295,7 @@ static void again(struct rt_peer *p, const char *msg, size_t len, struct qt_err 
 }
 
 static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c, const void *req, const char *msg,
-		size_t len)
+		size_t len, const int *fds)
 {
 	struct rt *rt = p->all->rt;
 	union {
@@ -304,6 +305,7 @@ static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c
 	} rep;
 	struct rt_answer a = {.call = {p->watch, p->serial, p->op},
 			      .rep = &rep,
+			      .in_fds = fds,
 			      .scratch = p->all->scratch,
 			      .scratch_size = sizeof(p->all->scratch)};
 	int64_t began = qt_mono_ms(), took;
@@ -331,7 +333,7 @@ static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c
 	}
 }
 
-static void handle(struct rt_peer *p, const char *msg, size_t len, size_t n_fds)
+static void handle(struct rt_peer *p, const char *msg, size_t len, const int *fds, size_t n_fds)
 {
 	union {
 #define RT_OP(SYM, name, fin, fout, doc) struct rt_##name##_req name;
@@ -377,7 +379,7 @@ static void handle(struct rt_peer *p, const char *msg, size_t len, size_t n_fds)
 	}
 	if (h.op == RT_HELLO)
 		p->greeted = true;
-	run(p, def, c, &req, msg, len);
+	run(p, def, c, &req, msg, len, fds);
 }
 
 static void receive(struct rt_peer *p)
@@ -388,9 +390,6 @@ static void receive(struct rt_peer *p)
 		struct qt_err e = {0};
 		ssize_t len = qt_recv_fds(p->fd, p->all->in, sizeof(p->all->in), fds, &n_fds, &e);
 
-		/* No operation takes any: the gate refuses the request, and here they go. */
-		for (size_t k = 0; k < n_fds; k++)
-			qt_close(fds[k]);
 		if (len < 0 && e.sys == EAGAIN)
 			return;
 		if (len < 0 && e.sys == EMSGSIZE) {
@@ -399,10 +398,13 @@ static void receive(struct rt_peer *p)
 		}
 		if (len <= 0) {
 			close_peer(p);
-			return;
+		} else {
+			p->deadline = 0;
+			handle(p, p->all->in, (size_t)len, fds, n_fds);
 		}
-		p->deadline = 0;
-		handle(p, p->all->in, (size_t)len, n_fds);
+		/* Those of a request that was refused, too. */
+		for (size_t k = 0; k < n_fds; k++)
+			qt_close(fds[k]);
 	}
 }
 
@@ -432,6 +434,8 @@ static bool role_of(const struct rt_peers *all, uid_t uid, enum rt_role *ret)
 		*ret = RT_ROLE_AGENT;
 	else if (uid == 0)
 		*ret = RT_ROLE_ADMIN;
+	else if (uid == all->dns_uid)
+		*ret = RT_ROLE_DNS;
 	else
 		return false;
 	return true;
@@ -535,6 +539,8 @@ int rt_peers_open(struct rt_peers **ret, struct rt *rt, struct qt_err *e)
 	if (!pw)
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (agent_user)", rt->conf.agent_user);
 	all->agent_uid = pw->pw_uid;
+	pw = getpwnam(rt->conf.dns_user);
+	all->dns_uid = pw ? pw->pw_uid : 0; /* there need not be a resolver */
 	return listen_here(all, gid, e);
 }
 
@@ -586,6 +592,14 @@ void rt_refuse(struct rt *rt, const struct rt_call *call, const struct qt_err *w
 	reply_error(p, why);
 	if (!p->closed)
 		set_events(p);
+}
+
+bool rt_peer_has(const struct rt *rt, enum rt_role role)
+{
+	for (const struct rt_peer *p = rt->peers->first; p; p = p->next)
+		if (p->role == role && p->greeted)
+			return true;
+	return false;
 }
 
 void rt_peer_watch(struct rt *rt, const struct rt_call *call)

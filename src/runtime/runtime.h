@@ -16,6 +16,7 @@
 
 struct rt_peers;
 struct rt_copy;
+struct rt_sessions;
 
 struct rt {
 	struct qt_conf conf;
@@ -25,6 +26,7 @@ struct rt {
 	struct rt_cdi *cdi;
 	struct rt_cgroups *cgroups;
 	struct rt_spawner *spawner;
+	struct rt_sessions *sessions;
 	struct rt_keep journal;
 	struct rt_objs objs;
 	struct rt_copy *copies;	    /* under way or waiting: copy.h */
@@ -36,6 +38,7 @@ struct rt {
 	int state_fd, run_fd;	    /* the directories of the settings */
 	int ctr_state_fd;	    /* STATE_DIR/ctr: logs and status files */
 	int sock_fd;		    /* RUN_DIR/c: the sockets of the containers' inits */
+	int dns_fd[2];		    /* the resolver's sockets, UDP and TCP; -1: not open (yet) */
 	int lock_fd;		    /* held as long as we live: one runtime for one state directory */
 	int64_t started_ms;
 	uint64_t memory_bytes;	    /* the machine's */

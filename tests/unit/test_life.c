@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "conf.h"
 #include "life.h"
+#include "life_snaps.h"
 #include "life_volumes.h"
 #include "settle.h"
 #include "str.h"
@@ -31,7 +32,7 @@ static struct {
 	enum rt_state state;
 	uint32_t pid, exit_code;
 	int64_t started_ms, exited_ms;
-	char record[16385];
+	char record[16385], from[40];
 	unsigned asked[RT_OP_COUNT];
 	/* what fails: the n-th request from now on, and all after it; 0: none. LOST: it is carried out, and the answer is lost. */
 	unsigned redis_dies, rt_dies;
@@ -67,6 +68,28 @@ void world_dies(unsigned redis, unsigned rt, bool lost)
 unsigned world_asked(enum rt_op op)
 {
 	return w.asked[op];
+}
+
+struct qt_ctr *world_ctr(void)
+{
+	return w.in_redis ? &w.redis : NULL;
+}
+
+const char *world_from(void)
+{
+	return w.in_rt ? w.from : NULL;
+}
+
+void world_is(const struct qt_id *ctr)
+{
+	ID = *ctr;
+}
+
+void world_empty(void)
+{
+	if (w.in_redis)
+		qt_ctr_done(&w.redis);
+	w.in_redis = w.in_rt = false;
 }
 
 static int no_ctr(struct qt_err *e)
@@ -128,6 +151,17 @@ int qt_store_node_gpus(struct qt_store *s, const char *node, const json_t *gpus,
 	return redis_away(e);
 }
 
+int qt_store_ctr_reserve_all(struct qt_store *s, const struct qt_ctr *v, size_t n, int64_t deadline_ms, struct qt_err *e)
+{
+	struct qt_ctr c;
+
+	assert_int_equal(n, 1);
+	if (w.in_redis)
+		(void)qt_copy(e->received, sizeof(e->received), v->name);
+	c = *v; /* borrows the JSON */
+	return qt_store_ctr_reserve(s, &c, deadline_ms, e);
+}
+
 int qt_store_ctr_move(struct qt_store *s, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event,
 		      const char *usage, struct qt_err *e)
 {
@@ -186,6 +220,32 @@ int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struc
 		return -1;
 	json_object_update(w.redis.environment, (json_t *)(uintptr_t)env);
 	copy_ctr(ret, &w.redis);
+	return 0;
+}
+
+int qt_store_ctr_by_name(struct qt_store *s, const struct qt_id *tenant, const char *name, struct qt_id *ret, struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	if (redis_away(e) < 0)
+		return -1;
+	if (!w.in_redis || !qt_streq(w.redis.name, name))
+		return no_ctr(e);
+	*ret = w.redis.id;
+	return 0;
+}
+
+int qt_store_ctr_volumes(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *volumes, struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	(void)id;
+	if (redis_away(e) < 0)
+		return -1;
+	if (!w.in_redis)
+		return no_ctr(e);
+	json_decref(w.redis.volumes);
+	w.redis.volumes = json_deep_copy(volumes);
 	return 0;
 }
 
@@ -257,6 +317,15 @@ int qt_store_op_submit(struct qt_store *s, const struct qt_op *o, struct qt_err 
 	return redis_away(e);
 }
 
+int qt_store_op_get(struct qt_store *s, const struct qt_id *tenant, const char *op_id, struct qt_op *ret, struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	(void)op_id;
+	(void)ret;
+	return qt_fail(e, QT_E_OPERATION_NOT_FOUND, "there is no such operation");
+}
+
 int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
 {
 	(void)s;
@@ -314,6 +383,8 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	const struct rt_list_req *list = req;
 	static char ids[64];
 
+	if (snap_is_asked(op, req))
+		return snap_carry_out(op, req, rep, e);
 	if (op >= RT_OBJ_GET && op <= RT_VOL_MAKE)
 		return vol_carry_out(op, req, rep, e);
 	if (op == RT_LIST) {
@@ -337,9 +408,15 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 		if (w.no_image)
 			return qt_fail(e, QT_E_IMAGE_NOT_FOUND, "no such image");
 		if (!w.in_rt) {
-			runs();
+			if (qt_starts(create->from.s ? create->from.s : "", "snap_") && !snap_in_rt())
+				return qt_fail(e, QT_E_SNAPSHOT_NOT_FOUND, "no such snapshot");
+			if (create->no_start)
+				w.in_rt = true, w.state = RT_ST_CREATED;
+			else
+				runs();
+			strcpy(w.from, create->from.s ? create->from.s : "");
 			memcpy(w.record, create->record.s, create->record.len + 1);
-		} else if (w.state != RT_ST_RUNNING) {
+		} else if (w.state != (create->no_start ? RT_ST_CREATED : RT_ST_RUNNING)) {
 			return wrong_state(e);
 		}
 		*(struct rt_create_rep *)rep = (struct rt_create_rep){.pid = w.pid, .ip = rt_str("10.0.0.1"), .started_ms = (uint64_t)w.started_ms};
@@ -452,6 +529,7 @@ int setup(void **state)
 {
 	(void)state;
 	vol_world_clear();
+	snap_world_clear();
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
 	memset(&w, 0, sizeof(w));
@@ -466,6 +544,7 @@ int teardown(void **state)
 {
 	(void)state;
 	vol_world_clear();
+	snap_world_clear();
 	qt_life_done(&life);
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
@@ -486,7 +565,7 @@ static int create(struct qt_err *e)
 }
 
 /* A container that runs, as both sides know it. */
-static void given(enum qt_state s)
+void given(enum qt_state s)
 {
 	assert_int_equal(create(&(struct qt_err){0}), 0);
 	assert_int_equal(w.redis.state, QT_ST_RUNNING);
@@ -519,7 +598,7 @@ static int stop(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 }
 
 /* Time passes, and the agent comes by as often as it takes. Everything is well again. */
-static struct qt_settled settle(void)
+struct qt_settled settle(void)
 {
 	struct qt_settled did = {0};
 	struct qt_settle st = {0};
@@ -530,6 +609,7 @@ static struct qt_settled settle(void)
 			w.redis.deadline_ms = 1;
 		if (w.in_redis && w.redis.deleting_ms)
 			w.redis.deleting_ms = 1;
+		snap_time_passes();
 		assert_int_equal(qt_settle_all(&life, &st, &did, &(struct qt_err){0}), 0);
 	}
 	qt_settle_done(&st);
@@ -537,11 +617,15 @@ static struct qt_settled settle(void)
 }
 
 /* Nobody believes in something else than the other does. */
-static void assert_agreed(void)
+void assert_agreed(void)
 {
 	assert_int_equal(w.in_redis, w.in_rt);
 	if (!w.in_rt)
 		return;
+	if (w.state == RT_ST_CREATED) {
+		assert_true(w.redis.state == QT_ST_CREATED && w.redis.deadline_ms == 0);
+		return;
+	}
 	assert_true(w.redis.state == QT_ST_RUNNING || w.redis.state == QT_ST_EXITED);
 	assert_int_equal(w.redis.state == QT_ST_RUNNING, w.state == RT_ST_RUNNING);
 	assert_int_equal(w.redis.pid, w.pid);
@@ -554,6 +638,7 @@ static void test_states(void **state)
 {
 	static const char *const may[] = {
 		[QT_V_START] = "y..yy", [QT_V_STOP] = "..y..", [QT_V_KILL] = "..y..", [QT_V_EXEC] = "..y..", [QT_V_DELETE] = "yyyyy",
+		[QT_V_SNAPSHOT] = "..yy.", [QT_V_FORK] = "..yy.",
 	};
 	struct qt_ctr c;
 
@@ -877,12 +962,199 @@ static void test_create_as_operation(void **state)
 	qt_ctr_done(&c);
 	assert_false(w.in_rt);
 	assert_int_equal(w.redis.state, QT_ST_CREATED);
-	assert_int_equal(execute(QT_OPT_CTR_CREATE, 3600000, "TIMEOUT"), QT_OP_TIMED_OUT);
-	assert_false(w.in_rt);
 	assert_int_equal(execute(QT_OPT_CTR_CREATE, 0, ""), QT_OP_SUCCEEDED);
 	assert_agreed();
 	assert_int_equal(execute(QT_OPT_CTR_CREATE, 0, ""), QT_OP_SUCCEEDED);
 	assert_int_equal(w.asked[RT_CREATE], 1);
+}
+
+/* Too late, or cancelled before it began: the reservation is released. */
+static void test_create_given_up(void **state)
+{
+	struct qt_err e = {0};
+	struct qt_ctr c;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		new_ctr(&c);
+		assert_int_equal(qt_life_reserve(&life, &c, &e), 0);
+		qt_ctr_done(&c);
+		w.cancelled = i == 1;
+		if (i == 0)
+			assert_int_equal(execute(QT_OPT_CTR_CREATE, 3600000, "TIMEOUT"), QT_OP_TIMED_OUT);
+		else
+			assert_int_equal(execute(QT_OPT_CTR_CREATE, 0, ""), QT_OP_CANCELLED);
+		w.cancelled = false;
+		assert_false(w.in_rt || w.in_redis);
+	}
+	/* The runtime is away: the agent is to look at it at once, not at the deadline. */
+	new_ctr(&c);
+	assert_int_equal(qt_life_reserve(&life, &c, &e), 0);
+	qt_ctr_done(&c);
+	w.rt_dies = 1;
+	assert_int_equal(execute(QT_OPT_CTR_CREATE, 3600000, "TIMEOUT"), QT_OP_TIMED_OUT);
+	w.rt_dies = 0;
+	assert_true(w.in_redis && w.redis.state == QT_ST_CREATED && w.redis.deadline_ms <= qt_now_ms());
+}
+
+/* Nobody answers at the runtime's socket: nothing was asked, so nothing is there, and the name is free at once. */
+static void test_create_without_runtime(void **state)
+{
+	struct qt_ready ready;
+	struct qt_err e = {0};
+	struct qt_ctr c;
+
+	(void)state;
+	new_ctr(&c);
+	w.rt_dies = 1;
+	life.rt.unsent = true;
+	assert_int_equal(qt_life_create(&life, &c, &ready, &e), -1);
+	assert_int_equal(e.code, QT_E_RUNTIME_UNAVAILABLE);
+	assert_false(w.in_redis);
+	/* It was sent, and may have been carried out: the agent finds out. */
+	life.rt.unsent = false;
+	qt_err_reset(&e);
+	assert_int_equal(qt_life_create(&life, &c, &ready, &e), -1);
+	assert_true(w.in_redis);
+	w.rt_dies = 0;
+	qt_ctr_done(&c);
+}
+
+static void new_batch(struct qt_op_entry *x)
+{
+	struct qt_err e = {0};
+	struct qt_ctr c;
+	size_t bad;
+
+	new_ctr(&c);
+	assert_int_equal(qt_life_reserve_all(&life, &c, 1, &bad, &e), 0);
+	memset(x, 0, sizeof(*x));
+	qt_op_init(&x->op);
+	x->op.tenant = TENANT;
+	x->op.type = QT_OPT_CTR_BATCH;
+	json_array_append_new(x->op.items, json_pack("{s:i, s:s, s:s, s:s, s:n}", "index", 0, "name", c.name, "status", "accepted",
+						     "container_id", c.id.s, "error"));
+	assert_int_equal(qt_life_submit_op(&life, &x->op, &e), 0);
+	qt_ctr_done(&c);
+}
+
+/* The record of X as Redis has it: what was not finished left no trace in it. */
+static void read_again(struct qt_op_entry *again, const struct qt_op_entry *x)
+{
+	qt_op_init(&again->op);
+	json_decref(again->op.items);
+	again->op.items = json_deep_copy(x->op.items);
+	again->op.id = x->op.id;
+	again->op.tenant = x->op.tenant;
+	again->op.type = x->op.type;
+	again->op.container = x->op.container;
+	again->op.created_ms = x->op.created_ms;
+	again->op.deadline_ms = x->op.deadline_ms;
+}
+
+static const char *item_status(const struct qt_op_entry *x)
+{
+	return json_string_value(json_object_get(json_array_get(json_object_get(x->op.result, "results"), 0), "status"));
+}
+
+static void test_batch(void **state)
+{
+	struct qt_op_entry x;
+	struct qt_err e = {0};
+	struct qt_ctr c;
+	size_t bad = 9;
+
+	(void)state;
+	new_batch(&x);
+	assert_int_equal(qt_life_execute(&life, &x, &e), 0);
+	assert_int_equal(x.op.status, QT_OP_SUCCEEDED);
+	assert_string_equal(item_status(&x), "succeeded");
+	assert_agreed();
+	/* Again, by an agent that did not hear of it. */
+	json_object_set_new(json_array_get(x.op.items, 0), "status", json_string("accepted"));
+	assert_int_equal(qt_life_execute(&life, &x, &e), 0);
+	assert_int_equal(x.op.status, QT_OP_SUCCEEDED);
+	assert_int_equal(w.asked[RT_CREATE], 1);
+	qt_op_done(&x.op);
+	/* The name is taken: which one is to blame. */
+	new_ctr(&c);
+	assert_int_equal(qt_life_reserve_all(&life, &c, 1, &bad, &e), -1);
+	assert_int_equal(e.code, QT_E_CONTAINER_NAME_CONFLICT);
+	assert_int_equal(bad, 0);
+	qt_ctr_done(&c);
+}
+
+static void test_batch_given_up(void **state)
+{
+	static const enum qt_op_status want[] = {QT_OP_CANCELLED, QT_OP_TIMED_OUT, QT_OP_FAILED};
+
+	(void)state;
+	for (unsigned i = 0; i < QT_LEN(want); i++) {
+		struct qt_op_entry x;
+		struct qt_err e = {0};
+
+		new_batch(&x);
+		w.cancelled = want[i] == QT_OP_CANCELLED;
+		if (want[i] == QT_OP_TIMED_OUT)
+			x.op.deadline_ms = 1;
+		w.no_image = want[i] == QT_OP_FAILED;
+		assert_int_equal(qt_life_execute(&life, &x, &e), 0);
+		w.cancelled = w.no_image = false;
+		assert_int_equal(x.op.status, want[i]);
+		assert_string_equal(item_status(&x), qt_op_status_name(want[i]));
+		assert_true(json_is_null(json_object_get(json_array_get(x.op.items, 0), "container_id")));
+		assert_false(w.in_rt || w.in_redis);
+		qt_op_done(&x.op);
+	}
+}
+
+/* Each operation, cut off at each of its requests, and executed again by the next agent, which has read the record anew: done once. */
+static void test_operations_cut_off(void **state)
+{
+	static const struct {
+		enum qt_op_type type;
+		enum qt_state from; /* QT_ST_COUNT: reserved */
+	} kinds[] = {{QT_OPT_CTR_CREATE, QT_ST_COUNT}, {QT_OPT_CTR_BATCH, QT_ST_COUNT},	 {QT_OPT_CTR_START, QT_ST_EXITED},
+		     {QT_OPT_CTR_STOP, QT_ST_RUNNING}, {QT_OPT_CTR_DELETE, QT_ST_RUNNING}};
+
+	for (unsigned k = 0; k < QT_LEN(kinds); k++) {
+		for (unsigned n = 1; n < 14; n++) {
+			struct qt_op_entry x = {.token = 1}, again = {.token = 2};
+			struct qt_err e = {0};
+			struct qt_ctr c;
+
+			(void)setup(state);
+			new_ctr(&c);
+			if (kinds[k].type == QT_OPT_CTR_BATCH) {
+				new_batch(&x);
+				read_again(&again, &x);
+			} else {
+				if (kinds[k].from == QT_ST_COUNT)
+					assert_int_equal(qt_life_reserve(&life, &c, &e), 0);
+				else
+					given(kinds[k].from);
+				assert_int_equal(qt_life_submit(&life, kinds[k].type, &c, NULL, &x.op, &e), 0);
+				read_again(&again, &x);
+			}
+			w.redis_dies = n;
+			(void)qt_life_execute(&life, &x, &e);
+			w.redis_dies = 0;
+			qt_err_reset(&e);
+			assert_int_equal(qt_life_execute(&life, &again, &e), 0);
+			if (again.op.status != QT_OP_SUCCEEDED)
+				fail_msg("%s, cut off at %u: %s %s", qt_op_type_name(again.op.type), n, qt_op_status_name(again.op.status), again.op.error);
+			(void)settle();
+			assert_agreed();
+			assert_int_equal(w.in_rt, kinds[k].type != QT_OPT_CTR_DELETE);
+			assert_int_equal(w.usage_stopped, kinds[k].from == QT_ST_RUNNING);
+			assert_int_equal(w.usage_started, kinds[k].from != QT_ST_RUNNING);
+			qt_op_done(&x.op);
+			qt_op_done(&again.op);
+			qt_ctr_done(&c);
+			(void)teardown(state);
+		}
+	}
+	(void)setup(state);
 }
 
 /* Cancelled before it changed anything: nothing was asked of the runtime. */
@@ -945,9 +1217,14 @@ int main(void)
 		T(test_lost_by_the_node),
 		T(test_operations),
 		T(test_create_as_operation),
+		T(test_create_given_up),
+		T(test_create_without_runtime),
+		T(test_batch),
+		T(test_batch_given_up),
+		T(test_operations_cut_off),
 		T(test_cancelled),
 		T(test_operation_waits_for_redis),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests();
+	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests() + snap_tests();
 }

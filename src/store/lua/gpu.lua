@@ -55,6 +55,16 @@ local function gpu_choose(pairs_, taken)
   end
 end
 
+local function gpu_choose_all(all)
+  local taken = {}
+  for _, pairs_ in ipairs(all) do
+    local no = gpu_choose(pairs_, taken)
+    if no then
+      return no
+    end
+  end
+end
+
 -- C has its GPUs from now on, whatever was said before.
 local function gpu_attach(t, c)
   for _, id in ipairs(gpu_list(c.gpu_ids)) do
