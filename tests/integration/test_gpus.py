@@ -110,6 +110,36 @@ def test_one_device_one_container(stack, gpus, rich, census):
     census.same_as(before)
 
 
+def test_batches(stack, gpus, rich, census):
+    """All of a batch's containers have their GPUs, each its own, before there is an operation; or none has."""
+    before, ops = census(), operations(stack, rich)
+    one, named, any_other = body(), body(gpu_count=1, gpu_ids=["nvidia1"]), body(gpu_count=1)
+    refused(rich.post("/api/containers/batch", {"items": [one, named, any_other, body(gpu_count=1)]}), 503, "CAPACITY_FULL")
+    assert operations(stack, rich) == ops and set(known(stack).values()) == {"", "=nvidia0"}
+    census.same_as(before)
+    op = rich.operation(rich.post("/api/containers/batch", {"items": [one, named, any_other]}))
+    assert op["status"] == "succeeded", op
+    made = [rich.get(f"/api/containers/{x['container_id']}").json for x in op["result"]["results"]]
+    assert [c["gpu_ids"] for c in made] == [[], ["nvidia1"], ["nvidia0"]]
+    assert opens(rich, made[1]["container_id"], 1) and opens(rich, made[2]["container_id"], 0)
+    for c in made:
+        delete(rich, c["container_id"])
+    census.same_as(before)
+
+
+def test_a_copy_has_none(stack, gpus, rich):
+    r = rich.post("/api/containers", body(gpu_count=1))
+    assert r.status == 201, r
+    cid = r.json["container_id"]
+    op = rich.operation(rich.post(f"/api/containers/{cid}/fork", {"name": fresh_name("g"), "resume_policy": "immediate"}))
+    assert op["status"] == "succeeded" and any("gpu_count" in d for d in op["capability_downgrades"]), op
+    copy = rich.get(f"/api/containers/{op['result']['container_id']}").json
+    assert (copy["gpu_count"], copy["gpu_ids"]) == (0, []) and copy["state"] == "running"
+    assert rich.exec(copy["container_id"], "ls", "/dev")["stdout"].count("quilt") == 0
+    for i in (cid, copy["container_id"]):
+        delete(rich, i)
+
+
 def test_it_stays(stack, gpus, rich):
     """Stopped, started, with each daemon killed: the same GPU, and nobody else's."""
     r = rich.post("/api/containers", body(gpu_count=2))
