@@ -28,6 +28,7 @@ ready_files() {
 	runtime) echo "$QUILT_RUN/runtime.sock" ;;
 	agent) echo "$QUILT_RUN/agent.ready" ;;
 	api) echo "$QUILT_RUN/api.sock" "$QUILT_RUN/api-slow.sock" ;;
+	stream) echo "$QUILT_RUN/stream.sock" ;;
 	nginx) echo "$QUILT_RUN/nginx/nginx.pid" ;;
 	esac
 }
@@ -49,6 +50,8 @@ run_program() {
 		"$(program quilt-agent)" -c "$QUILT_ETC/agent.conf" ;;
 	api) exec "${clean[@]}" setpriv --reuid quilt --regid quilt --init-groups --no-new-privs --bounding-set -all \
 		"$(program quilt-api)" -c "$conf" ;;
+	stream) exec "${clean[@]}" setpriv --reuid quilt-stream --regid quilt --init-groups --no-new-privs --bounding-set -all \
+		"$(program quilt-stream)" -c "$QUILT_ETC/stream.conf" ;;
 	nginx) exec "${clean[@]}" nginx -c "$QUILT_ETC/nginx.conf" -e "$QUILT_LOG/nginx.log" -g 'daemon off;' ;;
 	esac
 }

@@ -7,6 +7,9 @@ users_up() {
 	getent group quilt-agent >/dev/null || groupadd -r quilt-agent
 	getent passwd quilt-agent >/dev/null ||
 		useradd -r -g quilt-agent -G quilt -d /nonexistent -s /usr/sbin/nologin -c "quiltd agent" quilt-agent
+	getent group quilt-stream >/dev/null || groupadd -r quilt-stream
+	getent passwd quilt-stream >/dev/null ||
+		useradd -r -g quilt-stream -G quilt -d /nonexistent -s /usr/sbin/nologin -c "quiltd streams" quilt-stream
 	getent passwd redis >/dev/null || die "there is no user redis" "Run scripts/deps first: Debian's redis-server brings it."
 }
 
@@ -37,10 +40,12 @@ redis_conf_up() {
 	local acl=$QUILT_ETC/redis-users.acl
 	secret "$QUILT_ETC/redis.secret" quilt-worker quilt
 	secret "$QUILT_ETC/redis-agent.secret" quilt-agent quilt-agent
+	secret "$QUILT_ETC/redis-stream.secret" quilt-stream quilt-stream
 	secret "$QUILT_ETC/redis-admin.secret" quilt-admin root
 	[ -e "$QUILT_ETC/redis.conf" ] || fill "$top/contrib/redis/redis.conf.in" "$QUILT_ETC/redis.conf"
 	sed -e "s|@ADMIN@|$(sha_of "$QUILT_ETC/redis-admin.secret")|" -e "s|@WORKER@|$(sha_of "$QUILT_ETC/redis.secret")|" \
-		-e "s|@AGENT@|$(sha_of "$QUILT_ETC/redis-agent.secret")|" "$top/contrib/redis/users.acl.in" >"$acl.new"
+		-e "s|@AGENT@|$(sha_of "$QUILT_ETC/redis-agent.secret")|" \
+		-e "s|@STREAM@|$(sha_of "$QUILT_ETC/redis-stream.secret")|" "$top/contrib/redis/users.acl.in" >"$acl.new"
 	chown root:quilt "$acl.new"
 	chmod 640 "$acl.new"
 	mv "$acl.new" "$acl"
@@ -69,13 +74,18 @@ quilt_conf_up() {
 		[ "$have" = "${name#*:}" ] || die "$conf says ${name%%:*} = $have, and this stack's is ${name#*:}" \
 			"Change one of them; the stack's come from QUILT_STATE, QUILT_RUN and QUILT_POOL."
 	done
-	# The agent's: the same, but it logs in to Redis as itself.
+	conf_for agent
+	conf_for stream
+}
+
+# The settings of a program that logs in to Redis as itself.
+conf_for() {
 	{
 		echo "# made from quilt.conf at each start"
-		sed '/^[[:space:]]*redis_secret_file[[:space:]]*=/d' "$conf"
-		echo "redis_secret_file = $QUILT_ETC/redis-agent.secret"
-	} >"$QUILT_ETC/agent.conf.new"
-	mv "$QUILT_ETC/agent.conf.new" "$QUILT_ETC/agent.conf"
+		sed '/^[[:space:]]*redis_secret_file[[:space:]]*=/d' "$QUILT_ETC/quilt.conf"
+		echo "redis_secret_file = $QUILT_ETC/redis-$1.secret"
+	} >"$QUILT_ETC/$1.conf.new"
+	mv "$QUILT_ETC/$1.conf.new" "$QUILT_ETC/$1.conf"
 }
 
 conf_value() { sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" "$QUILT_ETC/quilt.conf" | sed 's/[[:space:]]*$//'; }

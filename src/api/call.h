@@ -10,8 +10,23 @@
 
 struct qt_route;
 
+/* What the handler of a stream has begun (flag QT_R_STREAM): quilt-stream goes on with it. */
+enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS };
+struct qt_begun {
+	enum qt_begun_kind kind;
+	const char *type; /* the answer's content type */
+	struct {
+		struct qt_id tenant;
+		struct qt_event_id after; /* what the client has seen */
+		char operation[QT_ID_MAX + 1], container[QT_ID_MAX + 1], snapshot[QT_ID_MAX + 1]; /* filters, "": none */
+	} events;
+};
+
 #define QT_PARAMS_MAX 3
 #define QT_QUERY_MAX  16
+
+/* Releases what nobody went on with. */
+void qt_begun_done(struct qt_begun *b);
 
 struct qt_pair {
 	const char *name, *value; /* decoded, NUL-terminated */
@@ -22,6 +37,7 @@ struct qt_call {
 	const char *method;
 	const char *content_type, *accept; /* "" if absent */
 	const char *tenant_header;	   /* X-Tenant-Id, "" if absent */
+	const char *last_event_id;	   /* "" if absent */
 	const char *const *path;	   /* decoded segments */
 	const char *params[QT_PARAMS_MAX]; /* of the route's {names}, in order */
 	const char *const *rest;	   /* of its {rest*}: segments, NULL-ended */
@@ -49,6 +65,7 @@ struct qt_call {
 	char *text;	   /* instead: free() */
 	const char *text_type;
 	char allow[64];	   /* of a 405 */
+	struct qt_begun begun; /* instead of a reply */
 };
 
 #endif

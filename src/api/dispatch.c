@@ -72,12 +72,19 @@ static int run(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, js
 		return -1;
 	if (read_body(c, in, json, req, e) < 0 || qt_query_check(c, e) < 0)
 		return -1;
+	if (c->route->flags & QT_R_STREAM && !in->streams)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "%s came to a worker", c->route->id);
 	return c->route->fn(c, e);
 }
 
 static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 {
 	out->status = c->status ? c->status : c->route->ok;
+	if (c->begun.kind != QT_BEGUN_NOTHING) {
+		out->begun = c->begun;
+		out->type = c->begun.type;
+		return;
+	}
 	if (c->text) {
 		out->text = qt_take(&c->text);
 		out->type = c->text_type;
@@ -90,18 +97,33 @@ static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 	out->len = out->text ? strlen(out->text) : 0;
 }
 
-bool qt_dispatch_slow(const char *method, const char *raw_uri)
+void qt_dispatch_look(const char *method, const char *raw_uri, struct qt_look *ret)
 {
 	const char *params[QT_PARAMS_MAX];
+	auto_free struct qt_uri *uri = malloc(sizeof(*uri));
 	const struct qt_route *r;
 	struct qt_err e = {0};
-	struct qt_uri uri;
+	bool follow = false;
 	char allow[64];
 
-	if (qt_uri_parse(&uri, raw_uri, &e) < 0)
-		return false;
-	r = qt_route_find(method, uri.segments, params, allow, sizeof(allow), &e);
-	return r && r->flags & QT_R_SLOW;
+	memset(ret, 0, sizeof(*ret));
+	if (!uri || qt_uri_parse(uri, raw_uri, &e) < 0)
+		return;
+	r = qt_route_find(method, uri->segments, params, allow, sizeof(allow), &e);
+	if (!r)
+		return;
+	for (unsigned i = 0; i < uri->n_query; i++) {
+		follow |= qt_streq(uri->query[i].name, "follow") && qt_streq(uri->query[i].value, "true");
+		if (!(r->flags & QT_R_TOKEN) || !qt_streq(uri->query[i].name, "token"))
+			continue;
+		ret->n_token++;
+		if (!qt_copy(ret->token, sizeof(ret->token), uri->query[i].value))
+			(void)qt_copy(ret->token, sizeof(ret->token), "/"); /* too long, and no key */
+	}
+	if (r->flags & QT_R_STREAM || (r->flags & QT_R_FOLLOW && follow))
+		ret->pool = QT_POOL_STREAM;
+	else
+		ret->pool = r->flags & QT_R_SLOW ? QT_POOL_SLOW : QT_POOL_QUICK;
 }
 
 void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
@@ -111,6 +133,7 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 			    .content_type = in->content_type,
 			    .accept = in->accept,
 			    .tenant_header = in->tenant_header,
+			    .last_event_id = in->last_event_id,
 			    .body = in->body,
 			    .body_len = in->body_len,
 			    .gone = in->gone,

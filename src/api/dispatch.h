@@ -8,10 +8,12 @@
 struct qt_in {
 	const char *method, *uri, *content_type, *accept, *tenant_header;
 	const char *tenant, *key_id, *plan; /* from nginx; NULL if it did not ask who this is */
+	const char *last_event_id;
 	const char *request_id;
 	const char *body;
 	size_t body_len;
 	bool body_too_large;
+	bool streams; /* the caller is quilt-stream, and takes what a handler begins */
 	bool (*gone)(void *arg);
 	void *gone_arg;
 };
@@ -26,14 +28,21 @@ struct qt_out {
 	int retry_after;      /* seconds, or 0 */
 	const char *route_id; /* for the log */
 	enum qt_code code;    /* QT_OK or the error's */
+	struct qt_begun begun; /* kind QT_BEGUN_NOTHING: the text is the answer */
 };
 
 /* Find the row -> identity -> content type, length -> parse -> decode -> query -> handler -> encode. Always fills OUT; logs an error
  * that the client may not see, and one that the route does not document, under the request's id. */
 void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out);
 
-/* Which pool serves this request? The quick one answers what is no route. */
-bool qt_dispatch_slow(const char *method, const char *raw_uri);
+/* Who serves a request, and the key in its URL. The quick pool answers what is no route. */
+enum qt_pool { QT_POOL_QUICK, QT_POOL_SLOW, QT_POOL_STREAM };
+struct qt_look {
+	enum qt_pool pool;
+	unsigned n_token; /* how often ?token= came, where the route takes it */
+	char token[132];
+};
+void qt_dispatch_look(const char *method, const char *raw_uri, struct qt_look *ret);
 
 /* An answer for the error E alone (nginx's refusals). */
 void qt_answer_error(const struct qt_err *e, const char *request_id, struct qt_out *out);

@@ -44,8 +44,9 @@ static bool client_gone(void *arg)
 	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
-/* nginx asks whether this request may go on, and to which pool. 401 and 403 are what it takes for no; which error it is travels in a header, and comes
- * back with the request for the answer (nginx/quilt-server.conf.in). */
+/* nginx asks whether this request may go on, and to whom. Its auth_request knows three answers: 204, go on here, with the pool of workers
+ * in a header; 401, no: which error it is travels in a header, and comes back with the request for the answer; and 403, which nginx's
+ * error_page makes a way of its own (nginx/quilt-server.conf.in): to quilt-stream. So nothing but the route table says who serves what. */
 static void answer_auth(struct qt_life *l, FCGX_Request *r)
 {
 	struct qt_credentials cr = {
@@ -54,22 +55,26 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 		.n_api_key = count(r, "HTTP_X_API_KEY"),
 		.n_authorization = count(r, "HTTP_AUTHORIZATION"),
 	};
+	static const char *const pools[] = {[QT_POOL_QUICK] = "quilt_quick", [QT_POOL_SLOW] = "quilt_slow"};
+	struct qt_look look;
 	struct qt_apikey key;
 	struct qt_err e = {0};
 	unsigned retry_after = 0;
 
+	qt_dispatch_look(param(r, "QUILT_METHOD"), param(r, "REQUEST_URI"), &look);
+	cr.token = look.token;
+	cr.n_token = look.n_token;
 	if (qt_identity_auth(l, &cr, &key, &retry_after, &e) == 0) {
-		FCGX_FPrintF(r->out,
-			     "Status: 204 No Content\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\n"
-			     "X-Quilt-Pool: %s\r\n\r\n",
-			     key.tenant.s, key.id.s, key.plan,
-			     qt_dispatch_slow(param(r, "QUILT_METHOD"), param(r, "REQUEST_URI")) ? "quilt_slow" : "quilt_quick");
+		bool stream = look.pool == QT_POOL_STREAM;
+
+		FCGX_FPrintF(r->out, "Status: %s\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\nX-Quilt-Pool: %s\r\n\r\n",
+			     stream ? "403 Forbidden" : "204 No Content", key.tenant.s, key.id.s, key.plan, stream ? "-" : pools[look.pool]);
 		return;
 	}
 	if (e.code == QT_E_STORE_UNAVAILABLE)
 		qt_log_err(QT_LOG_ERROR, &e, "request_id=%s auth", param(r, "QUILT_REQUEST_ID"));
-	FCGX_FPrintF(r->out, "Status: %d\r\nX-Quilt-Error: %s\r\nX-Quilt-Retry: %u\r\n\r\n",
-		     e.code == QT_E_UNAUTHORIZED ? 401 : 403, qt_err_row(e.code)->name, retry_after);
+	FCGX_FPrintF(r->out, "Status: 401 Unauthorized\r\nX-Quilt-Error: %s\r\nX-Quilt-Retry: %u\r\n\r\n", qt_err_row(e.code)->name,
+		     retry_after);
 }
 
 /* The code of an error's name; UNAUTHORIZED if there is none: the refusing value. */
@@ -157,6 +162,7 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 		.tenant = FCGX_GetParam("QUILT_TENANT", r->envp),
 		.key_id = FCGX_GetParam("QUILT_KEY", r->envp),
 		.plan = FCGX_GetParam("QUILT_PLAN", r->envp),
+		.last_event_id = "",
 		.request_id = param(r, "QUILT_REQUEST_ID"),
 		.gone = client_gone,
 		.gone_arg = r,

@@ -53,6 +53,7 @@ int qt_h_env_patch(struct qt_call *c, struct qt_err *e);
 int qt_h_env_put(struct qt_call *c, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
+int qt_h_events(struct qt_call *c, struct qt_err *e);
 
 /* The container of the first parameter. RET is initialised on success. */
 int qt_h_container(struct qt_call *c, struct qt_ctr *ret, struct qt_err *e);

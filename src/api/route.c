@@ -6,7 +6,7 @@
 #include "route.h"
 #include "str.h"
 
-const struct qt_route *const qt_route_tables[] = {qt_routes_containers, qt_routes_operations, qt_routes_system, NULL};
+const struct qt_route *const qt_route_tables[] = {qt_routes_containers, qt_routes_operations, qt_routes_stream, qt_routes_system, NULL};
 
 void qt_route_each(void (*fn)(const struct qt_route *r, void *arg), void *arg)
 {
@@ -140,7 +140,7 @@ const char *qt_routes_selfcheck(void)
 		for (const struct qt_route *r = qt_route_tables[t]; r->id; r++) {
 			if (r->scope == QT_SCOPE_NOBODY)
 				return "a route without scope";
-			if (!r->summary || !r->fn || !r->reply || r->ok == 0 || r->budget_ms == 0)
+			if (!r->summary || !r->fn || (!r->reply && !r->types) || r->ok == 0 || r->budget_ms == 0)
 				return "a route without summary, handler, reply, status or budget";
 			if (r->also_ok && !r->also_reply)
 				return "a second status without its reply";

@@ -16,6 +16,9 @@ enum {
 	QT_R_NO_TYPE = 1 << 1,	  /* the body's content type does not matter (no body is read into the handler) */
 	QT_R_EMPTY_OK = 1 << 2,	  /* an absent body is {} */
 	QT_R_TEXT_TOO = 1 << 3,	  /* may answer text/markdown */
+	QT_R_STREAM = 1 << 4,	  /* served by quilt-stream */
+	QT_R_FOLLOW = 1 << 5,	  /* so with ?follow=true */
+	QT_R_TOKEN = 1 << 6,	  /* takes the API key as ?token=, too, for clients that cannot set headers */
 };
 
 enum qt_qkind { QT_Q_STR, QT_Q_U64, QT_Q_BOOL, QT_Q_WORD };
@@ -54,13 +57,14 @@ struct qt_route {
 	const struct qt_qfield *query; /* NULL: none */
 	int ok, also_ok; /* statuses of success; also_ok 0: no other */
 	const struct qt_reply *reply, *also_reply;
+	const char *const *types; /* NULL-ended, of the success, where it is not (only) JSON by `reply` */
 	unsigned budget_ms; /* the longest that the handler may take; documented as x-budget-ms */
 	enum qt_code errors[QT_ERRS_MAX]; /* besides those that every route of its scope can answer; 0-ended */
 	int (*fn)(struct qt_call *c, struct qt_err *e);
 };
 
 /* A concern's table: ends with id NULL. */
-extern const struct qt_route qt_routes_containers[], qt_routes_operations[], qt_routes_system[];
+extern const struct qt_route qt_routes_containers[], qt_routes_operations[], qt_routes_stream[], qt_routes_system[];
 
 /* All tables, NULL-ended. */
 extern const struct qt_route *const qt_route_tables[];

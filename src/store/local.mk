@@ -20,6 +20,7 @@ libqstore_a_SOURCES = \
 	src/store/conn.c src/store/conn.h \
 	src/store/ctr.c \
 	src/store/errors.c \
+	src/store/event.c \
 	src/store/functions.c src/store/functions.h \
 	src/store/job.c \
 	src/store/keys.c src/store/keys.h \

@@ -5,6 +5,7 @@ local K = {
   apikeys = 'quilt:apikeys',
   apikey_ids = 'quilt:apikey-ids',
   nodes = 'quilt:nodes',
+  channel = 'quilt:events',
 }
 
 function K.tenant(t) return 'quilt:tenant:' .. t end

@@ -1,0 +1,29 @@
+/* What streams begin with. The rest of them is src/stream's. */
+#include <string.h>
+
+#include "handlers.h"
+#include "query.h"
+#include "str.h"
+
+void qt_begun_done(struct qt_begun *b)
+{
+	b->kind = QT_BEGUN_NOTHING;
+}
+
+int qt_h_events(struct qt_call *c, struct qt_err *e)
+{
+	const char *after = *c->last_event_id ? c->last_event_id : qt_query_str(c, "last_event_id", NULL);
+	struct qt_begun *b = &c->begun;
+
+	if (after && !qt_event_id_parse(&b->events.after, after))
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "last_event_id", "the id of an event", "Last-Event-ID is not one that we gave out");
+	if (!after && qt_store_events_last(c->life->store, &c->tenant, &b->events.after, e) < 0)
+		return -1;
+	b->events.tenant = c->tenant;
+	(void)qt_copy(b->events.operation, sizeof(b->events.operation), qt_query_str(c, "operation_id", ""));
+	(void)qt_copy(b->events.container, sizeof(b->events.container), qt_query_str(c, "container_id", ""));
+	(void)qt_copy(b->events.snapshot, sizeof(b->events.snapshot), qt_query_str(c, "snapshot_id", ""));
+	b->type = "text/event-stream";
+	b->kind = QT_BEGUN_EVENTS;
+	return 0;
+}

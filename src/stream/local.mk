@@ -1,0 +1,17 @@
+sbin_PROGRAMS += quilt-stream
+noinst_LIBRARIES += libqstream.a
+# What can be tested without a daemon.
+libqstream_a_SOURCES = src/stream/sse.c src/stream/sse.h
+quilt_stream_SOURCES = \
+	src/stream/blob.h \
+	src/stream/events.c src/stream/events.h \
+	src/stream/http.c src/stream/http.h \
+	src/stream/hub.c src/stream/hub.h \
+	src/stream/jobs.c \
+	src/stream/main.c \
+	src/stream/stream.h \
+	src/stream/watch.c
+quilt_stream_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/api
+quilt_stream_CFLAGS = $(AM_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) -pthread
+quilt_stream_LDFLAGS = $(AM_LDFLAGS) -pthread
+quilt_stream_LDADD = libqstream.a libqapi.a libqlife.a libqminit.a libqwire.a $(QT_STORE_LIBS) libqjson.a libqbase.a $(FCGI_LIBS) $(LWS_LIBS) -lm
