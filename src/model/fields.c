@@ -11,6 +11,8 @@
 #define CTR(member, type, flags, max, prefix, name, doc) QT_MFIELD(qt_ctr, member, type, flags, max, prefix, name, doc)
 #define OP(member, type, flags, max, prefix, name, doc)	QT_MFIELD(qt_op, member, type, flags, max, prefix, name, doc)
 
+#define VOL(member, type, flags, max, prefix, name, doc) QT_MFIELD(qt_vol, member, type, flags, max, prefix, name, doc)
+
 /* clang-format off */
 static const struct qt_mfield ctr_fields[] = {
 	CTR(id,          QT_FT_ID,    QT_CF_REQUIRED, 0, "ctr",  "id",                "ctr_…"),
@@ -26,18 +28,20 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(exited_ms,   QT_FT_MS,    QT_CF_RUN,      0, NULL,   "exited_ms",         "the last end; 0: never, or running again"),
 	CTR(deadline_ms, QT_FT_MS,    QT_CF_RUN,      0, NULL,   "deadline_ms",       "in created and starting: when whoever brings it up has failed; 0: none"),
 	CTR(deleting_ms, QT_FT_MS,    0,              0, NULL,   "deleting_ms",       "when a delete began, which the agent finishes if need be; 0: none"),
-	CTR(image,       QT_FT_STR,   0,              0, NULL,   "image",             "as it was asked for"),
-	CTR(oci,         QT_FT_BOOL,  0,              0, NULL,   "oci",               "1: image is an OCI reference"),
-	CTR(workdir,     QT_FT_STR,   0,              0, NULL,   "working_directory", ""),
-	CTR(memory_mb,   QT_FT_U32,   0,              0, NULL,   "memory_limit_mb",   ""),
-	CTR(cpu_centi,   QT_FT_U32,   0,              0, NULL,   "cpu_limit_centi",   "hundredths of a percent of one cpu: 50 % is 5000"),
-	CTR(strict,      QT_FT_BOOL,  0,              0, NULL,   "strict",            "1 or 0"),
+	CTR(image,       QT_FT_STR,   QT_CF_SPEC,     0, NULL,   "image",             "as it was asked for"),
+	CTR(oci,         QT_FT_BOOL,  QT_CF_SPEC,     0, NULL,   "oci",               "1: image is an OCI reference"),
+	CTR(workdir,     QT_FT_STR,   QT_CF_SPEC,     0, NULL,   "working_directory", ""),
+	CTR(memory_mb,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "memory_limit_mb",   ""),
+	CTR(cpu_centi,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "cpu_limit_centi",   "hundredths of a percent of one cpu: 50 % is 5000"),
+	CTR(strict,      QT_FT_BOOL,  QT_CF_SPEC,     0, NULL,   "strict",            "1 or 0"),
 	CTR(gpu_count,   QT_FT_U32,   0,              0, NULL,   "gpu_count",         ""),
 	CTR(error,       QT_FT_STR,   QT_CF_RUN,      0, NULL,   "error",             "why, in state error"),
-	CTR(labels,      QT_FT_MAP,   0, QT_LABELS_MAX, NULL,    "labels",            "JSON object of strings"),
-	CTR(environment, QT_FT_MAP,   0, QT_ENV_MAX,    NULL,    "environment",       "JSON object of strings"),
-	CTR(command,     QT_FT_LIST,  0, QT_ARGV_MAX,   NULL,    "command",           "JSON array of strings; empty: the container idles"),
-	CTR(volumes,     QT_FT_LIST,  0, 64,            NULL,    "volumes",           "JSON array of \"name:/target[:ro]\""),
+	CTR(labels,      QT_FT_MAP,   QT_CF_SPEC, QT_LABELS_MAX, NULL,    "labels",            "JSON object of strings"),
+	CTR(environment, QT_FT_MAP,   QT_CF_SPEC, QT_ENV_MAX,    NULL,    "environment",       "JSON object of strings"),
+	CTR(command,     QT_FT_LIST,  QT_CF_SPEC, QT_ARGV_MAX,   NULL,    "command",           "JSON array of strings; empty: the container idles"),
+	CTR(volumes,     QT_FT_LIST,  QT_CF_SPEC, 64,            NULL,    "volumes",           "JSON array of \"name:/target[:ro]\""),
+	CTR(copied_from, QT_FT_ID,    0, 0,             NULL,    "copied_from",       "ctr_… or snap_…, whose data it began with; empty: none"),
+	CTR(snapshot,    QT_FT_ID,    0, 0,             "snap",  "from_snapshot",     "the snapshot that it was cloned from, or that of the container that it was forked from; empty: none"),
 	CTR(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings"),
 };
 
@@ -67,8 +71,22 @@ static const struct qt_mfield op_fields[] = {
 	OP(cancel_ms,    QT_FT_MS,        0, 0, NULL,  "cancel_ms",    "when a client asked for its end; 0: nobody did"),
 	OP(attempts,     QT_FT_U32,       0, 0, NULL,  "attempts",     "how often an agent took it"),
 };
+
+static const struct qt_mfield vol_fields[] = {
+	VOL(id,          QT_FT_ID,   QT_CF_REQUIRED, 0, "vol", "id",          "vol_…"),
+	VOL(tenant,      QT_FT_ID,   QT_CF_REQUIRED, 0, "ten", "tenant_id",   "ten_…"),
+	VOL(name,        QT_FT_STR,  QT_CF_REQUIRED, 0, NULL,  "name",        "unique among the tenant's volumes"),
+	VOL(node,        QT_FT_STR,  0, 0, NULL,  "node",        "the machine that it lives on"),
+	VOL(max_bytes,   QT_FT_U64,  0, 0, NULL,  "max_bytes",   "what it holds at most; 0: no bound"),
+	VOL(created_ms,  QT_FT_MS,   0, 0, NULL,  "created_ms",  ""),
+	VOL(deadline_ms, QT_FT_MS,   0, 0, NULL,  "deadline_ms", "while it is made: when whoever makes it has failed; 0: it is there"),
+	VOL(deleting_ms, QT_FT_MS,   0, 0, NULL,  "deleting_ms", "when a delete began, which the agent finishes if need be; 0: none"),
+	VOL(labels,      QT_FT_MAP,  0, QT_LABELS_MAX, NULL,  "labels",  "JSON object of strings"),
+	VOL(options,     QT_FT_MAP,  0, QT_LABELS_MAX, NULL,  "options", "JSON object of strings, as they were asked for"),
+};
 /* clang-format on */
 
+const struct qt_mtable qt_vol_table = {"volume", vol_fields, QT_LEN(vol_fields)};
 const struct qt_mtable qt_ctr_table = {"container", ctr_fields, QT_LEN(ctr_fields)};
 const struct qt_mtable qt_op_table = {"operation", op_fields, QT_LEN(op_fields)};
 
@@ -116,6 +134,8 @@ char *qt_field_text(const void *base, const struct qt_mfield *f)
 		return strdup(qt_op_status_name(*(const enum qt_op_status *)p));
 	case QT_FT_OP_TYPE:
 		return strdup(qt_op_type_name(*(const enum qt_op_type *)p));
+	case QT_FT_WORD:
+		return strdup(f->words[*(const unsigned *)p]);
 	}
 	return NULL;
 }
@@ -210,6 +230,8 @@ int qt_field_parse(void *base, const struct qt_mfield *f, const char *text, size
 		return qt_op_status_parse(p, buf) ? 0 : bad(f, e);
 	case QT_FT_OP_TYPE:
 		return qt_op_type_parse(p, buf) ? 0 : bad(f, e);
+	case QT_FT_WORD:
+		return qt_word_parse(p, f->words, buf) ? 0 : bad(f, e);
 	case QT_FT_U32:
 		return qt_u32(p, buf, 0, UINT32_MAX) ? 0 : bad(f, e);
 	case QT_FT_U64:

@@ -9,6 +9,9 @@
 #include "err.h"
 #include "id.h"
 
+/* The place of TEXT in WORDS (NULL-ended): how the names of an enum are read. */
+bool qt_word_parse(unsigned *ret, const char *const *words, const char *text);
+
 /* --- containers --------------------------------------------------------------------------------------- */
 
 enum qt_state { QT_ST_CREATED, QT_ST_STARTING, QT_ST_RUNNING, QT_ST_EXITED, QT_ST_ERROR, QT_ST_COUNT };
@@ -44,6 +47,8 @@ struct qt_ctr {
 	uint32_t memory_mb;
 	uint32_t cpu_centi; /* hundredths of a percent of one cpu: 50 % is 5000 */
 	bool strict;
+	struct qt_id copied_from; /* ctr_… or snap_…: whose data it began with; s[0] == 0: none, as of the next */
+	struct qt_id snapshot;	  /* that it was cloned from, or the container that it was forked from */
 	uint32_t gpu_count;
 	char error[128];      /* why, in state error */
 	json_t *labels;	      /* object of strings */
@@ -63,11 +68,62 @@ json_t *qt_ctr_view(const struct qt_ctr *c);
 char *qt_ctr_dump(const struct qt_ctr *c, struct qt_err *e); /* free() */
 int qt_ctr_load(struct qt_ctr *ret, const char *text, size_t len, struct qt_err *e); /* RET is initialised here */
 
+/* What a copy of it begins with (image, limits, environment, command …), in the record's form, and back into a container that is initialised here. A
+ * new reference. */
+json_t *qt_ctr_spec(const struct qt_ctr *c);
+int qt_ctr_from_spec(struct qt_ctr *ret, const json_t *spec, struct qt_err *e);
+
 /* Checks, each with the field's JSON pointer in the error. */
 int qt_check_name(const char *field, const char *name, struct qt_err *e); /* ^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$, not reserved, no id */
 int qt_check_workdir(const char *field, const char *path, struct qt_err *e);
 int qt_check_env(const char *field, const char *name, const char *value, bool exec, struct qt_err *e);
+
+/* --- volumes ------------------------------------------------------------------------------------------ */
+
+#define QT_VOLNAME_MAX 64
+
+/* A volume as Redis and the runtime's record hold it. JSON members are owned (never NULL after _init). */
+struct qt_vol {
+	struct qt_id id, tenant; /* "vol" */
+	char name[QT_VOLNAME_MAX + 1], node[40];
+	uint64_t max_bytes;   /* 0: no bound */
+	int64_t created_ms;
+	int64_t deadline_ms;  /* while it is made: when whoever makes it has failed; 0: it is there */
+	int64_t deleting_ms;  /* when somebody began to delete it; 0: nobody */
+	json_t *labels;	      /* object of strings */
+	json_t *options;      /* object of strings */
+};
+void qt_vol_init(struct qt_vol *v);
+void qt_vol_done(struct qt_vol *v);
+#define auto_vol QT_AUTO(qt_vol_done) /* include cleanup.h */
+
+/* The contract's volume object (8). A new reference. */
+json_t *qt_vol_view(const struct qt_vol *v);
+/* "creating", "ready" or "deleting". */
+const char *qt_vol_status(const struct qt_vol *v);
+
+/* As qt_ctr_dump() and qt_ctr_load(). */
+char *qt_vol_dump(const struct qt_vol *v, struct qt_err *e);
+int qt_vol_load(struct qt_vol *ret, const char *text, size_t len, struct qt_err *e);
+
+/* One entry of a container's volumes, "<name or id>:<absolute target>[:ro]". */
+struct qt_mount {
+	char name[QT_VOLNAME_MAX + 1];
+	char target[QT_WORKDIR_MAX + 1]; /* without empty or "." components */
+	bool read_only;
+};
+/* VALIDATION_ERROR with FIELD, the entry's JSON pointer. */
+int qt_mount_parse(const char *field, const char *spec, struct qt_mount *ret, struct qt_err *e);
+
+/* All entries of a container: each as above, no two with one target, and none that would hide one before it. */
+int qt_check_volumes(const char *field, const json_t *volumes, struct qt_err *e);
 int qt_check_volume(const char *field, const char *spec, struct qt_err *e);
+
+/* ^[A-Za-z0-9_-]{1,64}$, and not like a volume's id. */
+int qt_check_volume_name(const char *field, const char *name, struct qt_err *e);
+
+/* "10G", "512M", "64K", "1T" or a number of bytes; at least 1 MiB. VALIDATION_ERROR. */
+int qt_check_size(const char *field, const char *text, uint64_t *ret, struct qt_err *e);
 
 /* --- operations --------------------------------------------------------------------------------------- */
 

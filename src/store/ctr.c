@@ -47,7 +47,13 @@ int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t dea
 	reserved.deadline_ms = deadline_ms;
 	call_for(&w, "qt_ctr_reserve", false, &c->tenant, c->id.s);
 	qt_words_fields(&w, &qt_ctr_table, &reserved, 0);
-	return qt_call_ok(s, &w, e);
+	if (qt_call_ok(s, &w, e) == 0)
+		return 0;
+	if (e->code == QT_E_VOLUME_NOT_FOUND) {
+		(void)qt_fmt(e->msg, sizeof(e->msg), "there is no volume \"%s\"", s->rest);
+		(void)qt_copy(e->field, sizeof(e->field), "/volumes");
+	}
+	return -1;
 }
 
 /* "created,running" of the bits in FROM. */

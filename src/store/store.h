@@ -22,8 +22,10 @@ int qt_store_ping(struct qt_store *s, struct qt_err *e);
 struct qt_tenant {
 	struct qt_id id;
 	char name[64], plan[32];
-	uint64_t max_containers; /* quota; more follow */
 	int64_t created_ms;
+#define QT_QUOTA(name, standard, large, unlimited, doc) uint64_t max_##name;
+#include "quotas.def"
+#undef QT_QUOTA
 };
 struct qt_apikey {
 	struct qt_id id, tenant;
@@ -53,8 +55,9 @@ int qt_store_import(struct qt_store *s, const json_t *copy, struct qt_err *e);
 
 /* --- containers --------------------------------------------------------------------------------------- */
 
-/* Reserve: the name is free and the quota has room -> the record exists in state created, with DEADLINE_MS (wall clock) after which the
- * agent may take it away if the runtime knows nothing of it. CONTAINER_NAME_CONFLICT, QUOTA_EXCEEDED. */
+/* Reserve: the name is free, its volumes are there, and the quotas have room -> the record exists in state created, with DEADLINE_MS (wall clock) after which the
+ * agent may take it away if the runtime knows nothing of it. From here on its volumes are in use. CONTAINER_NAME_CONFLICT, VOLUME_NOT_FOUND,
+ * QUOTA_EXCEEDED with e->quota. */
 int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e);
 
 /* FROM is a bit set of states (1 << QT_ST_…). One winner among racing callers: if the state is not in FROM, INVALID_STATE with e->state.
@@ -94,6 +97,43 @@ int qt_store_ctr_remove(struct qt_store *s, const struct qt_id *tenant, const st
 int qt_store_ctr_restore(struct qt_store *s, const struct qt_ctr *c, struct qt_err *e);
 /* Every container of NODE, all tenants: for the agent. */
 int qt_store_ctr_of_node(struct qt_store *s, const char *node, struct qt_ctr_list *ret, struct qt_err *e);
+
+/* --- volumes ------------------------------------------------------------------------------------------ */
+/* A volume is in use while the record of a container names it, in whatever state that is. */
+
+/* Reserve: the name is free and the quotas have room -> the record exists, status "creating", with DEADLINE_MS (wall clock) after which the agent
+ * may take it away if the runtime knows nothing of it. VOLUME_NAME_CONFLICT, QUOTA_EXCEEDED with e->quota. */
+int qt_store_vol_reserve(struct qt_store *s, const struct qt_vol *v, int64_t deadline_ms, struct qt_err *e);
+/* It is made: status "ready"; the event and the usage record, once. VOLUME_NOT_FOUND. */
+int qt_store_vol_commit(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* RET is initialised here on success; VOLUME_NOT_FOUND (also for another tenant's). WHO is an id or a name; an id wins. Also one that is being made or
+ * deleted: look at qt_vol_status(). */
+int qt_store_vol_get(struct qt_store *s, const struct qt_id *tenant, const char *who, struct qt_vol *ret, struct qt_err *e);
+
+/* As of containers. The caller frees with qt_vol_list_done(). */
+struct qt_vol_list {
+	struct qt_vol *v;
+	size_t n;
+	char cursor[64];
+};
+int qt_store_vol_list(struct qt_store *s, const struct qt_id *tenant, unsigned limit, const char *cursor, struct qt_vol_list *ret,
+		      struct qt_err *e);
+/* Every volume of NODE, all tenants: for the agent. */
+int qt_store_vol_of_node(struct qt_store *s, const char *node, struct qt_vol_list *ret, struct qt_err *e);
+void qt_vol_list_done(struct qt_vol_list *l);
+
+/* The ids of the containers that have it: an array, a new reference. VOLUME_NOT_FOUND. */
+json_t *qt_store_vol_users(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* VOLUME_NOT_FOUND, VOLUME_IN_USE, VOLUME_NAME_CONFLICT. OLD_NAME has QT_VOLNAME_MAX + 1 bytes. */
+int qt_store_vol_rename(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *new_name, char *old_name,
+			struct qt_err *e);
+/* A delete has begun: no container can be made with it any more, and the agent finishes the delete if whoever began it died. VOLUME_NOT_FOUND,
+ * VOLUME_IN_USE. */
+int qt_store_vol_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* Take the record away, with event and usage record. VOLUME_NOT_FOUND the second time. */
+int qt_store_vol_remove(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* As qt_store_ctr_restore(). VOLUME_NOT_FOUND: it was removed less than two minutes ago, and stays away. */
+int qt_store_vol_restore(struct qt_store *s, const struct qt_vol *v, struct qt_err *e);
 
 /* --- operations --------------------------------------------------------------------------------------- */
 

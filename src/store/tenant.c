@@ -11,32 +11,42 @@ static const struct qt_mfield fields[] = {
 	TENANT(id,             QT_FT_ID,  QT_CF_REQUIRED, "ten", "id",             "ten_…"),
 	TENANT(name,           QT_FT_STR, QT_CF_REQUIRED, NULL,  "name",           "for people; the id is what counts"),
 	TENANT(plan,           QT_FT_STR, 0,              NULL,  "plan",           ""),
-	TENANT(max_containers, QT_FT_U64, 0,              NULL,  "max_containers", "quota"),
 	TENANT(created_ms,     QT_FT_MS,  0,              NULL,  "created_ms",     ""),
+#define QT_QUOTA(name, standard, large, unlimited, doc) TENANT(max_##name, QT_FT_U64, 0, NULL, "max_" #name, doc),
+#include "quotas.def"
+#undef QT_QUOTA
 };
 /* clang-format on */
 const struct qt_mtable qt_tenant_table = {"tenant", fields, QT_LEN(fields)};
 
-static const struct {
-	const char *name;
-	uint64_t max_containers;
-} plans[] = {
-#define QT_PLAN(name, containers, doc) {name, containers},
+static const char *const plans[] = {
+#define QT_PLAN(name, doc) name,
 #include "plans.def"
 #undef QT_PLAN
 };
 
-static int set_plan(struct qt_tenant *t, const char *plan, struct qt_err *e)
+/* A row of quotas.def, a column a plan. */
+static const struct quota {
+	size_t off;
+	uint64_t of_plan[QT_LEN(plans)];
+} quotas[] = {
+#define QT_QUOTA(name, standard, large, unlimited, doc) {offsetof(struct qt_tenant, max_##name), {standard, large, unlimited}},
+#include "quotas.def"
+#undef QT_QUOTA
+};
+
+int qt_tenant_set_plan(struct qt_tenant *t, const char *plan, struct qt_err *e)
 {
 	struct qt_err full = {0};
 
 	for (size_t i = 0; i < QT_LEN(plans); i++) {
-		if (qt_streq(plans[i].name, plan)) {
-			t->max_containers = plans[i].max_containers;
+		if (qt_streq(plans[i], plan)) {
+			for (size_t q = 0; q < QT_LEN(quotas); q++)
+				*(uint64_t *)((uintptr_t)t + quotas[q].off) = quotas[q].of_plan[i];
 			return qt_copy(t->plan, sizeof(t->plan), plan) ? 0 : -1;
 		}
 		(void)qt_fmt(full.expected + strlen(full.expected), sizeof(full.expected) - strlen(full.expected), "%s%s",
-			     i ? "; " : "", plans[i].name);
+			     i ? "; " : "", plans[i]);
 	}
 	return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/plan", full.expected, "there is no such plan; there are: %s", full.expected);
 }
@@ -46,7 +56,7 @@ int qt_store_tenant_create(struct qt_store *s, const char *name, const char *pla
 	auto_words struct qt_words w = {0};
 	struct qt_tenant t = {.id = qt_id_new("ten"), .created_ms = qt_now_ms()};
 
-	if (set_plan(&t, plan ? plan : plans[0].name, e) < 0 || qt_check_name("/name", name, e) < 0)
+	if (qt_tenant_set_plan(&t, plan ? plan : plans[0], e) < 0 || qt_check_name("/name", name, e) < 0)
 		return -1;
 	(void)qt_copy(t.name, sizeof(t.name), name);
 	qt_fcall(&w, "qt_tenant_create", false, "");

@@ -1,11 +1,20 @@
 -- Containers: each change of one, whole.
 
--- The sets and indexes of a hash that was just written.
+-- What a container of these fields adds to the sums of its tenant: +1 when it is made, -1 when it goes.
+local function ctr_use(t, c, sign)
+  use(t, 'memory_mb', sign * (tonumber(c.memory_limit_mb) or 0))
+  use(t, 'cpu_percent', sign * (tonumber(c.cpu_limit_centi) or 0) / 100)
+  use(t, 'gpus', sign * (tonumber(c.gpu_count) or 0))
+end
+
+-- The sets, indexes and sums of a hash that was just written.
 local function ctr_index(t, c)
   redis.call('ZADD', K.ctrs(t), c.created_ms, c.id)
   redis.call('SADD', K.state(t, c.state), c.id)
   redis.call('HSETNX', K.names(t), c.name, c.id)
   redis.call('SADD', K.node_ctrs(c.node), t .. '/' .. c.id)
+  vol_attach(t, c.id, vol_refs(c.volumes))
+  ctr_use(t, c, 1)
 end
 
 local function ctr_write(t, id, pairs_)
@@ -15,29 +24,25 @@ local function ctr_write(t, id, pairs_)
   return c
 end
 
-local function field_in(pairs_, name)
-  for i = 1, #pairs_, 2 do
-    if pairs_[i] == name then
-      return pairs_[i + 1]
-    end
-  end
-end
-
 -- tenant, id, field, value, ...
 redis.register_function('qt_ctr_reserve', function(keys, args)
   local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
-  local quota = tonumber(redis.call('HGET', K.tenant(t), 'max_containers'))
-  if not quota then
-    return fail('QT_NO_TENANT')
-  end
   if redis.call('EXISTS', K.ctr(t, id)) == 1 then
     return fail('QT_EXISTS', id)
   end
   if redis.call('HEXISTS', K.names(t), field_in(pairs_, 'name')) == 1 then
     return fail('QT_NAME_TAKEN', field_in(pairs_, 'name'))
   end
-  if redis.call('ZCARD', K.ctrs(t)) >= quota then
-    return fail('QT_QUOTA', int(quota))
+  local missing = vol_missing(t, vol_refs(field_in(pairs_, 'volumes')))
+  if missing then
+    return fail('QT_NO_VOL', missing)
+  end
+  local over = over_quota(t, 'containers', redis.call('ZCARD', K.ctrs(t)), 1) or
+    over_quota(t, 'memory_mb', used(t, 'memory_mb'), tonumber(field_in(pairs_, 'memory_limit_mb'))) or
+    over_quota(t, 'cpu_percent', used(t, 'cpu_percent'), tonumber(field_in(pairs_, 'cpu_limit_centi')) / 100) or
+    over_quota(t, 'gpus', used(t, 'gpus'), tonumber(field_in(pairs_, 'gpu_count')))
+  if over then
+    return over
   end
   ctr_event(t, ctr_write(t, id, pairs_), 'created')
   return 'OK'
@@ -158,6 +163,8 @@ redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' 
   redis.call('SREM', K.state(t, c.state), id)
   redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. id)
   name_free(t, c)
+  vol_detach(t, id, vol_refs(c.volumes))
+  ctr_use(t, c, -1)
   jobs_remove(t, id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
   redis.call('SET', K.gone(t, id), '1', 'EX', 120)

@@ -14,15 +14,21 @@ local function ctr_event(t, c, name)
   event(t, 'container_update', cjson.encode({ container_id = c.id, name = c.name, state = c.state, event = name }))
 end
 
+-- R: event_type, and what of the rest it is about.
+local function usage_write(t, r)
+  redis.call('XADD', K.usage(t), 'MAXLEN', '~', USAGE_KEPT, '*', 'tenant_id', t, 'event_type', r.event_type,
+    'container_id', r.container_id or '', 'timestamp', int(math.floor(now_ms() / 1000)), 'duration_seconds', string.format('%.3f', r.seconds),
+    'memory_mb', r.memory_mb or '0', 'cpu_percent', string.format('%.2f', (tonumber(r.cpu_centi) or 0) / 100),
+    'metadata', r.metadata or '{}')
+end
+
 local function usage(t, c, event_type)
   local started, exited, seconds = tonumber(c.started_ms) or 0, tonumber(c.exited_ms) or 0, 0
   if event_type == 'container_stopped' and started > 0 and exited > started then
     seconds = (exited - started) / 1000
   end
-  redis.call('XADD', K.usage(t), 'MAXLEN', '~', USAGE_KEPT, '*', 'tenant_id', t, 'event_type', event_type,
-    'container_id', c.id, 'timestamp', int(math.floor(now_ms() / 1000)), 'duration_seconds', string.format('%.3f', seconds),
-    'memory_mb', c.memory_limit_mb or '0', 'cpu_percent', string.format('%.2f', (tonumber(c.cpu_limit_centi) or 0) / 100),
-    'metadata', '{}')
+  usage_write(t, { event_type = event_type, container_id = c.id, seconds = seconds, memory_mb = c.memory_limit_mb,
+    cpu_centi = c.cpu_limit_centi })
 end
 
 redis.register_function('qt_event', function(keys, args)
