@@ -3,7 +3,8 @@ systemd_units = \
 	contrib/systemd/quilt-agent.service \
 	contrib/systemd/quilt-api.service \
 	contrib/systemd/quilt-redis.service \
-	contrib/systemd/quilt-runtime.service
+	contrib/systemd/quilt-runtime.service \
+	contrib/systemd/quilt-stream.service
 
 systemddir = $(quiltdatadir)/systemd
 systemd_DATA = $(systemd_units)

@@ -9,8 +9,9 @@
  * over Authorization: Bearer. A header that came twice or holds a list is refused (V36, V37, V39). */
 struct qt_credentials {
 	const char *api_key, *authorization;
-	const char *token; /* of the URL, where the route takes it; it counts when there is neither header */
-	unsigned n_api_key, n_authorization, n_token;
+	unsigned n_api_key, n_authorization;
+	const char *token; /* of the URL, where the route takes it: counts when there is neither header */
+	unsigned n_token;
 };
 int qt_identity_auth(struct qt_life *l, const struct qt_credentials *cr, struct qt_apikey *ret, unsigned *retry_after_s,
 		     struct qt_err *e);

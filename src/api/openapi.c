@@ -74,7 +74,10 @@ static void add_success(struct doc *d, json_t *responses, int status, const stru
 	if (r->flags & QT_R_TEXT_TOO)
 		json_object_set_new(content, "text/markdown", json_pack("{s:{s:s}}", "schema", "type", "string"));
 	(void)snprintf(key, sizeof(key), "%d", status);
-	json_object_set_new(responses, key, json_pack("{s:s, s:o}", "description", reply ? reply->name : r->summary, "content", content));
+	json_object_set_new(responses, key, json_pack("{s:s}", "description", reply ? reply->name : r->summary));
+	if (json_object_size(content) > 0)
+		json_object_set(json_object_get(responses, key), "content", content);
+	json_decref(content);
 }
 
 static void add_error(json_t *responses, enum qt_code code)

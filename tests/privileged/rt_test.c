@@ -312,6 +312,7 @@ static void roles_by_credentials(void **state)
 	rig_start(r, NULL);
 	assert_int_equal(ask_as(r, "daemon"), QT_E_FORBIDDEN); /* api_user */
 	assert_int_equal(ask_as(r, "bin"), 0);		       /* agent_user */
+	assert_int_equal(ask_as(r, "games"), QT_E_FORBIDDEN);  /* stream_user */
 	assert_int_equal(ask_as(r, "nobody"), QT_E_RUNTIME_UNAVAILABLE);
 	rig_term(r);
 }

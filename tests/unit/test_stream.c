@@ -1,0 +1,70 @@
+/* The pure parts of quilt-stream. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "sse.h"
+#include "store.h"
+
+static void sse_frames(void **state)
+{
+	static const struct {
+		const char *event, *id, *data, *frame;
+	} cases[] = {
+		{"ready", NULL, "{}", "event: ready\ndata: {}\n\n"},
+		{"a", "1-2", "x", "event: a\nid: 1-2\ndata: x\n\n"},
+		{NULL, NULL, "", "data: \n\n"},
+		/* Whatever the data are, no line of theirs begins a field. */
+		{"a", NULL, "x\n\nevent: forged\ndata: y", "event: a\ndata: x\ndata: \ndata: event: forged\ndata: data: y\n\n"},
+		{"a", NULL, "x\r\ny\rz\n", "event: a\ndata: x\ndata: y\ndata: z\ndata: \n\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(cases); i++) {
+		auto_buf struct qt_buf b = QT_BUF(4096);
+		struct qt_err e = {0};
+
+		assert_int_equal(qt_sse_frame(&b, cases[i].event, cases[i].id, cases[i].data, strlen(cases[i].data), &e), 0);
+		assert_string_equal(b.data, cases[i].frame);
+	}
+}
+
+static void event_ids(void **state)
+{
+	static const char *const bad[] = {"", "-", "1-", "-1", "a", "1-a", "1-1-1", "+1", " 1", "18446744073709551616", "1-18446744073709551616"};
+	static const char *const rising[] = {"0-0", "0-1", "1", "1-1", "2-0", "18446744073709551615-18446744073709551615"};
+	struct qt_event_id id = {7, 7}, last;
+	char text[QT_EVENT_ID_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(bad); i++)
+		assert_false(qt_event_id_parse(&id, bad[i]));
+	assert_int_equal(id.ms, 7);
+	for (size_t i = 0; i < QT_LEN(rising); i++) {
+		assert_true(qt_event_id_parse(&id, rising[i]));
+		assert_int_equal(qt_event_id_cmp(&id, &id), 0);
+		if (i > 0) {
+			assert_true(qt_event_id_cmp(&last, &id) < 0);
+			assert_true(qt_event_id_cmp(&id, &last) > 0);
+		}
+		last = id;
+	}
+	qt_event_id_text(text, &last);
+	assert_string_equal(text, rising[QT_LEN(rising) - 1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sse_frames),
+		cmocka_unit_test(event_ids),
+	};
+
+	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
+}
