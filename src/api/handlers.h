@@ -29,6 +29,19 @@ struct qt_exec_req {
 	char stdin_data[2048];
 };
 
+struct qt_address_req {
+	char ip[20];
+};
+struct qt_route_req {
+	char destination[24];
+};
+struct qt_dns_rename_req {
+	char new_name[QT_NAME_MAX + 2];
+};
+struct qt_cleanup_req {
+	bool confirm;
+};
+
 int qt_h_health(struct qt_call *c, struct qt_err *e);
 int qt_h_system_info(struct qt_call *c, struct qt_err *e);
 int qt_h_guide_help(struct qt_call *c, struct qt_err *e);
@@ -54,6 +67,26 @@ int qt_h_env_put(struct qt_call *c, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
 int qt_h_events(struct qt_call *c, struct qt_err *e);
+
+int qt_h_net_allocations(struct qt_call *c, struct qt_err *e);
+int qt_h_net_get(struct qt_call *c, struct qt_err *e);
+int qt_h_net_put(struct qt_call *c, struct qt_err *e);
+int qt_h_net_setup(struct qt_call *c, struct qt_err *e);
+int qt_h_net_diagnostics(struct qt_call *c, struct qt_err *e);
+int qt_h_net_egress(struct qt_call *c, struct qt_err *e);
+int qt_h_route_add(struct qt_call *c, struct qt_err *e);
+int qt_h_route_remove(struct qt_call *c, struct qt_err *e);
+int qt_h_dns_entries(struct qt_call *c, struct qt_err *e);
+int qt_h_dns_rename(struct qt_call *c, struct qt_err *e);
+int qt_h_activity(struct qt_call *c, struct qt_err *e);
+int qt_h_cleanup_status(struct qt_call *c, struct qt_err *e);
+int qt_h_cleanup_tasks(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_cleanup_tasks(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_cleanup_force(struct qt_call *c, struct qt_err *e);
+int qt_h_monitors(struct qt_call *c, struct qt_err *e);
+int qt_h_monitor_processes(struct qt_call *c, struct qt_err *e);
+int qt_h_monitor_profile(struct qt_call *c, struct qt_err *e);
+int qt_h_monitor_get(struct qt_call *c, struct qt_err *e);
 
 /* The container of the first parameter. RET is initialised on success. */
 int qt_h_container(struct qt_call *c, struct qt_ctr *ret, struct qt_err *e);

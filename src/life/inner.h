@@ -16,6 +16,12 @@ static inline unsigned qt_bit(enum qt_state s)
 /* qt_life_start(), and also from starting: whoever began that died, or is another executor, and then both end at the same. */
 int qt_life_start_over(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
 
+/* The further routes of C, which runs: all that Redis knows. Can be taken again. */
+int qt_life_routes(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+
+/* Give the runtime its copy of the record. The agent does it when the runtime is away just now. */
+void qt_life_copy(struct qt_life *l, const struct qt_ctr *c);
+
 /* The runtime's answer was lost (or it never got the request): nobody knows what it did. */
 static inline bool qt_answer_lost(const struct qt_err *e)
 {

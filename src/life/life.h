@@ -50,6 +50,17 @@ int qt_life_ready(struct qt_life *l, const struct qt_ctr *c, struct qt_ready *re
 json_t *qt_life_metrics(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* contract 3.7 */
 json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, unsigned limit, struct qt_err *e); /* contract 3.8: the array */
 
+/* network.c: contract 10. The JSON objects are new references, or NULL with E. */
+json_t *qt_life_network(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+json_t *qt_life_net_diagnose(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+json_t *qt_life_egress(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* Another address: INVALID_STATE while it runs, VALIDATION_ERROR outside of the subnet, CONFLICT if it is taken. */
+int qt_life_address(struct qt_life *l, struct qt_ctr *c, const char *ip, struct qt_err *e);
+/* Put right what is missing; INVALID_STATE if it does not run. */
+int qt_life_net_setup(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* A further route to NET (IPv4 CIDR) by the gateway, now if it runs and at each start, or no longer. VALIDATION_ERROR, CONFLICT. */
+int qt_life_route(struct qt_life *l, struct qt_ctr *c, const char *net, bool remove, struct qt_err *e);
+
 /* May the state of C take this verb? The table of contract 3.9; INVALID_STATE with details otherwise. */
 enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE };
 int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e);

@@ -107,7 +107,7 @@ static int copy_record(struct qt_life *l, const struct qt_ctr *c, struct seen *s
 	int r;
 
 	if (s->has_record && qt_streq(s->record.name, c->name) && json_equal(s->record.environment, c->environment) &&
-	    json_equal(s->record.labels, c->labels))
+	    json_equal(s->record.labels, c->labels) && json_equal(s->record.routes, c->routes))
 		return 0;
 	/* A worker may be about to do the same: the newest is to win. */
 	if (qt_store_ctr_get(l->store, &c->tenant, c->id.s, &now, e) < 0)

@@ -12,6 +12,7 @@ void qt_ctr_init(struct qt_ctr *c)
 	c->command = json_array();
 	c->volumes = json_array();
 	c->gpu_ids = json_array();
+	c->routes = json_array();
 }
 
 void qt_ctr_done(struct qt_ctr *c)
@@ -21,6 +22,7 @@ void qt_ctr_done(struct qt_ctr *c)
 	json_decref(c->command);
 	json_decref(c->volumes);
 	json_decref(c->gpu_ids);
+	json_decref(c->routes);
 	memset(c, 0, sizeof(*c));
 }
 

@@ -25,6 +25,7 @@ bool qt_state_parse(enum qt_state *ret, const char *text); /* `stopped` is taken
 #define QT_ARGV_BYTES  16384	/* of all words, with a NUL each; the same for environments */
 #define QT_ENV_MAX     256
 #define QT_LABELS_MAX  64
+#define QT_ROUTES_MAX  32
 #define QT_RECORD_MAX  16384	/* bytes of qt_ctr_dump() */
 
 /* A container as Redis and the runtime's record hold it. JSON members are owned (never NULL after _init); times are milliseconds
@@ -56,6 +57,7 @@ struct qt_ctr {
 	json_t *command;      /* array of strings; empty: none */
 	json_t *volumes;      /* array of "name:/target[:ro]" */
 	json_t *gpu_ids;      /* array of strings */
+	json_t *routes;	      /* array of "10.0.0.0/24" */
 };
 void qt_ctr_init(struct qt_ctr *c);
 void qt_ctr_done(struct qt_ctr *c);

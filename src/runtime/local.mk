@@ -13,6 +13,7 @@ libqrt_a_SOURCES = \
 	src/runtime/life.c src/runtime/life.h \
 	src/runtime/loop.c src/runtime/loop.h \
 	src/runtime/op_life.c \
+	src/runtime/op_net.c \
 	src/runtime/op_read.c \
 	src/runtime/open.c src/runtime/runtime.h \
 	src/runtime/ops.c src/runtime/ops.h \

@@ -61,7 +61,7 @@ unsigned rt_admit_state(const struct rt_ctr *c); /* NULL: RT_S_NONE */
 void rt_print_privileges(FILE *out); /* docs/privileges.md */
 void rt_print_protocol(FILE *out);   /* docs/protocol-runtime.md */
 
-/* The handlers: op_life.c and op_read.c. */
+/* The handlers: op_life.c, op_read.c and op_net.c. */
 #define RT_HANDLER(name) \
 	int rt_op_##name(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)
 RT_HANDLER(hello);
@@ -80,5 +80,9 @@ RT_HANDLER(check);
 RT_HANDLER(stats);
 RT_HANDLER(images);
 RT_HANDLER(watch);
+RT_HANDLER(net);
+RT_HANDLER(route);
+RT_HANDLER(net_mend);
+RT_HANDLER(address);
 
 #endif

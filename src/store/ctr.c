@@ -252,6 +252,27 @@ int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struc
 	return -1;
 }
 
+int qt_store_ctr_route(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *net, bool remove,
+		       struct qt_ctr *ret, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_for(&w, "qt_ctr_route", false, tenant, id->s);
+	qt_word(&w, remove ? "remove" : "add");
+	qt_word(&w, net);
+	qt_word_i64(&w, QT_ROUTES_MAX);
+	return call_ctr(s, &w, ret, e);
+}
+
+int qt_store_ctr_address(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *ip, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_for(&w, "qt_ctr_address", false, tenant, id->s);
+	qt_word(&w, ip);
+	return qt_call_ok(s, &w, e);
+}
+
 int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};

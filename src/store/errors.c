@@ -26,6 +26,7 @@ static const struct {
 	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the quota of the tenant has no room for this"},
 	{"QT_STATE", QT_E_INVALID_STATE, "the container is in state %s"},
 	{"QT_EXISTS", QT_E_CONFLICT, "the record of %s exists already"},
+	{"QT_ROUTES_FULL", QT_E_CONFLICT, "the container has its %s routes"},
 	{"QT_ENV_TOO_LARGE", QT_E_VALIDATION_ERROR, "the environment has too many variables or bytes"},
 	{"QT_CURSOR", QT_E_VALIDATION_ERROR, "the cursor is not one that a list gave out"},
 	{"QT_RATE", QT_E_RATE_LIMITED, "too many requests with this API key"},

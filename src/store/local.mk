@@ -26,6 +26,7 @@ libqstore_a_SOURCES = \
 	src/store/ctr.c \
 	src/store/errors.c \
 	src/store/event.c \
+	src/store/heard.c \
 	src/store/functions.c src/store/functions.h \
 	src/store/job.c \
 	src/store/keys.c src/store/keys.h \

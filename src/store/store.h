@@ -87,6 +87,12 @@ int qt_store_ctr_rename(struct qt_store *s, const struct qt_id *tenant, const st
  * (VALIDATION_ERROR). *RET is the new record, initialised here: the caller hands it to the runtime too. */
 int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *env, bool merge,
 		     struct qt_ctr *ret, struct qt_err *e);
+/* NET is one of the container's further routes from now on, or no longer; both idempotent. CONFLICT when there are QT_ROUTES_MAX.
+ * *RET is the new record, initialised here. */
+int qt_store_ctr_route(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *net, bool remove,
+		       struct qt_ctr *ret, struct qt_err *e);
+/* The address of one that does not run. INVALID_STATE. */
+int qt_store_ctr_address(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *ip, struct qt_err *e);
 /* A delete has begun: sets deleting_ms to now (again, if it was set). From then on the container cannot be moved to starting (INVALID_STATE), and the
  * agent finishes the delete if whoever began it died. CONTAINER_NOT_FOUND. */
 int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
@@ -184,7 +190,7 @@ bool qt_event_id_parse(struct qt_event_id *ret, const char *text); /* "ms-seq", 
 void qt_event_id_text(char out[QT_EVENT_ID_TEXT], const struct qt_event_id *id);
 int qt_event_id_cmp(const struct qt_event_id *a, const struct qt_event_id *b); /* < 0, 0, > 0 */
 
-struct qt_event {
+struct qt_heard {
 	struct qt_event_id id;
 	char kind[32];	  /* "container_update" … */
 	const char *data; /* JSON; NUL-terminated, in memory of whoever gave it */
@@ -197,14 +203,24 @@ int qt_store_events_last(struct qt_store *s, const struct qt_id *tenant, struct 
 /* Calls FN with at most COUNT events after AFTER, oldest first; *RET_OLDEST is the oldest that the stream still has (0-0: none). The number
  * of events, or -1. */
 int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const struct qt_event_id *after, unsigned count,
-			  void (*fn)(const struct qt_event *ev, void *arg), void *arg, struct qt_event_id *ret_oldest, struct qt_err *e);
+			  void (*fn)(const struct qt_heard *ev, void *arg), void *arg, struct qt_event_id *ret_oldest, struct qt_err *e);
 
 /* From here on S gets every event of all tenants as it happens, and nothing else may be asked of it. */
 int qt_store_listen(struct qt_store *s, struct qt_err *e);
 
 /* Calls FN with the next; waits up to WAIT_MS. 1; 0: none came; -1: the connection is lost, and so may be events. */
-int qt_store_hear(struct qt_store *s, int wait_ms, void (*fn)(const struct qt_id *tenant, const struct qt_event *ev, void *arg), void *arg,
+int qt_store_hear(struct qt_store *s, int wait_ms, void (*fn)(const struct qt_id *tenant, const struct qt_heard *ev, void *arg), void *arg,
 		  struct qt_err *e);
+
+/* The tenant's newest events, the newest first, at most MOST before the event BEFORE ("" from the end). FN gets each, with texts that last
+ * for the call; DATA is an object. */
+struct qt_event {
+	const char *id, *kind;
+	const json_t *data;
+	int64_t at_ms;
+};
+int qt_store_events(struct qt_store *s, const struct qt_id *tenant, unsigned most, const char *before,
+		    void (*fn)(const struct qt_event *ev, void *arg), void *arg, struct qt_err *e);
 
 /* `quiltctl store init`: load the function library; as the administrator. */
 int qt_store_load_functions(struct qt_store *s, struct qt_err *e);

@@ -82,7 +82,7 @@ static bool give_frame(struct events *ev, const char *event, const char *data)
 
 /* --- reading the stream ---------------------------------------------------------------------------------- */
 
-static void found(const struct qt_event *e, void *arg)
+static void found(const struct qt_heard *e, void *arg)
 {
 	struct page *p = arg;
 

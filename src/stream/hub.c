@@ -63,7 +63,7 @@ static void id_of(const json_t *data, const char *name, char out[QT_ID_MAX + 1])
 }
 
 /* What clients of the contract's other generation look for in an operation's event (4.3). */
-static int frame_of(struct qt_buf *b, const struct qt_event *ev, const char *id, struct qt_err *e)
+static int frame_of(struct qt_buf *b, const struct qt_heard *ev, const char *id, struct qt_err *e)
 {
 	auto_buf struct qt_buf data = QT_BUF(FRAME_MAX);
 
@@ -75,7 +75,7 @@ static int frame_of(struct qt_buf *b, const struct qt_event *ev, const char *id,
 	return qt_sse_frame(b, ev->kind, id, data.data, data.len, e);
 }
 
-struct sq_news *sq_news_new(const struct qt_event *ev)
+struct sq_news *sq_news_new(const struct qt_heard *ev)
 {
 	auto_buf struct qt_buf b = QT_BUF(FRAME_MAX);
 	auto_json json_t *data = json_loadb(ev->data, ev->len, 0, NULL);
@@ -125,7 +125,7 @@ static void tell_loop(struct sq_hub *hub, struct heard *h, bool lost)
 	}
 }
 
-static void on_message(const struct qt_id *tenant, const struct qt_event *ev, void *arg)
+static void on_message(const struct qt_id *tenant, const struct qt_heard *ev, void *arg)
 {
 	struct heard *h = calloc(1, sizeof(*h));
 

@@ -12,7 +12,7 @@ struct sq_news {
 	char operation[QT_ID_MAX + 1], container[QT_ID_MAX + 1], snapshot[QT_ID_MAX + 1]; /* "": not about one */
 	struct sq_blob *frame;
 };
-struct sq_news *sq_news_new(const struct qt_event *ev); /* any thread; NULL without memory */
+struct sq_news *sq_news_new(const struct qt_heard *ev); /* any thread; NULL without memory */
 void sq_news_unref(struct sq_news *n);			/* the loop, or who made it and told nobody */
 
 /* Who listens to a tenant. Lives in its owner. */

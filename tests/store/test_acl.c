@@ -48,6 +48,7 @@ static const struct {
 	{BOTH, "EXPIRE quilt:{ten_1}:op:op_1 60"},
 	{BOTH, "INCR quilt:{ten_1}:fence"},
 	{BOTH, "XADD quilt:{ten_1}:events * kind x"},
+	{BOTH, "XREVRANGE quilt:{ten_1}:events + - COUNT 10"},
 	{BOTH, "XADD quilt:node:node-1:ops * tenant ten_1"},
 	{BOTH, "PUBLISH quilt:events x"},
 	{STREAM, "PING"},
@@ -202,7 +203,7 @@ static void test_nothing_else_is_used(void **state)
 		find_uses(path, "redis.call('", '\'');
 		find_uses(path, "redis.pcall('", '\'');
 	}
-	for (const char *const *p = (const char *const[]){"conn", "ctr", "event", "job", "node", "tenant", "apikey", "backup", "op", NULL}; *p; p++) {
+	for (const char *const *p = (const char *const[]){"conn", "ctr", "event", "heard", "job", "node", "tenant", "apikey", "backup", "op", NULL}; *p; p++) {
 		(void)qt_fmt(path, sizeof(path), "src/store/%s.c", *p);
 		find_uses(path, "qt_word(&w, \"", '"');
 	}

@@ -142,6 +142,44 @@ redis.register_function('qt_ctr_env', function(keys, args)
   return redis.call('HMGET', K.ctr(t, id), unpack(rest_of(args, 8)))
 end)
 
+-- tenant, id, "add" or "remove", IPv4 network, most routes; then the fields to answer
+redis.register_function('qt_ctr_route', function(keys, args)
+  local t, id, net = args[1], args[2], args[4]
+  local c = hash(K.ctr(t, id))
+  if not c then
+    return fail('QT_NO_CTR', id)
+  end
+  local routes = {}
+  for _, have in ipairs(cjson.decode(c.routes or '[]')) do
+    if have ~= net then
+      routes[#routes + 1] = have
+    end
+  end
+  if args[3] == 'add' then
+    routes[#routes + 1] = net
+  end
+  if #routes > tonumber(args[5]) then
+    return fail('QT_ROUTES_FULL', args[5])
+  end
+  -- An empty table would become an object.
+  redis.call('HSET', K.ctr(t, id), 'routes', #routes > 0 and cjson.encode(routes) or '[]')
+  return redis.call('HMGET', K.ctr(t, id), unpack(rest_of(args, 6)))
+end)
+
+-- tenant, id, address: of a container that does not run.
+redis.register_function('qt_ctr_address', function(keys, args)
+  local t, id = args[1], args[2]
+  local c = hash(K.ctr(t, id))
+  if not c then
+    return fail('QT_NO_CTR', id)
+  end
+  if c.state == 'running' or c.state == 'starting' then
+    return fail('QT_STATE', c.state)
+  end
+  redis.call('HSET', K.ctr(t, id), 'ip_address', args[3])
+  return 'OK'
+end)
+
 -- tenant, id
 redis.register_function{ function_name = 'qt_ctr_deleting', flags = { 'allow-oom' }, callback = function(keys, args)
   if redis.call('EXISTS', K.ctr(args[1], args[2])) == 0 then

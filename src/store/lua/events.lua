@@ -31,6 +31,20 @@ local function usage(t, c, event_type)
     cpu_centi = c.cpu_limit_centi })
 end
 
+-- tenant, most, the id before which they are, or '': the newest first, [id, kind, data, at_ms] each.
+redis.register_function{ function_name = 'qt_events', flags = { 'no-writes' }, callback = function(keys, args)
+  local out = {}
+  local before = args[3] ~= '' and '(' .. args[3] or '+'
+  for _, entry in ipairs(redis.call('XREVRANGE', K.events(args[1]), before, '-', 'COUNT', tonumber(args[2]))) do
+    local f = {}
+    for i = 1, #entry[2], 2 do
+      f[entry[2][i]] = entry[2][i + 1]
+    end
+    out[#out + 1] = { entry[1], f.kind or '', f.data or '{}', f.at_ms or '0' }
+  end
+  return out
+end }
+
 redis.register_function('qt_event', function(keys, args)
   event(args[1], args[2], args[3])
   return 'OK'
