@@ -11,7 +11,7 @@
 struct qt_route;
 
 /* What the handler of a stream has begun (flag QT_R_STREAM): quilt-stream goes on with it. */
-enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS };
+enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS, QT_BEGUN_LOGS };
 struct qt_begun {
 	enum qt_begun_kind kind;
 	const char *type; /* the answer's content type */
@@ -20,6 +20,13 @@ struct qt_begun {
 		struct qt_event_id after; /* what the client has seen */
 		char operation[QT_ID_MAX + 1], container[QT_ID_MAX + 1], snapshot[QT_ID_MAX + 1]; /* filters, "": none */
 	} events;
+	struct {
+		int fds[2]; /* the log files */
+		struct qt_log_cursor at;
+		struct qt_logs_want want;
+		json_t *past; /* the lines that come first */
+		bool sse;     /* else NDJSON */
+	} logs;
 };
 
 #define QT_PARAMS_MAX 3

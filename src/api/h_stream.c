@@ -1,12 +1,18 @@
 /* What streams begin with. The rest of them is src/stream's. */
 #include <string.h>
 
+#include "cleanup.h"
 #include "handlers.h"
 #include "query.h"
 #include "str.h"
 
 void qt_begun_done(struct qt_begun *b)
 {
+	if (b->kind == QT_BEGUN_LOGS) {
+		qt_reset_fd(&b->logs.fds[0], -1);
+		qt_reset_fd(&b->logs.fds[1], -1);
+		json_decref(qt_take(&b->logs.past));
+	}
 	b->kind = QT_BEGUN_NOTHING;
 }
 

@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "conf.h"
+#include "logread.h"
 #include "store.h"
 
 /* What a thread works with. Not for two threads. The process ignores SIGPIPE (exec writes to pipes). */
@@ -48,7 +49,11 @@ int qt_life_env(struct qt_life *l, struct qt_ctr *c, const json_t *env, bool mer
 
 int qt_life_ready(struct qt_life *l, const struct qt_ctr *c, struct qt_ready *ret, struct qt_err *e);
 json_t *qt_life_metrics(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* contract 3.7 */
-json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, unsigned limit, struct qt_err *e); /* contract 3.8: the array */
+/* Contract 3.8: the array of the newest LIMIT that are wanted. SEQ, if not NULL, gets the number of the newest record that there is, wanted or not;
+ * FDS, if not NULL, the two log files, which are the caller's then, for qt_logs_next(): so that it can go on without loss or repeat. */
+json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, const struct qt_logs_want *want, uint64_t *seq, int fds[2], struct qt_err *e);
+/* A record as the contract has it, one line of JSON. free(); NULL without memory. */
+char *qt_life_log_line(const struct qt_log_record *r);
 
 /* network.c: contract 10. The JSON objects are new references, or NULL with E. */
 json_t *qt_life_network(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
