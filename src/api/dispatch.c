@@ -72,9 +72,12 @@ static int run(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, js
 		return -1;
 	if (read_body(c, in, json, req, e) < 0 || qt_query_check(c, e) < 0)
 		return -1;
-	if (c->route->flags & QT_R_STREAM && !in->streams)
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "%s came to a worker", c->route->id);
-	return c->route->fn(c, e);
+	if (c->route->fn(c, e) < 0)
+		return -1;
+	if (c->begun.kind == QT_BEGUN_NOTHING || in->streams)
+		return 0;
+	qt_begun_done(&c->begun);
+	return qt_fail(e, QT_E_INTERNAL_ERROR, "%s came to a worker", c->route->id);
 }
 
 static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)

@@ -6,7 +6,7 @@
 
 #include "client.h"
 #include "conf.h"
-#include "logread.h"
+#include "minit/logread.h"
 #include "store.h"
 
 /* What a thread works with. Not for two threads. The process ignores SIGPIPE (exec writes to pipes). */

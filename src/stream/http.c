@@ -6,7 +6,9 @@
 #include "clock.h"
 #include "events.h"
 #include "http.h"
+#include "follow.h"
 #include "log.h"
+#include "quota.h"
 #include "str.h"
 
 #define WRITE_A_TURN 65536 /* bytes to one client before others have their turn */
@@ -40,12 +42,13 @@ struct sq_http {
 	bool ending;
 	const struct sq_stream_ops *ops; /* NULL: no stream */
 	void *stream;
+	struct qt_id tenant; /* whose stream is counted; "": none */
 	char request_id[65];
 };
 
 static unsigned n_clients;
 
-static const sq_begin begins[] = {[QT_BEGUN_EVENTS] = sq_events_begin};
+static const sq_begin begins[] = {[QT_BEGUN_EVENTS] = sq_events_begin, [QT_BEGUN_LOGS] = sq_follow_begin};
 
 unsigned sq_http_count(void)
 {
@@ -300,8 +303,13 @@ static int begin_stream(struct sq_http *h, struct qt_out *out, bool head, struct
 {
 	if (!send_head(h, out, true))
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (!head)
+	if (!head) {
+		if (!qt_id_parse(&h->tenant, "ten", h->r->in.tenant) || sq_quota_take(h->sq, &h->tenant, e) < 0) {
+			h->tenant.s[0] = '\0';
+			return -1;
+		}
 		return begins[out->begun.kind](h->sq, h, &out->begun, e);
+	}
 	qt_begun_done(&out->begun);
 	sq_http_end(h);
 	return 0;
@@ -326,6 +334,7 @@ static void answer(struct sq_http *h)
 	lws_http_headers_detach(h->wsi);
 	if (r->out.begun.kind != QT_BEGUN_NOTHING) {
 		if (begin_stream(h, &r->out, head, &e) < 0) {
+			qt_begun_done(&r->out.begun);
 			refuse(h, &e);
 			send_answer(h, &r->out, head);
 		}
@@ -375,6 +384,8 @@ static void leave(struct sq_http *h)
 	h->wsi = NULL;
 	if (h->ops)
 		h->ops->left(h->stream);
+	if (h->tenant.s[0])
+		sq_quota_give(&h->tenant);
 	if (r && r->submitted) {
 		atomic_store(&r->gone, true); /* done() has the rest */
 		return;

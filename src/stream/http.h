@@ -14,7 +14,7 @@ struct sq_stream_ops {
 	void (*left)(void *stream);    /* the client is gone, and H with it: release everything */
 };
 
-/* Begin the stream of a kind: SELF and OPS into H by sq_http_stream(), or -1. What B holds is the stream's from here on. */
+/* Begin the stream of a kind: SELF and OPS into H by sq_http_stream(), or -1, and then B is as it was. What the stream keeps of B, it takes out. */
 typedef int (*sq_begin)(struct sq *sq, struct sq_http *h, struct qt_begun *b, struct qt_err *e);
 
 void sq_http_stream(struct sq_http *h, const struct sq_stream_ops *ops, void *self);

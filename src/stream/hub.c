@@ -27,7 +27,6 @@ struct sq_tenant {
 	struct sq_tenant *next;
 	struct qt_id id;
 	struct sq_listener *first;
-	uint64_t n;
 };
 
 /* From the thread to the loop. */
@@ -197,8 +196,6 @@ int sq_hub_join(struct sq *sq, const struct qt_id *tenant, struct sq_listener *l
 	struct sq_hub *hub = sq->hub;
 	struct sq_tenant *t = find(hub, tenant), **place = bucket(hub, tenant);
 
-	if (t && t->n >= sq->conf.event_streams)
-		return qt_fail(e, QT_E_QUOTA_EXCEEDED, "the tenant has %llu event streams open, and may not have more", (unsigned long long)t->n);
 	if (!t) {
 		t = calloc(1, sizeof(*t));
 		if (!t)
@@ -207,7 +204,6 @@ int sq_hub_join(struct sq *sq, const struct qt_id *tenant, struct sq_listener *l
 		t->next = *place;
 		*place = t;
 	}
-	t->n++;
 	l->tenant = t;
 	l->turn = hub->turn++ % hub->turns;
 	l->next = t->first;
@@ -228,7 +224,7 @@ void sq_hub_leave(struct sq *sq, struct sq_listener *l)
 	*l->self = l->next;
 	if (l->next)
 		l->next->self = l->self;
-	if (--t->n > 0)
+	if (t->first)
 		return;
 	for (p = bucket(sq->hub, &t->id); *p != t; p = &(*p)->next)
 		continue;

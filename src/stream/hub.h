@@ -27,7 +27,6 @@ struct sq_listener {
 };
 
 int sq_hub_open(struct sq *sq, struct qt_err *e);
-/* QUOTA_EXCEEDED: the tenant has its fill. */
 int sq_hub_join(struct sq *sq, const struct qt_id *tenant, struct sq_listener *l, struct qt_err *e);
 void sq_hub_leave(struct sq *sq, struct sq_listener *l);
 

@@ -5,10 +5,12 @@ libqstream_a_SOURCES = src/stream/sse.c src/stream/sse.h
 quilt_stream_SOURCES = \
 	src/stream/blob.h \
 	src/stream/events.c src/stream/events.h \
+	src/stream/follow.c src/stream/follow.h \
 	src/stream/http.c src/stream/http.h \
 	src/stream/hub.c src/stream/hub.h \
 	src/stream/jobs.c \
 	src/stream/main.c \
+	src/stream/quota.c src/stream/quota.h \
 	src/stream/stream.h \
 	src/stream/watch.c
 quilt_stream_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/api
