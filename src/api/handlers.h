@@ -65,6 +65,10 @@ int qt_h_env_get(struct qt_call *c, struct qt_err *e);
 int qt_h_env_patch(struct qt_call *c, struct qt_err *e);
 int qt_h_env_put(struct qt_call *c, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
+int qt_h_job_list(struct qt_call *c, struct qt_err *e);
+int qt_h_job_get(struct qt_call *c, struct qt_err *e);
+int qt_h_process_list(struct qt_call *c, struct qt_err *e);
+int qt_h_process_signal(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
 int qt_h_events(struct qt_call *c, struct qt_err *e);
 

@@ -111,7 +111,7 @@ static const struct qt_field exec_body[] = {
 	{.name = "timeout_ms", .kind = QT_K_I64, AT(qt_exec_req, timeout_ms), .min = 1, .max = INT64_MAX,
 	 .doc = "then SIGTERM, and SIGKILL after 2 s; default 300000, at most 600000"},
 	{.name = "capture_output", .kind = QT_K_BOOL, AT(qt_exec_req, capture), .doc = "default true"},
-	{.name = "detach", .kind = QT_K_BOOL, AT(qt_exec_req, detach), .doc = "answer at once"},
+	{.name = "detach", .kind = QT_K_BOOL, AT(qt_exec_req, detach), .doc = "answer 202 at once, with a job; its timeout_ms is not bounded, default none"},
 	{.name = "environment", .kind = QT_K_MAP, .off = offsetof(struct qt_exec_req, environment), .size = 8192, .max = QT_ENV_MAX,
 	 .check = check_exec_env, .doc = "on top of the container's"},
 	{.name = "stdin_data", .kind = QT_K_STR, AT(qt_exec_req, stdin_data), .doc = "what the command reads"},
@@ -198,6 +198,9 @@ static const struct qt_rfield exec_fields[] = {
 	{"execution_time_ms", "integer", 0, NULL}, {"timed_out", "boolean", 0, NULL}, {"output_truncated", "boolean", 0, NULL}, {"success", "boolean", 0, NULL},
 	{"job_id", "string", 0, NULL}, {"status", "string", 0, NULL}, {"status_url", "string", 0, NULL}, {0}};
 static const struct qt_reply exec = {"ExecResult", exec_fields};
+static const struct qt_rfield detached_fields[] = {
+	{"success", "boolean", 0, NULL}, {"container_id", "string", 0, NULL}, {"job_id", "string", 0, NULL}, {"status", "string", 0, NULL}, {"status_url", "string", 0, NULL}, {0}};
+static const struct qt_reply detached = {"JobReceipt", detached_fields};
 
 #define RUNTIME_ERRORS QT_E_RUNTIME_UNAVAILABLE, QT_E_TIMEOUT, QT_E_UNAVAILABLE
 
@@ -257,8 +260,8 @@ const struct qt_route qt_routes_containers[] = {
 	 .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND}, .fn = qt_h_env_put},
 	{.id = "execInContainer", .method = "POST", .path = "/api/containers/{id}/exec", .summary = "Run a command in it",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = exec_body, .body_size = sizeof(struct qt_exec_req),
-	 .body_defaults = &exec_defaults, .ok = 200, .reply = &exec, .budget_ms = 610000,
-	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_NOT_IMPLEMENTED, QT_E_EXEC_NOT_READY, RUNTIME_ERRORS},
+	 .body_defaults = &exec_defaults, .ok = 200, .reply = &exec, .also_ok = 202, .also_reply = &detached, .budget_ms = 610000,
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_EXEC_NOT_READY, RUNTIME_ERRORS},
 	 .fn = qt_h_exec},
 	{0},
 };

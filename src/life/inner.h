@@ -48,4 +48,15 @@ void qt_op_progress(struct qt_life *l, struct qt_op *o, unsigned pct, const char
 /* container_id, and of C (may be NULL) name, state and exit code, into O's result. */
 void qt_op_tell(struct qt_op *o, const struct qt_ctr *c);
 
+/* A connection to the init of C, the caller's. */
+int qt_life_connect(struct qt_life *l, const struct qt_ctr *c, int *ret_fd, struct qt_err *e);
+
+/* Why minit could not start what M asks for: an exit code with its text and a newline (0), or an error. *RET_TEXT is the caller's. */
+struct mi_failed;
+struct mi_exec;
+int qt_exec_not_started(const struct mi_failed *f, const struct mi_exec *m, int *ret_exit_code, char **ret_text, struct qt_err *e);
+
+/* Before C is stopped: what its jobs wrote goes into their records, since it goes with the container's memory. */
+void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c);
+
 #endif

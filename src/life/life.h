@@ -94,6 +94,24 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 		 struct qt_exec_result *ret, struct qt_err *e);
 void qt_exec_result_done(struct qt_exec_result *r);
 
+/* The same without waiting: a job, kept by the container's init under JOB (job_…), whoever of ours dies meanwhile. *RET_RECORD is the contract's job
+ * object (7.2), written to the store; a program that cannot be executed is a job that failed. X->capture is not looked at. */
+int qt_life_detach(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, const struct qt_id *job, json_t **ret_record,
+		   struct qt_err *e);
+/* The record of a job, of one that runs as it is now; WITH_OUTPUT: stdout and stderr. A new reference. JOB_NOT_FOUND. */
+json_t *qt_life_job(struct qt_life *l, const struct qt_ctr *c, const char *job, bool with_output, struct qt_err *e);
+json_t *qt_life_jobs(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* without output: an array, newest first */
+
+/* The contract's processes array (7.4). Not running: INVALID_STATE. */
+json_t *qt_life_processes(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* PROCESS_NOT_FOUND. PID is not 1. */
+int qt_life_signal(struct qt_life *l, const struct qt_ctr *c, uint32_t pid, int sig, struct qt_err *e);
+
+/* Raw bytes as a JSON string; those that are not UTF-8 become U+FFFD. */
+json_t *qt_text_of(const char *bytes, size_t len);
+/* "sh -lc echo hi", cut: what a job shows as its command. */
+json_t *qt_command_text(const json_t *command);
+
 /* Operations: submit the record for an agent. O has tenant, type, what it is on (container, snapshot, volume), args; id and node ("": this one)
  * if they matter; the rest is set here. The second is for one on C, made from scratch; ARGS is stolen. */
 int qt_life_submit_op(struct qt_life *l, struct qt_op *o, struct qt_err *e);

@@ -130,6 +130,7 @@ int qt_life_stop(struct qt_life *l, struct qt_ctr *c, uint32_t timeout_ms, struc
 
 	if (qt_life_may(c, QT_V_STOP, e) < 0)
 		return -1;
+	qt_life_jobs_save(l, c);
 	if (rt_stop(&l->rt, &req, &rep, (int)timeout_ms + AFTER_TIMEOUT_MS, e) < 0 &&
 	    not_ended(l, c, begun, &rep.exit_code, &rep.exited_ms, e) < 0)
 		return -1;

@@ -12,6 +12,7 @@ static const struct {
 } rows[] = {
 	{"QT_NO_CTR", QT_E_CONTAINER_NOT_FOUND, "there is no such container"},
 	{"QT_NO_OP", QT_E_OPERATION_NOT_FOUND, "there is no such operation"},
+	{"QT_NO_JOB", QT_E_JOB_NOT_FOUND, "there is no such job"},
 	{"QT_NO_KEY", QT_E_UNAUTHORIZED, "the API key is not valid"},
 	{"QT_NO_NODE", QT_E_NOT_FOUND, "has never been heard of"},
 	{"QT_NO_KEY_ID", QT_E_NOT_FOUND, "there is no such key"},

@@ -166,9 +166,13 @@ int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct q
 
 /* --- jobs: the record of each exec -------------------------------------------------------------------- */
 /* RECORD is the contract's job object (7.2); kept operation_keep_s or until the container goes, and the newest 1000 of a tenant. Its
- * texts are cut to what 32 KiB hold, and output_truncated set. CONTAINER_NOT_FOUND. */
+ * texts are cut to what 32 KiB hold, and output_truncated set. Putting it again replaces it. CONTAINER_NOT_FOUND. */
 int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
 		     struct qt_err *e);
+/* A new reference. JOB_NOT_FOUND. */
+json_t *qt_store_job_get(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, struct qt_err *e);
+/* An array, the newest first, at most 1000; RUNNING: only those whose record says so. A new reference. */
+json_t *qt_store_job_list(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, bool running, struct qt_err *e);
 
 /* --- nodes -------------------------------------------------------------------------------------------- */
 /* FACTS is an object; its members become fields of the node's hash. */

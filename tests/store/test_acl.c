@@ -37,6 +37,8 @@ static const struct {
 	{BOTH, "ZADD quilt:{ten_1}:ctrs 1 ctr_1"},
 	{BOTH, "ZREM quilt:{ten_1}:ctrs ctr_1"},
 	{BOTH, "ZCARD quilt:{ten_1}:ctrs"},
+	{BOTH, "ZSCORE quilt:{ten_1}:jobs:ctr_1 job_1"},
+	{BOTH, "GET quilt:{ten_1}:job:job_1"},
 	{BOTH, "ZRANGE quilt:{ten_1}:jobs:ctr_1 0 -1"},
 	{BOTH, "ZRANGEBYSCORE quilt:{ten_1}:ctrs 0 1"},
 	{BOTH, "ZPOPMIN quilt:{ten_1}:jobs"},

@@ -31,7 +31,7 @@ static void fill(void)
 	struct qt_op_entry x = {0};
 	struct qt_ctr c;
 	struct qt_vol v;
-	json_t *empty = json_object();
+	json_t *empty = json_object(), *running = json_pack("{s:s}", "status", "running");
 	char text[64];
 	unsigned after;
 
@@ -61,6 +61,7 @@ static void fill(void)
 		c.started_ms = 1;
 		must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", "container_started", e));
 		must(qt_store_job_put(worker, &t.id, &c.id, qt_id_new("job").s, empty, e));
+		must(qt_store_job_put(worker, &t.id, &c.id, qt_id_new("job").s, running, e));
 		if (i == 0)
 			must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
 	}
@@ -89,6 +90,7 @@ static void fill(void)
 	qt_op_done(&x.op);
 	qt_ctr_done(&c);
 	json_decref(empty);
+	json_decref(running);
 	qt_store_free(boss);
 	qt_store_free(worker);
 	qt_store_free(agent);

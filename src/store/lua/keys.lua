@@ -33,6 +33,7 @@ function K.usage(t) return K.of(t, 'usage') end
 function K.job(t, id) return K.of(t, 'job:' .. id) end
 function K.jobs(t) return K.of(t, 'jobs') end
 function K.jobs_of(t, ctr) return K.of(t, 'jobs:' .. ctr) end
+function K.jobs_running(t, ctr) return K.of(t, 'jobs-running:' .. ctr) end
 
 function K.node(n) return 'quilt:node:' .. n end
 function K.node_ctrs(n) return 'quilt:node:' .. n .. ':ctrs' end

@@ -20,4 +20,11 @@ end
 local function use(t, name, more)
   -- Two digits: hundredths of a percent of a cpu are what is counted most finely.
   redis.call('HSET', K.used(t), name, (string.gsub(string.format('%.2f', math.max(0, used(t, name) + more)), '%.00$', '')))
+  for _, v in pairs(hash(K.used(t))) do
+    if v ~= '0' then
+      return
+    end
+  end
+  -- Who uses nothing leaves nothing.
+  redis.call('DEL', K.used(t))
 end
