@@ -212,7 +212,8 @@ class Redis:
 
     def __call__(self, *words):
         self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
-        assert self.answers.readline() == b"+OK\r\n"
+        head = self.answers.readline()
+        assert (self.answers.readline() if head == b"$2\r\n" else head[1:]) == b"OK\r\n"
 
 
 def test_one_that_does_not_read_costs_nothing_and_misses_nothing(make_tenant, stack):
