@@ -11,7 +11,7 @@
 struct qt_route;
 
 /* What the handler of a stream has begun (flag QT_R_STREAM): quilt-stream goes on with it. */
-enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS, QT_BEGUN_LOGS };
+enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS, QT_BEGUN_LOGS, QT_BEGUN_EXEC };
 struct qt_begun {
 	enum qt_begun_kind kind;
 	const char *type; /* the answer's content type */
@@ -27,6 +27,12 @@ struct qt_begun {
 		json_t *past; /* the lines that come first */
 		bool sse;     /* else NDJSON */
 	} logs;
+	struct {
+		struct qt_id container;
+		struct qt_exec_running run; /* its input is written */
+		uint32_t timeout_ms;
+		int64_t started_ms; /* monotonic */
+	} exec;
 };
 
 #define QT_PARAMS_MAX 3

@@ -1,7 +1,9 @@
 /* What streams begin with. The rest of them is src/stream's. */
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "handlers.h"
 #include "query.h"
 #include "str.h"
@@ -13,6 +15,8 @@ void qt_begun_done(struct qt_begun *b)
 		qt_reset_fd(&b->logs.fds[1], -1);
 		json_decref(qt_take(&b->logs.past));
 	}
+	if (b->kind == QT_BEGUN_EXEC)
+		qt_exec_running_done(&b->exec.run);
 	b->kind = QT_BEGUN_NOTHING;
 }
 
@@ -31,5 +35,39 @@ int qt_h_events(struct qt_call *c, struct qt_err *e)
 	(void)qt_copy(b->events.snapshot, sizeof(b->events.snapshot), qt_query_str(c, "snapshot_id", ""));
 	b->type = "text/event-stream";
 	b->kind = QT_BEGUN_EVENTS;
+	return 0;
+}
+
+/* All of it fits into a pipe that nobody has written to. */
+static void give_input(struct qt_exec_running *r, const char *data)
+{
+	ssize_t n = write(r->in, data, strlen(data));
+
+	(void)n; /* a command that does not read is not an error */
+	qt_reset_fd(&r->in, -1);
+}
+
+int qt_h_exec_stream(struct qt_call *c, struct qt_err *e)
+{
+	struct qt_begun *b = &c->begun;
+	struct qt_exec x;
+	struct qt_ctr k;
+	int rc;
+
+	if (((const struct qt_exec_req *)c->req)->detach)
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/detach", "false", "a stream cannot be detached");
+	qt_h_exec_of(c, &x);
+	if (qt_h_container(c, &k, e) < 0)
+		return -1;
+	b->exec.started_ms = qt_mono_ms();
+	b->exec.container = k.id;
+	b->exec.timeout_ms = x.timeout_ms;
+	rc = qt_life_exec_open(c->life, &k, &x, &b->exec.run, e);
+	qt_ctr_done(&k);
+	if (rc < 0)
+		return -1;
+	give_input(&b->exec.run, x.stdin_data);
+	b->type = "application/x-ndjson";
+	b->kind = QT_BEGUN_EXEC;
 	return 0;
 }

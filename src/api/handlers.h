@@ -71,6 +71,7 @@ int qt_h_process_list(struct qt_call *c, struct qt_err *e);
 int qt_h_process_signal(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
 int qt_h_events(struct qt_call *c, struct qt_err *e);
+int qt_h_exec_stream(struct qt_call *c, struct qt_err *e);
 
 int qt_h_net_allocations(struct qt_call *c, struct qt_err *e);
 int qt_h_net_get(struct qt_call *c, struct qt_err *e);
@@ -94,6 +95,9 @@ int qt_h_monitor_get(struct qt_call *c, struct qt_err *e);
 
 /* The container of the first parameter. RET is initialised on success. */
 int qt_h_container(struct qt_call *c, struct qt_ctr *ret, struct qt_err *e);
+
+/* What the exec of the body is; it borrows from C. */
+void qt_h_exec_of(const struct qt_call *c, struct qt_exec *ret);
 
 /* ?execution=async? */
 bool qt_h_async(const struct qt_call *c);

@@ -127,6 +127,7 @@ static const struct qt_qfield list_query[] = {
 	{"limit", QT_Q_U64, 1, 1000, NULL, "at most so many; default all"},
 	{"cursor", QT_Q_STR, 0, 63, NULL, "next_cursor of the page before"}, {0}};
 static const char *const log_streams[] = {"stdout", "stderr", "system", NULL};
+static const char *const ndjson[] = {"application/x-ndjson", NULL};
 static const char *const follow_types[] = {"text/event-stream", "application/x-ndjson", NULL};
 static const struct qt_qfield logs_query[] = {
 	{"limit", QT_Q_U64, 1, 1000, NULL, "the newest so many; default 100"},
@@ -263,5 +264,10 @@ const struct qt_route qt_routes_containers[] = {
 	 .body_defaults = &exec_defaults, .ok = 200, .reply = &exec, .also_ok = 202, .also_reply = &detached, .budget_ms = 610000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_EXEC_NOT_READY, RUNTIME_ERRORS},
 	 .fn = qt_h_exec},
+	{.id = "streamExec", .method = "POST", .path = "/api/containers/{id}/stream", .summary = "Run a command in it, and see its output as it comes",
+	 .scope = QT_SCOPE_TENANT, .flags = QT_R_STREAM, .body = exec_body, .body_size = sizeof(struct qt_exec_req), .body_defaults = &exec_defaults,
+	 .ok = 200, .types = ndjson, .budget_ms = 30000,
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_EXEC_NOT_READY, QT_E_QUOTA_EXCEEDED, RUNTIME_ERRORS},
+	 .fn = qt_h_exec_stream},
 	{0},
 };

@@ -94,6 +94,18 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 		 struct qt_exec_result *ret, struct qt_err *e);
 void qt_exec_result_done(struct qt_exec_result *r);
 
+/* The beginning of it alone, for whoever goes on by himself: a command that runs, our ends of its pipes (they do not block), and the connection by
+ * which its end is told (minit_client.h), and with which it ends. PID 0: nothing runs, and EXIT_CODE and TEXT say why. X's input and time are the
+ * caller's to see to. The same errors. */
+struct qt_exec_running {
+	int conn, in, out, err;
+	pid_t pid; /* as the container sees it */
+	int exit_code;
+	char *text;
+};
+int qt_life_exec_open(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e);
+void qt_exec_running_done(struct qt_exec_running *r);
+
 /* The same without waiting: a job, kept by the container's init under JOB (job_…), whoever of ours dies meanwhile. *RET_RECORD is the contract's job
  * object (7.2), written to the store; a program that cannot be executed is a job that failed. X->capture is not looked at. */
 int qt_life_detach(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, const struct qt_id *job, json_t **ret_record,

@@ -85,7 +85,7 @@ static int read_event(const redisReply *r, struct qt_heard *ret, struct qt_err *
 	return ret->data ? 0 : qt_reply_bad(e);
 }
 
-int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const struct qt_event_id *after, unsigned count,
+int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const struct qt_event_id *after, unsigned count, size_t bytes,
 			  void (*fn)(const struct qt_heard *ev, void *arg), void *arg, struct qt_event_id *ret_oldest, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
@@ -98,12 +98,14 @@ int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const 
 	qt_word(&w, tenant->s);
 	qt_word(&w, from);
 	qt_word_i64(&w, count);
+	qt_word_i64(&w, (int64_t)bytes);
 	r = qt_call(s, &w, 0, e);
 	if (!r)
 		return -1;
-	if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 || read_id(r->element[0], ret_oldest, e) < 0)
+	if (r->type != REDIS_REPLY_ARRAY || r->elements != 3 || r->element[1]->type != REDIS_REPLY_INTEGER ||
+	    read_id(r->element[0], ret_oldest, e) < 0)
 		return qt_reply_bad(e);
-	list = r->element[1];
+	list = r->element[2];
 	if (list->type != REDIS_REPLY_ARRAY || list->elements > count)
 		return qt_reply_bad(e);
 	for (size_t i = 0; i < list->elements; i++) {
@@ -113,7 +115,7 @@ int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const 
 			return -1;
 		fn(&ev, arg);
 	}
-	return (int)list->elements;
+	return r->element[1]->integer == 1 && list->elements > 0;
 }
 
 int qt_store_listen(struct qt_store *s, struct qt_err *e)

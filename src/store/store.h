@@ -204,9 +204,9 @@ struct qt_heard {
 /* The newest id of TENANT's stream, 0-0 if it is empty. */
 int qt_store_events_last(struct qt_store *s, const struct qt_id *tenant, struct qt_event_id *ret, struct qt_err *e);
 
-/* Calls FN with at most COUNT events after AFTER, oldest first; *RET_OLDEST is the oldest that the stream still has (0-0: none). The number
- * of events, or -1. */
-int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const struct qt_event_id *after, unsigned count,
+/* Calls FN with at most COUNT events after AFTER, oldest first, and no further one when they have BYTES together; *RET_OLDEST is the oldest that the
+ * stream still has (0-0: none). 1: there are more; 0; -1. */
+int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const struct qt_event_id *after, unsigned count, size_t bytes,
 			  void (*fn)(const struct qt_heard *ev, void *arg), void *arg, struct qt_event_id *ret_oldest, struct qt_err *e);
 
 /* From here on S gets every event of all tenants as it happens, and nothing else may be asked of it. */

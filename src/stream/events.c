@@ -14,6 +14,7 @@
 
 #define QUEUE_MAX (128U << 10)
 #define PAGE	  64
+#define PAGE_MAX  (128U << 10)
 #define RETRY_US  (500 * LWS_US_PER_MS)
 
 struct filter {
@@ -44,7 +45,7 @@ struct page {
 	struct qt_event_id after, oldest;
 	struct sq_news *news[PAGE];
 	unsigned n;
-	int found;
+	int more; /* -1: Redis is away */
 	bool failed; /* the news could not be made */
 };
 
@@ -96,7 +97,7 @@ static void work(struct sq_job *j, struct qt_life *l)
 	struct page *p = lws_container_of(j, struct page, job);
 	struct qt_err e = {0};
 
-	p->found = qt_store_events_after(l->store, &p->tenant, &p->after, PAGE, found, p, &p->oldest, &e);
+	p->more = qt_store_events_after(l->store, &p->tenant, &p->after, PAGE, PAGE_MAX, found, p, &p->oldest, &e);
 }
 
 static void read_on(struct events *ev);
@@ -130,7 +131,7 @@ static bool take_page(struct events *ev, const struct page *p)
 			return false;
 		ev->gapped = false;
 	}
-	if (p->found < PAGE && qt_event_id_cmp(&ev->newest, &ev->seen) <= 0)
+	if (p->more == 0 && qt_event_id_cmp(&ev->newest, &ev->seen) <= 0)
 		ev->behind = false;
 	return true;
 }
@@ -149,7 +150,7 @@ static void done(struct sq_job *j)
 
 	if (ev) {
 		ev->page = NULL;
-		if (p->found < 0 || p->failed)
+		if (p->more < 0 || p->failed)
 			lws_sul_schedule(ev->sq->lws, 0, &ev->retry, on_retry, RETRY_US);
 		else if (!take_page(ev, p))
 			sq_http_end(ev->h);

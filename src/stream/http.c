@@ -5,6 +5,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "events.h"
+#include "exec.h"
 #include "http.h"
 #include "follow.h"
 #include "log.h"
@@ -48,7 +49,8 @@ struct sq_http {
 
 static unsigned n_clients;
 
-static const sq_begin begins[] = {[QT_BEGUN_EVENTS] = sq_events_begin, [QT_BEGUN_LOGS] = sq_follow_begin};
+static const sq_begin begins[] = {[QT_BEGUN_EVENTS] = sq_events_begin, [QT_BEGUN_LOGS] = sq_follow_begin,
+				   [QT_BEGUN_EXEC] = sq_exec_begin};
 
 unsigned sq_http_count(void)
 {
@@ -177,17 +179,6 @@ static struct sq_http *begin(struct sq *sq, struct lws *wsi)
 	return h;
 }
 
-static void submit(struct sq_http *h)
-{
-	struct request *r = h->r;
-
-	r->in.body = r->body;
-	r->in.body_len = r->body_len;
-	r->submitted = true;
-	lws_set_timeout(h->wsi, NO_PENDING_TIMEOUT, 0);
-	sq_job_submit(h->sq, &r->job);
-}
-
 static int take_body(struct sq_http *h, const void *data, size_t len)
 {
 	struct request *r = h->r;
@@ -303,13 +294,8 @@ static int begin_stream(struct sq_http *h, struct qt_out *out, bool head, struct
 {
 	if (!send_head(h, out, true))
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (!head) {
-		if (!qt_id_parse(&h->tenant, "ten", h->r->in.tenant) || sq_quota_take(h->sq, &h->tenant, e) < 0) {
-			h->tenant.s[0] = '\0';
-			return -1;
-		}
+	if (!head)
 		return begins[out->begun.kind](h->sq, h, &out->begun, e);
-	}
 	qt_begun_done(&out->begun);
 	sq_http_end(h);
 	return 0;
@@ -344,6 +330,37 @@ static void answer(struct sq_http *h)
 	log_answer(r);
 	h->r = NULL;
 	request_free(r);
+}
+
+/* Counted before anything is begun. Who this is may be missing: then the pipeline says so. */
+static int count(struct sq_http *h, struct qt_err *e)
+{
+	struct qt_id id;
+
+	if (!h->r->in.tenant || !qt_id_parse(&id, "ten", h->r->in.tenant))
+		return 0;
+	if (sq_quota_take(h->sq, &id, e) < 0)
+		return -1;
+	h->tenant = id;
+	return 0;
+}
+
+static void submit(struct sq_http *h)
+{
+	struct request *r = h->r;
+	struct qt_err e = {0};
+
+	r->in.body = r->body;
+	r->in.body_len = r->body_len;
+	lws_set_timeout(h->wsi, NO_PENDING_TIMEOUT, 0);
+	if (count(h, &e) < 0) {
+		refuse(h, &e);
+		r->out.route_id = "-";
+		answer(h);
+		return;
+	}
+	r->submitted = true;
+	sq_job_submit(h->sq, &r->job);
 }
 
 /* -1: close it. */
@@ -406,9 +423,9 @@ int sq_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 			submit(h);
 		return 0;
 	case LWS_CALLBACK_HTTP_BODY:
-		return h && !h->r->submitted ? take_body(h, in, len) : -1;
+		return h && h->r && !h->r->submitted ? take_body(h, in, len) : -1;
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-		if (!h || h->r->submitted)
+		if (!h || !h->r || h->r->submitted)
 			return -1;
 		submit(h);
 		return 0;

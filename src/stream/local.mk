@@ -1,10 +1,11 @@
 sbin_PROGRAMS += quilt-stream
 noinst_LIBRARIES += libqstream.a
 # What can be tested without a daemon.
-libqstream_a_SOURCES = src/stream/sse.c src/stream/sse.h
+libqstream_a_SOURCES = src/stream/frames.c src/stream/frames.h src/stream/sse.c src/stream/sse.h
 quilt_stream_SOURCES = \
 	src/stream/blob.h \
 	src/stream/events.c src/stream/events.h \
+	src/stream/exec.c src/stream/exec.h \
 	src/stream/follow.c src/stream/follow.h \
 	src/stream/http.c src/stream/http.h \
 	src/stream/hub.c src/stream/hub.h \

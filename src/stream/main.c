@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -194,6 +195,8 @@ int main(int argc, char **argv)
 		return complaint ? 1 : 2;
 	}
 	qt_log_init("quilt-stream", QT_LOG_INFO);
+	/* What threads let go of is for all: a heap for each would keep what its busiest moment needed. */
+	(void)mallopt(M_ARENA_MAX, 2);
 	if (qt_conf_load(&sq.conf, path, &e) < 0 || run(&sq, &e) < 0) {
 		qt_log_err(QT_LOG_ERROR, &e, "quilt-stream cannot run");
 		return 1;

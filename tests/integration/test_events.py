@@ -236,7 +236,7 @@ def test_one_that_does_not_read_costs_nothing_and_misses_nothing(make_tenant, st
             tell(n)
         quick.wait(lambda: has(quick, 149), what="the last")
         if stack.variant == "release":
-            assert resident_kb(stack) - held < 4096
+            assert resident_kb(stack) - held < 8192
         slow.start()
         slow.wait(lambda: has(slow, 149), what="the last, for the slow one")
         numbers = [int(n) for n in re.findall(rb'"n": (\d+),', slow.raw)]

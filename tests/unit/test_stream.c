@@ -8,7 +8,11 @@
 
 #include <cmocka.h>
 
+#include <jansson.h>
+#include <openssl/evp.h>
+
 #include "cleanup.h"
+#include "frames.h"
 #include "sse.h"
 #include "store.h"
 
@@ -32,6 +36,32 @@ static void sse_frames(void **state)
 
 		assert_int_equal(qt_sse_frame(&b, cases[i].event, cases[i].id, cases[i].data, strlen(cases[i].data), &e), 0);
 		assert_string_equal(b.data, cases[i].frame);
+	}
+}
+
+/* Any bytes, any length: a JSON object on one line, and the same bytes again. */
+static void data_frames(void **state)
+{
+	unsigned char bytes[300], back[400];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (unsigned char)(i * 37);
+	for (size_t len = 0; len <= sizeof(bytes); len++) {
+		auto_buf struct qt_buf b = QT_BUF(4096);
+		struct qt_err e = {0};
+		const char *text;
+		json_t *j;
+
+		assert_int_equal(qt_frame_data(&b, "stdout", bytes, len, &e), 0);
+		assert_ptr_equal(strchr(b.data, '\n'), b.data + b.len - 1);
+		j = json_loadb(b.data, b.len, 0, NULL);
+		assert_string_equal(json_string_value(json_object_get(j, "type")), "stdout");
+		text = json_string_value(json_object_get(j, "data_b64"));
+		assert_int_equal(strlen(text), 4 * ((len + 2) / 3));
+		assert_true(EVP_DecodeBlock(back, (const unsigned char *)text, (int)strlen(text)) >= (int)len);
+		assert_memory_equal(back, bytes, len);
+		json_decref(j);
 	}
 }
 
@@ -63,6 +93,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sse_frames),
+		cmocka_unit_test(data_frames),
 		cmocka_unit_test(event_ids),
 	};
 

@@ -56,9 +56,19 @@ redis.register_function{ function_name = 'qt_events_last', flags = { 'no-writes'
   return newest and newest[1] or '0-0'
 end }
 
--- tenant, id, at most so many: { the oldest event's id or "0-0", the events after ID }
+-- tenant, id, at most so many, at about so many bytes: { the oldest event's id or "0-0", 1 if there are more, the events after ID }
 redis.register_function{ function_name = 'qt_events_after', flags = { 'no-writes' }, callback = function(keys, args)
-  local stream = K.events(args[1])
+  local stream, bytes = K.events(args[1]), 0
   local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-  return { oldest and oldest[1] or '0-0', redis.call('XRANGE', stream, '(' .. args[2], '+', 'COUNT', args[3]) }
+  local found, out = redis.call('XRANGE', stream, '(' .. args[2], '+', 'COUNT', args[3]), {}
+  for i, entry in ipairs(found) do
+    for _, text in ipairs(entry[2]) do
+      bytes = bytes + #text
+    end
+    out[i] = entry
+    if bytes > tonumber(args[4]) then
+      break
+    end
+  end
+  return { oldest and oldest[1] or '0-0', (#out < #found or #found == tonumber(args[3])) and 1 or 0, out }
 end }
