@@ -15,6 +15,14 @@ struct qt_create_req {
 struct qt_rename_req {
 	char new_name[QT_NAME_MAX + 2];
 };
+struct qt_vol_create_req {
+	char name[QT_VOLNAME_MAX + 2];
+	char driver[16];
+	const json_t *labels, *options;
+};
+struct qt_vol_rename_req {
+	char new_name[QT_VOLNAME_MAX + 2];
+};
 struct qt_stop_req {
 	uint64_t timeout_s;
 };
@@ -61,6 +69,12 @@ int qt_h_ctr_stop(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_kill(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_delete(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_rename(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_list(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_get(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_inspect(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_create(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_rename(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_delete(struct qt_call *c, struct qt_err *e);
 int qt_h_env_get(struct qt_call *c, struct qt_err *e);
 int qt_h_env_patch(struct qt_call *c, struct qt_err *e);
 int qt_h_env_put(struct qt_call *c, struct qt_err *e);
@@ -98,9 +112,14 @@ int qt_h_container(struct qt_call *c, struct qt_ctr *ret, struct qt_err *e);
 
 /* What the exec of the body is; it borrows from C. */
 void qt_h_exec_of(const struct qt_call *c, struct qt_exec *ret);
+/* The volume of the first parameter, an id or a name; one that is still made is VOLUME_NOT_FOUND. RET is initialised on success. */
+int qt_h_volume(struct qt_call *c, struct qt_vol *ret, struct qt_err *e);
 
 /* ?execution=async? */
 bool qt_h_async(const struct qt_call *c);
+
+/* Submit O (tenant, type, what it is on, args) and make the 202 receipt (contract 4.1): success, operation_id, status_url, and what it is on. */
+int qt_h_receipt_op(struct qt_call *c, struct qt_op *o, struct qt_err *e);
 
 /* Submit an operation of TYPE on K and make the 202 receipt (contract 4.1), with K's id, name and state when MORE. */
 int qt_h_receipt(struct qt_call *c, enum qt_op_type type, const struct qt_ctr *k, json_t *args, bool more, struct qt_err *e);

@@ -7,6 +7,7 @@ libqapi_a_SOURCES = \
 	src/api/openapi.h src/api/path.c src/api/path.h src/api/query.c src/api/query.h src/api/route.c src/api/route.h \
 	src/api/routes_containers.c src/api/routes_jobs.c src/api/routes_network.c src/api/h_network.c src/api/h_concerns.c \
 	src/api/routes_operations.c src/api/routes_stream.c src/api/routes_system.c
+libqapi_a_SOURCES += src/api/h_volumes.c src/api/replies.c src/api/replies.h src/api/routes_volumes.c
 libqapi_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 quilt_api_SOURCES = src/api/main.c src/api/pool.c src/api/pool.h
 quilt_api_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

@@ -37,6 +37,7 @@ int qt_op_ctr_create(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_start(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_stop(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_vol_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 
 /* Before the first step that changes anything, and between any two after which it could still be undone: may it go on? -1: undo, and
  * return that error. The deadline has passed (TIMEOUT), a client cancelled it or another agent has it (CONFLICT), or the store is away. */

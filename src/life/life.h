@@ -70,6 +70,19 @@ int qt_life_route(struct qt_life *l, struct qt_ctr *c, const char *net, bool rem
 enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE };
 int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e);
 
+/* --- volumes: as containers, Redis first, then the runtime, then Redis -------------------------------- */
+/* V holds what to make (id, tenant, name, labels, options, max_bytes; node and times are set here). What is refused leaves nothing.
+ * VOLUME_NAME_CONFLICT, QUOTA_EXCEEDED, INSUFFICIENT_STORAGE. */
+int qt_life_vol_create(struct qt_life *l, struct qt_vol *v, struct qt_err *e);
+/* V was read from the store, and its name is brought up to date. OLD_NAME has QT_VOLNAME_MAX + 1 bytes. VOLUME_IN_USE, VOLUME_NAME_CONFLICT. */
+int qt_life_vol_rename(struct qt_life *l, struct qt_vol *v, const char *new_name, char *old_name, struct qt_err *e);
+/* VOLUME_IN_USE; VOLUME_NOT_FOUND when it is gone already. */
+int qt_life_vol_delete(struct qt_life *l, const struct qt_vol *v, struct qt_err *e);
+/* What it holds now. */
+int qt_life_vol_size(struct qt_life *l, const struct qt_vol *v, uint64_t *ret_bytes, uint64_t *ret_files, struct qt_err *e);
+/* C's volumes for the runtime, with ids in place of names, in BUF (QT_MOUNTS_BYTES). VOLUME_NOT_FOUND. */
+int qt_life_volumes(struct qt_life *l, const struct qt_ctr *c, char *buf, struct rt_strv *ret, struct qt_err *e);
+
 /* exec (contract 7.1) */
 struct qt_exec {
 	const json_t *command;	   /* array of at least one string */

@@ -51,6 +51,7 @@ static const struct kind {
 	[QT_OPT_CTR_RESUME] = {qt_op_ctr_start, "container is running"},
 	[QT_OPT_CTR_STOP] = {qt_op_ctr_stop, "container is stopped"},
 	[QT_OPT_CTR_DELETE] = {qt_op_ctr_delete, "container is removed"},
+	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed"},
 };
 
 bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o)

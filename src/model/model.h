@@ -117,7 +117,9 @@ struct qt_mount {
 /* VALIDATION_ERROR with FIELD, the entry's JSON pointer. */
 int qt_mount_parse(const char *field, const char *spec, struct qt_mount *ret, struct qt_err *e);
 
-/* All entries of a container: each as above, no two with one target, and none that would hide one before it. */
+/* All entries of a container: each as above, no two with one target, none that would hide one before it, and together not more than the
+ * runtime's protocol takes. */
+#define QT_MOUNTS_BYTES 4096
 int qt_check_volumes(const char *field, const json_t *volumes, struct qt_err *e);
 int qt_check_volume(const char *field, const char *spec, struct qt_err *e);
 

@@ -113,12 +113,16 @@ int qt_check_volume(const char *field, const char *spec, struct qt_err *e)
 int qt_check_volumes(const char *field, const json_t *volumes, struct qt_err *e)
 {
 	struct qt_mount m, before;
+	size_t bytes = 0;
 	char at[96];
 
 	for (size_t i = 0; i < json_array_size(volumes); i++) {
 		(void)snprintf(at, sizeof(at), "%.70s/%zu", field, i);
 		if (qt_mount_parse(at, json_string_value(json_array_get(volumes, i)), &m, e) < 0)
 			return -1;
+		bytes += QT_ID_MAX + strlen(m.target) + sizeof("::ro");
+		if (bytes > QT_MOUNTS_BYTES)
+			return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, "fewer volumes, or shorter targets", "the volumes' targets are too long");
 		for (size_t k = 0; k < i; k++) {
 			if (qt_mount_parse(at, json_string_value(json_array_get(volumes, k)), &before, e) < 0)
 				return -1;

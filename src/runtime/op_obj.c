@@ -295,7 +295,7 @@ int rt_op_obj_get(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_a
 	(void)c;
 	if (!o)
 		return -1;
-	if (!is_volume(&o->id)) {
+	if (!is_volume(&o->id) || !req->count) {
 		fill_get(a->rep, o, o->size_bytes, o->files);
 		return 0;
 	}

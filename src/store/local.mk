@@ -9,6 +9,7 @@ qt_lua = \
 	src/store/lua/job.lua \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \
+	src/store/lua/usage.lua \
 	src/store/lua/op.lua \
 	src/store/lua/snap.lua \
 	src/store/lua/snap_list.lua \
@@ -36,6 +37,7 @@ libqstore_a_SOURCES = \
 	src/store/snap.c src/store/snaps.h \
 	src/store/store.h \
 	src/store/tenant.c \
+	src/store/usage.c \
 	src/store/vol.c
 nodist_libqstore_a_SOURCES = src/store/functions_text.c
 

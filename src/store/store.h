@@ -41,6 +41,13 @@ int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey 
 /* PLAN is one of plans.def; NULL: the first. Names need not be unique. VALIDATION_ERROR. */
 int qt_store_tenant_create(struct qt_store *s, const char *name, const char *plan, struct qt_tenant *ret, struct qt_err *e);
 int qt_store_tenant_get(struct qt_store *s, const char *id, struct qt_tenant *ret, struct qt_err *e);
+/* One quota of a tenant: NAME as in quotas.def. VALIDATION_ERROR, NOT_FOUND. */
+int qt_store_tenant_quota(struct qt_store *s, const struct qt_id *tenant, const char *name, uint64_t value, struct qt_err *e);
+/* Calls FN for each quota, in the order of quotas.def: what it allows and what is taken (rounded up). */
+int qt_store_tenant_quotas(struct qt_store *s, const struct qt_id *tenant,
+			   void (*fn)(const char *name, uint64_t limit, uint64_t used, const char *doc, void *arg), void *arg, struct qt_err *e);
+/* After an upgrade: quotas that an older version did not know are those of the plan, and what is taken is counted anew. All tenants. */
+int qt_store_tenants_mend(struct qt_store *s, struct qt_err *e);
 /* KEY_TEXT gets "quilt_sk_" and 32 hexadecimal digits: the only time that it is seen. At least 42 bytes. */
 int qt_store_key_create(struct qt_store *s, const struct qt_id *tenant, const char *name, char *key_text, struct qt_apikey *ret,
 			struct qt_err *e);
@@ -173,6 +180,24 @@ int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struc
 json_t *qt_store_job_get(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, struct qt_err *e);
 /* An array, the newest first, at most 1000; RUNNING: only those whose record says so. A new reference. */
 json_t *qt_store_job_list(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, bool running, struct qt_err *e);
+
+/* --- usage -------------------------------------------------------------------------------------------- */
+/* A record container_runtime for each container of NODE that runs and has none yet in this period of PERIOD_S, by Redis's clock. */
+int qt_store_usage_sample(struct qt_store *s, const char *node, unsigned period_s, struct qt_err *e);
+
+/* A record. Of the stop and the samples of a container FROM_MS to UNTIL_MS is when it ran; of the end of a volume, when it was there; else both are
+ * when it was written. A sample lies within the stop that follows it: who sums takes the union of a subject's times. */
+struct qt_usage {
+	char event_type[32];
+	char subject[QT_ID_MAX + 1]; /* the container or the volume */
+	int64_t from_ms, until_ms;
+	uint64_t memory_mb, max_bytes;
+	double cpu_percent;
+};
+/* Calls FN for each record of TENANT that was written at FROM_MS or later, in the order in which they were. *RET_WHOLE: the stream still has everything
+ * since then. As the administrator. */
+int qt_store_usage_each(struct qt_store *s, const struct qt_id *tenant, int64_t from_ms, void (*fn)(const struct qt_usage *u, void *arg),
+			void *arg, bool *ret_whole, struct qt_err *e);
 
 /* --- nodes -------------------------------------------------------------------------------------------- */
 /* FACTS is an object; its members become fields of the node's hash. */

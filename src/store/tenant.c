@@ -1,3 +1,5 @@
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "account.h"
@@ -27,10 +29,11 @@ static const char *const plans[] = {
 
 /* A row of quotas.def, a column a plan. */
 static const struct quota {
+	const char *name, *doc;
 	size_t off;
 	uint64_t of_plan[QT_LEN(plans)];
 } quotas[] = {
-#define QT_QUOTA(name, standard, large, unlimited, doc) {offsetof(struct qt_tenant, max_##name), {standard, large, unlimited}},
+#define QT_QUOTA(name, standard, large, unlimited, doc) {#name, doc, offsetof(struct qt_tenant, max_##name), {standard, large, unlimited}},
 #include "quotas.def"
 #undef QT_QUOTA
 };
@@ -139,4 +142,117 @@ int qt_store_tenant_each(struct qt_store *s, void (*fn)(const struct qt_tenant *
 	struct each x = {fn, arg};
 
 	return qt_account_each(s, "qt_tenant_list", &qt_tenant_table, sizeof(struct qt_tenant), one, &x, e);
+}
+
+/* --- quotas ------------------------------------------------------------------------------------------- */
+
+int qt_store_tenant_quota(struct qt_store *s, const struct qt_id *tenant, const char *name, uint64_t value, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+	struct qt_err known = {0};
+	char field[32];
+
+	for (size_t i = 0; i < QT_LEN(quotas); i++) {
+		(void)qt_fmt(known.expected + strlen(known.expected), sizeof(known.expected) - strlen(known.expected), "%s%s", i ? "; " : "",
+			     quotas[i].name);
+		if (!qt_streq(quotas[i].name, name))
+			continue;
+		(void)qt_fmt(field, sizeof(field), "max_%s", name);
+		qt_fcall(&w, "qt_tenant_quota", false, "");
+		qt_word(&w, tenant->s);
+		qt_word(&w, field);
+		qt_word_i64(&w, (int64_t)value);
+		return qt_call_ok(s, &w, e);
+	}
+	return qt_fail(e, QT_E_VALIDATION_ERROR, "there is no such quota; there are: %s", known.expected);
+}
+
+/* The number behind NAME in R, a list of name, number, ...; 0 if it is not there. */
+static uint64_t number_of(const redisReply *r, const char *name)
+{
+	for (size_t i = 0; i + 1 < r->elements; i += 2)
+		if (r->element[i]->type == REDIS_REPLY_STRING && qt_streq(r->element[i]->str, name) &&
+		    r->element[i + 1]->type == REDIS_REPLY_STRING)
+			return (uint64_t)ceil(strtod(r->element[i + 1]->str, NULL));
+	return 0;
+}
+
+int qt_store_tenant_quotas(struct qt_store *s, const struct qt_id *tenant,
+			   void (*fn)(const char *name, uint64_t limit, uint64_t used, const char *doc, void *arg), void *arg, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+	auto_reply redisReply *r = NULL;
+	struct qt_tenant t;
+
+	if (qt_store_tenant_get(s, tenant->s, &t, e) < 0)
+		return -1;
+	qt_fcall(&w, "qt_tenant_used", true, "");
+	qt_word(&w, tenant->s);
+	r = qt_call(s, &w, 0, e);
+	if (!r)
+		return -1;
+	if (r->type != REDIS_REPLY_ARRAY)
+		return qt_reply_bad(e);
+	for (size_t i = 0; i < QT_LEN(quotas); i++)
+		fn(quotas[i].name, *(const uint64_t *)((uintptr_t)&t + quotas[i].off), number_of(r, quotas[i].name), quotas[i].doc, arg);
+	return 0;
+}
+
+struct mending {
+	struct qt_store *s;
+	struct qt_err *e;
+	int r;
+};
+
+static void mend(const struct qt_tenant *t, void *arg)
+{
+	auto_words struct qt_words w = {0};
+	struct qt_tenant as_planned = *t;
+	struct mending *m = arg;
+	char field[QT_LEN(quotas)][32];
+
+	/* A plan that this version does not know: nothing is added. */
+	if (m->r < 0 || qt_tenant_set_plan(&as_planned, t->plan, &(struct qt_err){0}) < 0)
+		return;
+	qt_fcall(&w, "qt_tenant_mend", false, "");
+	qt_word(&w, t->id.s);
+	for (size_t i = 0; i < QT_LEN(quotas); i++) {
+		(void)qt_fmt(field[i], sizeof(field[i]), "max_%s", quotas[i].name);
+		qt_word(&w, field[i]);
+		qt_word_i64(&w, (int64_t)*(const uint64_t *)((uintptr_t)&as_planned + quotas[i].off));
+	}
+	m->r = qt_call_ok(m->s, &w, m->e);
+}
+
+struct ids {
+	struct qt_tenant *v;
+	size_t n;
+	bool bad;
+};
+
+static void collect(const struct qt_tenant *t, void *arg)
+{
+	struct ids *i = arg;
+	struct qt_tenant *v = reallocarray(i->v, i->n + 1, sizeof(*v));
+
+	if (!v) {
+		i->bad = true;
+		return;
+	}
+	i->v = v;
+	i->v[i->n++] = *t;
+}
+
+int qt_store_tenants_mend(struct qt_store *s, struct qt_err *e)
+{
+	struct mending m = {s, e, 0};
+	struct ids all = {0};
+
+	m.r = qt_store_tenant_each(s, collect, &all, e);
+	if (m.r == 0 && all.bad)
+		m.r = qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	for (size_t i = 0; i < all.n; i++)
+		mend(&all.v[i], &m);
+	free(all.v);
+	return m.r;
 }

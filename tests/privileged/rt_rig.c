@@ -75,8 +75,8 @@ void rig_make(struct rig *r, const char *pool)
 	assert_int_equal(chmod(r->dir, 0755), 0);
 	shell("mkdir %s/pool %s/state %s/run", r->dir, r->dir, r->dir);
 	if (!qt_streq(pool, "tmpfs"))
-		shell("truncate -s 256M %s/img; mkfs.btrfs -q %s/img >/dev/null 2>&1; mount -o loop,nosuid,nodev,noexec %s/img %s/pool", r->dir, r->dir,
-		      r->dir, r->dir);
+		shell("truncate -s %s %s/img; mkfs.btrfs -q %s/img >/dev/null 2>&1; mount -o loop,nosuid,nodev,noexec %s/img %s/pool",
+		      getenv("QT_RIG_SIZE") ? getenv("QT_RIG_SIZE") : "1G", r->dir, r->dir, r->dir, r->dir);
 	else
 		shell("mount -t tmpfs -o nosuid,nodev,noexec,size=512m,mode=700 qt-rt-test %s/pool", r->dir);
 	shell("root=%s/pool/images/busybox/rootfs; mkdir -p $root; cd $root; mkdir bin etc tmp proc sys dev root run var; chmod 1777 tmp;"
@@ -270,7 +270,7 @@ void rig_reset(struct rig *r)
 {
 	rig_kill(r);
 	rig_shutdown(r);
-	shell("cd %s; rm -rf state/journal/* state/journal.bad/* state/ctr/* pool/ctr/* pool/snap/* pool/vol/* state/objects/*", r->dir);
+	shell("cd %s; rm -rf state/journal/* state/journal.bad/* state/ctr/* pool/ctr/*; find pool/snap pool/vol -mindepth 1 -inum 256 -exec btrfs property set -f -ts {} ro false \\; 2>/dev/null; rm -rf pool/snap/* pool/vol/* state/objects/*", r->dir);
 }
 
 /* --- containers ---------------------------------------------------------------------------------------- */

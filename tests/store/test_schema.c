@@ -85,6 +85,7 @@ static void fill(void)
 	(void)qt_copy(o.node, sizeof(o.node), "n");
 	must(qt_store_op_submit(worker, &o, e));
 	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, &x, e)), 1);
+	must(qt_store_usage_sample(agent, "n", 1000000, e));
 	must(qt_store_node_beat(agent, "n", empty, e));
 	qt_op_done(&o);
 	qt_op_done(&x.op);

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "conf.h"
 #include "life.h"
+#include "life_volumes.h"
 #include "settle.h"
 #include "str.h"
 #include "strv.h"
@@ -39,7 +40,7 @@ static struct {
 } w;
 
 static struct qt_conf conf;
-static struct qt_life life;
+struct qt_life life;
 static struct qt_id ID, TENANT;
 
 static bool dies(unsigned *n)
@@ -51,9 +52,21 @@ static bool dies(unsigned *n)
 	return *n == 1;
 }
 
-static int redis_away(struct qt_err *e)
+int redis_away(struct qt_err *e)
 {
 	return dies(&w.redis_dies) ? qt_fail(e, QT_E_STORE_UNAVAILABLE, "Redis is away") : 0;
+}
+
+void world_dies(unsigned redis, unsigned rt, bool lost)
+{
+	w.redis_dies = redis;
+	w.rt_dies = rt;
+	w.lost = lost;
+}
+
+unsigned world_asked(enum rt_op op)
+{
+	return w.asked[op];
 }
 
 static int no_ctr(struct qt_err *e)
@@ -293,6 +306,8 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	const struct rt_list_req *list = req;
 	static char ids[64];
 
+	if (op >= RT_OBJ_GET && op <= RT_VOL_MAKE)
+		return vol_carry_out(op, req, rep, e);
 	if (op == RT_LIST) {
 		struct rt_strv *v = &((struct rt_list_rep *)rep)->ids;
 
@@ -425,9 +440,10 @@ static void new_ctr(struct qt_ctr *c)
 	json_object_set_new(c->environment, "FOO", json_string("bar"));
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
 	(void)state;
+	vol_world_clear();
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
 	memset(&w, 0, sizeof(w));
@@ -438,9 +454,10 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
+int teardown(void **state)
 {
 	(void)state;
+	vol_world_clear();
 	qt_life_done(&life);
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
@@ -924,5 +941,5 @@ int main(void)
 		T(test_operation_waits_for_redis),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests();
 }

@@ -78,7 +78,16 @@ redis.register_function{ function_name = 'qt_ctr_move', flags = { 'allow-oom' },
     if args[4] == 'container_started' and old.started_ms == '0' then
       usage(t, c, 'container_created')
     end
-    usage(t, c, args[4])
+    if args[4] == 'container_stopped' then
+      usage_stopped(t, c)
+    else
+      usage(t, c, args[4])
+    end
+  end
+  -- Once: a container keeps its address.
+  if old.ip_address == '' and c.ip_address ~= '' then
+    usage_write(t, { event_type = 'network_allocated', container_id = id, seconds = 0,
+      metadata = '{"ip_address":' .. cjson.encode(c.ip_address) .. '}' })
   end
   return 'OK'
 end }
@@ -208,7 +217,7 @@ redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' 
   redis.call('SET', K.gone(t, id), '1', 'EX', 120)
   if c.state == 'running' then
     c.exited_ms = int(now_ms())
-    usage(t, c, 'container_stopped')
+    usage_stopped(t, c)
   end
   ctr_event(t, c, 'removed')
   return 'OK'

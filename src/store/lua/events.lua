@@ -22,13 +22,19 @@ local function usage_write(t, r)
     'metadata', r.metadata or '{}')
 end
 
-local function usage(t, c, event_type)
-  local started, exited, seconds = tonumber(c.started_ms) or 0, tonumber(c.exited_ms) or 0, 0
-  if event_type == 'container_stopped' and started > 0 and exited > started then
-    seconds = (exited - started) / 1000
+-- Of a container. Where a time passed, it is FROM to UNTIL; that of samples lies within that of the stop which follows them: who sums, takes the union.
+local function usage(t, c, event_type, from, to)
+  local r = { event_type = event_type, container_id = c.id, seconds = 0, memory_mb = c.memory_limit_mb, cpu_centi = c.cpu_limit_centi }
+  if from and from > 0 and to > from then
+    r.seconds = (to - from) / 1000
+    r.metadata = '{"from_ms":' .. int(from) .. ',"until_ms":' .. int(to) .. '}'
   end
-  usage_write(t, { event_type = event_type, container_id = c.id, seconds = seconds, memory_mb = c.memory_limit_mb,
-    cpu_centi = c.cpu_limit_centi })
+  usage_write(t, r)
+end
+
+-- The end of its run.
+local function usage_stopped(t, c)
+  usage(t, c, 'container_stopped', tonumber(c.started_ms), tonumber(c.exited_ms))
 end
 
 -- tenant, most, the id before which they are, or '': the newest first, [id, kind, data, at_ms] each.
