@@ -68,7 +68,8 @@ extern const struct qt_route qt_routes_containers[];
 extern const struct qt_route qt_routes_jobs[];
 extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];
-extern const struct qt_route qt_routes_stream[], qt_routes_system[];
+extern const struct qt_route qt_routes_stream[];
+extern const struct qt_route qt_routes_system[];
 extern const struct qt_route qt_routes_volumes[];
 
 /* All tables, NULL-ended. */
