@@ -64,7 +64,8 @@ quilt_conf_up() {
 		{
 			echo "# quilt.conf(5); \`quiltctl config dump\` prints every setting."
 			printf '%s = %s\n' state_dir "$QUILT_STATE" run_dir "$QUILT_RUN" pool_dir "$QUILT_POOL" \
-				redis_socket "$QUILT_RUN/redis.sock" redis_secret_file "$QUILT_ETC/redis.secret"
+				redis_socket "$QUILT_RUN/redis.sock" redis_secret_file "$QUILT_ETC/redis.secret" \
+				public_url "$QUILT_URL"
 			[ -z "$QUILT_CONF_LINES" ] || printf '%s\n' "$QUILT_CONF_LINES"
 		} >"$conf.new"
 		mv "$conf.new" "$conf"

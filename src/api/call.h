@@ -7,11 +7,17 @@
 #include <stdint.h>
 
 #include "life.h"
+#include "life/sessions.h"
 
 struct qt_route;
 
+/* Headers of a request for a WebSocket, "" if absent; of quilt-stream alone. */
+struct qt_upgrade {
+	const char *to, *protocols, *origin, *host;
+};
+
 /* What the handler of a stream has begun (flag QT_R_STREAM): quilt-stream goes on with it. */
-enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS, QT_BEGUN_LOGS, QT_BEGUN_EXEC };
+enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS, QT_BEGUN_LOGS, QT_BEGUN_EXEC, QT_BEGUN_TERMINAL };
 struct qt_begun {
 	enum qt_begun_kind kind;
 	const char *type; /* the answer's content type */
@@ -33,6 +39,11 @@ struct qt_begun {
 		uint32_t timeout_ms;
 		int64_t started_ms; /* monotonic */
 	} exec;
+	struct {
+		struct qt_session session;
+		int conn, master;
+		struct mi_kept kept;
+	} terminal;
 };
 
 #define QT_PARAMS_MAX 3
@@ -51,6 +62,7 @@ struct qt_call {
 	const char *content_type, *accept; /* "" if absent */
 	const char *tenant_header;	   /* X-Tenant-Id, "" if absent */
 	const char *last_event_id;	   /* "" if absent */
+	struct qt_upgrade upgrade;
 	const char *const *path;	   /* decoded segments */
 	const char *params[QT_PARAMS_MAX]; /* of the route's {names}, in order */
 	const char *const *rest;	   /* of its {rest*}: segments, NULL-ended */

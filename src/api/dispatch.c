@@ -112,6 +112,9 @@ void qt_dispatch_look(const char *method, const char *raw_uri, struct qt_look *r
 	memset(ret, 0, sizeof(*ret));
 	if (!uri || qt_uri_parse(uri, raw_uri, &e) < 0)
 		return;
+	/* What is no route there is refused by quilt-stream, too: nginx has no other way for it. */
+	if (qt_streq(uri->segments[0], "ws"))
+		ret->pool = QT_POOL_STREAM;
 	r = qt_route_find(method, uri->segments, params, allow, sizeof(allow), &e);
 	if (!r)
 		return;
@@ -137,6 +140,7 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 			    .accept = in->accept,
 			    .tenant_header = in->tenant_header,
 			    .last_event_id = in->last_event_id,
+			    .upgrade = in->upgrade,
 			    .body = in->body,
 			    .body_len = in->body_len,
 			    .gone = in->gone,

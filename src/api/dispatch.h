@@ -9,6 +9,7 @@ struct qt_in {
 	const char *method, *uri, *content_type, *accept, *tenant_header;
 	const char *tenant, *key_id, *plan; /* from nginx; NULL if it did not ask who this is */
 	const char *last_event_id;
+	struct qt_upgrade upgrade;
 	const char *request_id;
 	const char *body;
 	size_t body_len;

@@ -163,6 +163,7 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 		.key_id = FCGX_GetParam("QUILT_KEY", r->envp),
 		.plan = FCGX_GetParam("QUILT_PLAN", r->envp),
 		.last_event_id = "",
+		.upgrade = {"", "", "", ""},
 		.request_id = param(r, "QUILT_REQUEST_ID"),
 		.gone = client_gone,
 		.gone_arg = r,

@@ -17,6 +17,10 @@ void qt_begun_done(struct qt_begun *b)
 	}
 	if (b->kind == QT_BEGUN_EXEC)
 		qt_exec_running_done(&b->exec.run);
+	if (b->kind == QT_BEGUN_TERMINAL) {
+		qt_reset_fd(&b->terminal.conn, -1);
+		qt_reset_fd(&b->terminal.master, -1);
+	}
 	b->kind = QT_BEGUN_NOTHING;
 }
 

@@ -87,6 +87,18 @@ int qt_h_op_get(struct qt_call *c, struct qt_err *e);
 int qt_h_events(struct qt_call *c, struct qt_err *e);
 int qt_h_exec_stream(struct qt_call *c, struct qt_err *e);
 
+struct qt_session_req {
+	const char *target;
+	char container[QT_NAME_MAX + 1], shell[QT_SHELL_MAX + 1];
+	uint64_t cols, rows;
+};
+int qt_h_session_create(struct qt_call *c, struct qt_err *e);
+int qt_h_session_list(struct qt_call *c, struct qt_err *e);
+int qt_h_session_get(struct qt_call *c, struct qt_err *e);
+int qt_h_session_resize(struct qt_call *c, struct qt_err *e);
+int qt_h_session_delete(struct qt_call *c, struct qt_err *e);
+int qt_h_session_attach(struct qt_call *c, struct qt_err *e);
+
 int qt_h_net_allocations(struct qt_call *c, struct qt_err *e);
 int qt_h_net_get(struct qt_call *c, struct qt_err *e);
 int qt_h_net_put(struct qt_call *c, struct qt_err *e);

@@ -13,6 +13,7 @@ const struct qt_route *const qt_route_tables[] = {
 	qt_routes_operations,
 	qt_routes_stream,
 	qt_routes_system,
+	qt_routes_terminal,
 	qt_routes_volumes,
 	NULL,
 };

@@ -70,6 +70,7 @@ extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];
 extern const struct qt_route qt_routes_stream[];
 extern const struct qt_route qt_routes_system[];
+extern const struct qt_route qt_routes_terminal[];
 extern const struct qt_route qt_routes_volumes[];
 
 /* All tables, NULL-ended. */

@@ -7,6 +7,7 @@ qt_lua = \
 	src/store/lua/quota.lua \
 	src/store/lua/vol.lua \
 	src/store/lua/job.lua \
+	src/store/lua/session.lua \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \
 	src/store/lua/usage.lua \
@@ -35,6 +36,7 @@ libqstore_a_SOURCES = \
 	src/store/op.c \
 	src/store/plans.def src/store/quotas.def \
 	src/store/snap.c src/store/snaps.h \
+	src/store/session.c src/store/session.h \
 	src/store/store.h \
 	src/store/tenant.c \
 	src/store/usage.c \

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "quota.h"
 #include "str.h"
+#include "terminal.h"
 
 #define WRITE_A_TURN 65536 /* bytes to one client before others have their turn */
 
@@ -72,6 +73,10 @@ static const struct {
 	{"x-quilt-tenant-id:", offsetof(struct qt_in, tenant_header), false},
 	{"x-quilt-last-event-id:", offsetof(struct qt_in, last_event_id), false},
 	{"x-quilt-request-id:", offsetof(struct qt_in, request_id), false},
+	{"x-quilt-upgrade:", offsetof(struct qt_in, upgrade.to), false},
+	{"x-quilt-protocols:", offsetof(struct qt_in, upgrade.protocols), false},
+	{"x-quilt-origin:", offsetof(struct qt_in, upgrade.origin), false},
+	{"x-quilt-host:", offsetof(struct qt_in, upgrade.host), false},
 	{"x-quilt-tenant:", offsetof(struct qt_in, tenant), true},
 	{"x-quilt-key:", offsetof(struct qt_in, key_id), true},
 	{"x-quilt-plan:", offsetof(struct qt_in, plan), true},
@@ -289,9 +294,26 @@ static void drop_queue(struct sq_http *h)
 	h->queued = 0;
 }
 
+/* nginx goes on at /_quilt_ws, with a request that asks for the WebSocket and names the ticket: whether there will be one can only be said before it
+ * asks, and not at once (ws.c). */
+static int send_ticket(struct sq_http *h, struct qt_begun *b, struct qt_err *e)
+{
+	char ticket[33], text[160];
+
+	if (sq_ticket_issue(h->sq, b, ticket, e) < 0)
+		return -1;
+	(void)qt_fmt(text, sizeof(text), "HTTP/1.1 200 -\r\nX-Accel-Redirect: /_quilt_ws?%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", ticket);
+	if (!send_text(h, text, strlen(text)))
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	sq_http_end(h);
+	return 0;
+}
+
 /* The head goes first, and is taken back if there will be no stream: nothing has been written yet. */
 static int begin_stream(struct sq_http *h, struct qt_out *out, bool head, struct qt_err *e)
 {
+	if (out->begun.kind == QT_BEGUN_TERMINAL)
+		return send_ticket(h, &out->begun, e);
 	if (!send_head(h, out, true))
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (!head)

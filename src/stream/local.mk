@@ -1,7 +1,7 @@
 sbin_PROGRAMS += quilt-stream
 noinst_LIBRARIES += libqstream.a
 # What can be tested without a daemon.
-libqstream_a_SOURCES = src/stream/frames.c src/stream/frames.h src/stream/sse.c src/stream/sse.h
+libqstream_a_SOURCES = src/stream/frames.c src/stream/frames.h src/stream/sse.c src/stream/sse.h src/stream/termmsg.c src/stream/termmsg.h
 quilt_stream_SOURCES = \
 	src/stream/blob.h \
 	src/stream/events.c src/stream/events.h \
@@ -13,7 +13,10 @@ quilt_stream_SOURCES = \
 	src/stream/main.c \
 	src/stream/quota.c src/stream/quota.h \
 	src/stream/stream.h \
-	src/stream/watch.c
+	src/stream/terminal.c src/stream/terminal.h \
+	src/stream/watch.c \
+	src/stream/ws.c
+libqstream_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 quilt_stream_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/api
 quilt_stream_CFLAGS = $(AM_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) -pthread
 quilt_stream_LDFLAGS = $(AM_LDFLAGS) -pthread

@@ -13,14 +13,17 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "http.h"
 #include "hub.h"
 #include "log.h"
 #include "route.h"
 #include "str.h"
 #include "stream.h"
+#include "terminal.h"
 
 #define BACKLOG	     1024
+#define STOP_MS	     3000
 #define ACCEPTS	     64 /* in one turn of the loop */
 #define HEADERS_MAX  24576 /* bytes: nginx takes 16 KiB of a URL, and little else passes */
 #define HEADER_POOL  64 /* requests that are being read or answered; others wait */
@@ -47,6 +50,7 @@ static int watch_callback(struct lws *wsi, enum lws_callback_reasons reason, voi
 
 static const struct lws_protocols protocols[] = {
 	{.name = "http", .callback = sq_http_callback, .per_session_data_size = sizeof(struct sq_http *)},
+	{.name = "terminal", .callback = sq_ws_callback, .per_session_data_size = sizeof(struct sq_client *)},
 	{.name = "watch", .callback = watch_callback},
 	{0},
 };
@@ -151,17 +155,34 @@ static int open_signals(struct front *f, struct qt_err *e)
 	return sq_watch(f->sq, &f->signals, f->signal_fd, EPOLLIN, on_signal, f, e);
 }
 
+static void too_long(lws_sorted_usec_list_t *sul)
+{
+	(void)sul;
+}
+
+/* Whoever has a terminal is told to come again. */
+static void stop(struct sq *sq)
+{
+	int64_t until = qt_mono_ms() + STOP_MS;
+	lws_sorted_usec_list_t wake = {0};
+
+	lws_sul_schedule(sq->lws, 0, &wake, too_long, STOP_MS * LWS_US_PER_MS);
+	while (sq_terminals_stop(sq) > 0 && qt_left_ms(until) > 0 && lws_service(sq->lws, 0) >= 0)
+		continue;
+}
+
 static int run(struct sq *sq, struct qt_err *e)
 {
 	struct front f = {.sq = sq, .listen_fd = -1, .signal_fd = -1};
 
 	if (open_lws(sq, e) < 0 || sq_watch_open(sq, e) < 0 || open_signals(&f, e) < 0 || sq_jobs_open(sq, e) < 0 || sq_hub_open(sq, e) < 0 ||
-	    open_socket(&f, e) < 0)
+	    sq_terminals_open(sq, e) < 0 || open_socket(&f, e) < 0)
 		return -1;
 	qt_log(QT_LOG_INFO, "ready");
 	while (!sq->stopping && lws_service(sq->lws, 0) >= 0)
 		continue;
 	(void)unlink(f.path);
+	stop(sq);
 	return 0;
 }
 

@@ -213,6 +213,7 @@ redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' 
   vol_detach(t, id, vol_refs(c.volumes))
   ctr_use(t, c, -1)
   jobs_remove(t, id)
+  sessions_remove(t, id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
   redis.call('SET', K.gone(t, id), '1', 'EX', 120)
   if c.state == 'running' then

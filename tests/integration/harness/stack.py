@@ -55,6 +55,8 @@ class Stack:
             "uid_ranges": 1024,
             "tenant_streams": 12,
             "heartbeat_s": 2,
+            "tenant_sessions": 8,
+            "allowed_origins": "https://other.example, https://friend.example",
             **(conf or {}),
         }
         self.settings = settings
