@@ -5,7 +5,7 @@
 
 #include "life.h"
 #include "minit/minit_client.h"
-#include "store/session.h"
+#include "store/session_store.h"
 
 /* A shell on a terminal of C: X has shell ("": bash, or sh where that is not there), cols and rows; the rest is set here. CONTAINER_NOT_FOUND,
  * INVALID_STATE, QUOTA_EXCEEDED, VALIDATION_ERROR (no such shell), EXEC_NOT_READY. */

@@ -1,4 +1,4 @@
-#include "session.h"
+#include "session_store.h"
 
 #include "conn.h"
 #include "keys.h"

@@ -14,6 +14,7 @@
 #include "dispatch.h"
 #include "identity.h"
 #include "openapi.h"
+#include "origin.h"
 #include "path.h"
 #include "query.h"
 #include "route.h"
@@ -190,6 +191,13 @@ static void looks(void **state)
 		{"GET", "/api/events/x?token=a", QT_POOL_QUICK, 0, ""},
 		{"GET", "/api//events?token=a", QT_POOL_QUICK, 0, ""},
 		{"GET", "/api/nothing", QT_POOL_QUICK, 0, ""},
+		{"GET", "/api/containers/x/logs?follow=true", QT_POOL_STREAM, 0, ""},
+		{"GET", "/api/containers/x/logs?follow=false&token=a", QT_POOL_QUICK, 0, ""},
+		{"POST", "/api/containers/x/stream?token=a", QT_POOL_STREAM, 0, ""},
+		{"POST", "/api/containers/x/exec?follow=true", QT_POOL_SLOW, 0, ""},
+		{"GET", "/ws/terminal/attach?token=a", QT_POOL_STREAM, 1, "a"},
+		{"GET", "/ws/nothing?token=a", QT_POOL_STREAM, 0, ""},
+		{"POST", "/api/terminal/sessions?token=a", QT_POOL_SLOW, 0, ""},
 	};
 	struct qt_look look;
 
@@ -200,6 +208,36 @@ static void looks(void **state)
 		assert_int_equal(look.n_token, cases[i].n_token);
 		assert_string_equal(look.token, cases[i].token);
 	}
+}
+
+static void origins(void **state)
+{
+	static const struct {
+		const char *origin, *host, *url, *allowed;
+		bool ok;
+	} cases[] = {
+		{"https://q.example", "q.example", "", "", true},
+		{"https://q.example:8443", "q.example:8443", "", "", true},
+		{"https://Q.example", "q.EXAMPLE", "", "", true},
+		{"http://q.example", "q.example", "", "", false},
+		{"https://q.example.evil", "q.example", "", "", false},
+		{"https://evil.example", "q.example", "https://q.example/", "", false},
+		{"https://q.example", "evil.example", "https://q.example/x", "", true},
+		{"https://q.exampl", "x", "https://q.example", "", false},
+		{"https://b.example", "x", "", "https://a.example, https://b.example", true},
+		{"https://b", "x", "", "https://a.example, https://b.example", false},
+		{"null", "x", "", "", false},
+		{"null", "null", "null", "", false},
+		{"", "", "", ",", false},
+		{"https://", "", "https://", "", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(cases); i++)
+		if (qt_origin_allowed(cases[i].origin, cases[i].host, cases[i].url, cases[i].allowed) != cases[i].ok)
+			fail_msg("%s at %s", cases[i].origin, cases[i].host);
+	assert_true(qt_list_has("chat, terminal", "terminal"));
+	assert_false(qt_list_has("terminals,term", "terminal"));
 }
 
 static void openapi_is_current(void **state)
@@ -224,7 +262,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(urls),		cmocka_unit_test(long_urls),   cmocka_unit_test(routes),
-		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(looks),
+		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(looks), cmocka_unit_test(origins),
 		cmocka_unit_test(openapi_is_current),
 	};
 

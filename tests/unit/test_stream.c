@@ -15,6 +15,7 @@
 #include "frames.h"
 #include "sse.h"
 #include "store.h"
+#include "termmsg.h"
 
 static void sse_frames(void **state)
 {
@@ -65,6 +66,54 @@ static void data_frames(void **state)
 	}
 }
 
+static void terminal_messages(void **state)
+{
+	static const struct {
+		const char *text;
+		enum qt_term_kind kind;
+	} cases[] = {
+		{"{\"type\":\"resize\",\"cols\":200,\"rows\":50}", QT_TERM_RESIZE},
+		{"{\"type\":\"resize\",\"cols\":200,\"rows\":50,\"more\":1}", QT_TERM_RESIZE},
+		{"{\"type\":\"resize\",\"cols\":0,\"rows\":50}", QT_TERM_BAD},
+		{"{\"type\":\"resize\",\"cols\":1001,\"rows\":50}", QT_TERM_BAD},
+		{"{\"type\":\"resize\",\"cols\":1.5,\"rows\":50}", QT_TERM_BAD},
+		{"{\"type\":\"resize\"}", QT_TERM_BAD},
+		{"{\"type\":\"ping\",\"ts\":1}", QT_TERM_PING},
+		{"{\"type\":\"ping\"}", QT_TERM_PING},
+		{"{\"type\":\"ping\",\"ts\":[]}", QT_TERM_BAD},
+		{"{\"type\":\"signal\",\"signal\":\"SIGINT\"}", QT_TERM_SIGNAL},
+		{"{\"type\":\"signal\",\"signal\":\"SIGKILL\"}", QT_TERM_BAD},
+		{"{\"type\":\"signal\",\"signal\":2}", QT_TERM_BAD},
+		{"{\"type\":1}", QT_TERM_BAD},
+		{"{\"type\":\"output\"}", QT_TERM_BAD},
+		{"[]", QT_TERM_BAD},
+		{"", QT_TERM_BAD},
+		{"{", QT_TERM_BAD},
+	};
+	struct qt_term_msg m;
+	unsigned seed = 1;
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(cases); i++) {
+		qt_term_parse(cases[i].text, strlen(cases[i].text), &m);
+		assert_int_equal(m.kind, cases[i].kind);
+		assert_true((m.kind == QT_TERM_PING) == (m.ts != NULL));
+		json_decref(m.ts);
+		/* Any damage to it is a message or none, and nothing else. */
+		for (unsigned k = 0; k < 2000 && cases[i].text[0]; k++) {
+			char *b = strdup(cases[i].text);
+			size_t n = strlen(b);
+
+			seed = seed * 1103515245 + 12345;
+			b[(seed >> 8) % n] = (char)(seed >> 16);
+			qt_term_parse(b, n - (seed >> 24) % 3 % n, &m);
+			assert_true(m.kind != QT_TERM_RESIZE || (m.cols >= 1 && m.cols <= 1000 && m.rows >= 1 && m.rows <= 1000));
+			json_decref(m.ts);
+			free(b);
+		}
+	}
+}
+
 static void event_ids(void **state)
 {
 	static const char *const bad[] = {"", "-", "1-", "-1", "a", "1-a", "1-1-1", "+1", " 1", "18446744073709551616", "1-18446744073709551616"};
@@ -94,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sse_frames),
 		cmocka_unit_test(data_frames),
+		cmocka_unit_test(terminal_messages),
 		cmocka_unit_test(event_ids),
 	};
 

@@ -1,6 +1,6 @@
-/* session.h - the records of terminal sessions. Included by store.h's users that need them. */
-#ifndef QT_STORE_SESSION_H
-#define QT_STORE_SESSION_H
+/* session_store.h - the records of terminal sessions. Included by store.h's users that need them. */
+#ifndef QT_SESSION_STORE_H
+#define QT_SESSION_STORE_H
 
 #include "model/session.h"
 #include "store.h"
