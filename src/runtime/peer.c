@@ -63,6 +63,7 @@ static const struct role_def {
 	{RT_ROLE_AGENT, "agent", 64},
 	{RT_ROLE_ADMIN, "admin", 256},
 	{RT_ROLE_DNS, "dns", 8},
+	{RT_ROLE_STREAM, "stream", 512},
 };
 
 struct rt_peers {
