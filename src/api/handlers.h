@@ -37,6 +37,11 @@ struct qt_exec_req {
 	char stdin_data[2048];
 };
 
+struct qt_batch_req {
+	const json_t *items;
+};
+extern const struct qt_field qt_create_body[];
+extern const struct qt_create_req qt_create_defaults;
 struct qt_address_req {
 	char ip[20];
 };
@@ -86,6 +91,12 @@ int qt_h_process_signal(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
 int qt_h_events(struct qt_call *c, struct qt_err *e);
 int qt_h_exec_stream(struct qt_call *c, struct qt_err *e);
+int qt_h_op_list(struct qt_call *c, struct qt_err *e);
+int qt_h_op_cancel(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_batch(struct qt_call *c, struct qt_err *e);
+
+/* Check Q against the plan and this node, and make RET of it: id, tenant and all that the request tells. RET is initialised on success. */
+int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *ret, struct qt_err *e);
 
 struct qt_session_req {
 	const char *target;

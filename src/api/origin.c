@@ -25,7 +25,7 @@ bool qt_list_has(const char *list, const char *word)
 static bool same_origin(const char *origin, const char *url)
 {
 	const char *host = strstr(url, "://");
-	size_t n = host ? (size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : 0;
+	size_t len = host ? strcspn(host + 3, "/?#") : 0, n = len ? (size_t)(host - url) + 3 + len : 0;
 
 	return n > 0 && strlen(origin) == n && strncasecmp(origin, url, n) == 0;
 }

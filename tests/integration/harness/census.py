@@ -27,7 +27,7 @@ class Census:
     """Only what bears this instance's name, directories or processes is counted: other stacks may come and go beside it."""
 
     # Redis keys that a container's life rightly leaves: streams of events and usage, operations, jobs and tombstones kept for a day, clocks.
-    REDIS_KEEPS = re.compile(r"(:events|:gone:|:used$|quilt:rate:|:usage|:op:|:ops|:job:|:jobs|ratelimit|:rl:|:bucket|heartbeat|quilt:node)")
+    REDIS_KEEPS = re.compile(r"(:events|:gone:|:fence|:idem|:used$|quilt:rate:|:usage|:op:|:ops|:job:|:jobs|ratelimit|:rl:|:bucket|heartbeat|quilt:node)")
 
     def __init__(self, stack):
         self.stack = stack
@@ -61,9 +61,11 @@ class Census:
     def _nft(self):
         lines = _run("nft", "-s", "list", "table", "inet", self.stack.instance)
         text = re.sub(r"packets \d+ bytes \d+", "", " ".join(line.strip() for line in lines))
+        # Made by packets, and gone two seconds after the last of them.
+        text = re.sub(r"(set talk \{[^{}]*?)elements = \{[^}]*\}", r"\1", text)
         elements = re.findall(r"elements = \{([^}]*)\}", text)
         return [f"nft element {e.strip()}" for group in elements for e in group.split(",")] + \
-               [f"nft {re.sub(r'elements = .[^}]*.', '', text)}"]
+               [f"nft {' '.join(re.sub(r'elements = .[^}]*.', '', text).split())}"]
 
     def _cgroup_dirs(self):
         found = []
@@ -100,7 +102,7 @@ class Census:
     def _mounts(self):
         """In the host's mount namespace and in each daemon's."""
         out, seen = [], set()
-        for who, pid in [("host", "self")] + [(p, self.stack.pid(p)) for p in ("runtime", "agent", "api")]:
+        for who, pid in [("host", "self")] + [(p, self.stack.pid(p)) for p in ("runtime", "agent", "dns", "api")]:
             try:
                 ns = os.readlink(f"/proc/{pid}/ns/mnt")
             except OSError:
