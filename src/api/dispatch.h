@@ -15,14 +15,19 @@ struct qt_in {
 	size_t body_len;
 	bool body_too_large;
 	bool streams; /* the caller is quilt-stream, and takes what a handler begins */
+	/* Of an upload, instead: how many bytes there are, and how to get them (as read(2)). */
+	uint64_t length;
+	int (*read)(void *arg, char *buf, size_t size);
+	void *read_arg;
 	bool (*gone)(void *arg);
 	void *gone_arg;
 };
 
-/* What goes out. The text is the caller's to free(). */
+/* What goes out. The text is the caller's to free(), the file to be done and freed. */
 struct qt_out {
 	int status;
 	char *text;
+	struct qt_file *file; /* not NULL: the body is what it holds, and there is no text */
 	size_t len;
 	const char *type;
 	char type_text[64];   /* where type may point */
@@ -42,10 +47,13 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out);
 enum qt_pool { QT_POOL_QUICK, QT_POOL_SLOW, QT_POOL_STREAM };
 struct qt_look {
 	enum qt_pool pool;
+	unsigned flags; /* of the route: QT_R_… */
 	unsigned n_token; /* how often ?token= came, where the route takes it */
 	char token[132];
 };
 void qt_dispatch_look(const char *method, const char *raw_uri, struct qt_look *ret);
+/* The flags of the route alone: QT_R_UPLOAD, where its body goes. 0 for what is no route. */
+unsigned qt_dispatch_flags(const char *method, const char *raw_uri);
 
 /* An answer for the error E alone (nginx's refusals). */
 void qt_answer_error(const struct qt_err *e, const char *request_id, struct qt_out *out);

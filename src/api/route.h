@@ -19,9 +19,17 @@ enum {
 	QT_R_STREAM = 1 << 4,	  /* served by quilt-stream */
 	QT_R_FOLLOW = 1 << 5,	  /* so with ?follow=true */
 	QT_R_TOKEN = 1 << 6,	  /* takes the API key as ?token=, too, for clients that cannot set headers */
+	QT_R_BYTES_TOO = 1 << 8,  /* may answer application/octet-stream */
+	QT_R_UPLOAD = 1 << 9,	  /* the body is an archive, raw or in JSON, and goes to a file (upload.h) */
 };
 
-enum qt_qkind { QT_Q_STR, QT_Q_U64, QT_Q_BOOL, QT_Q_WORD };
+enum qt_qkind {
+	QT_Q_STR,
+	QT_Q_U64,
+	QT_Q_BOOL,
+	QT_Q_WORD,
+	QT_Q_LABEL, /* key=value, as QT_Q_STR; may be there several times */
+};
 
 /* A parameter of the query. Unknown ones are ignored, as every HTTP API does; a known one that is wrong is VALIDATION_ERROR. */
 struct qt_qfield {
@@ -65,10 +73,12 @@ struct qt_route {
 
 /* A concern's table: ends with id NULL. */
 extern const struct qt_route qt_routes_containers[];
+extern const struct qt_route qt_routes_files[];
 extern const struct qt_route qt_routes_jobs[];
 extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];
 extern const struct qt_route qt_routes_stream[];
+extern const struct qt_route qt_routes_snapshots[];
 extern const struct qt_route qt_routes_system[];
 extern const struct qt_route qt_routes_terminal[];
 extern const struct qt_route qt_routes_volumes[];

@@ -71,7 +71,6 @@ static const struct {
 	{"x-quilt-type:", offsetof(struct qt_in, content_type), false},
 	{"x-quilt-accept:", offsetof(struct qt_in, accept), false},
 	{"x-quilt-tenant-id:", offsetof(struct qt_in, tenant_header), false},
-	{"x-quilt-idempotency-key:", offsetof(struct qt_in, idempotency_key), false},
 	{"x-quilt-last-event-id:", offsetof(struct qt_in, last_event_id), false},
 	{"x-quilt-request-id:", offsetof(struct qt_in, request_id), false},
 	{"x-quilt-upgrade:", offsetof(struct qt_in, upgrade.to), false},
@@ -174,6 +173,7 @@ static struct sq_http *begin(struct sq *sq, struct lws *wsi)
 	r->in.gone = gone;
 	r->in.gone_arg = r;
 	r->in.streams = true;
+	r->in.idempotency_key = ""; /* a stream cannot be replayed */
 	r->job.work = work;
 	r->job.done = done;
 	h->sq = sq;

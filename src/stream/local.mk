@@ -20,4 +20,4 @@ libqstream_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 quilt_stream_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/api
 quilt_stream_CFLAGS = $(AM_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) -pthread
 quilt_stream_LDFLAGS = $(AM_LDFLAGS) -pthread
-quilt_stream_LDADD = libqstream.a libqapi.a libqlife.a libqminit.a libqwire.a $(QT_STORE_LIBS) libqjson.a libqbase.a $(FCGI_LIBS) $(LWS_LIBS) -lm
+quilt_stream_LDADD = libqstream.a libqapi.a libqlife.a libqminit.a libqfiles.a libqwire.a $(QT_STORE_LIBS) libqjson.a libqbase.a $(FCGI_LIBS) $(LWS_LIBS) -lm

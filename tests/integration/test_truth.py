@@ -17,7 +17,7 @@ NGINX = {"BAD_REQUEST", "PAYLOAD_TOO_LARGE", "URI_TOO_LONG", "UNAVAILABLE", "BAD
 
 def routes(spec):
     for path, methods in spec["paths"].items():
-        pattern = re.compile("^" + re.sub(r"\{[^}]+\}", "[^/?]+", path) + r"(\?.*)?$")
+        pattern = re.compile("^" + re.sub(r"\{[^}]+\}", "[^/?]+", re.sub(r"\{\w+\*\}", "[^?]+", path)) + r"(\?.*)?$")
         for method, route in methods.items():
             yield path.count("{"), pattern, method.upper(), route
 

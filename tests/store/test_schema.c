@@ -15,7 +15,7 @@
 #include "fdio.h"
 #include "redis.h"
 #include "session_store.h"
-#include "snaps.h"
+#include "snap_store.h"
 #include "str.h"
 
 #define KEYS_MAX 64
