@@ -55,8 +55,8 @@ int qt_h_exec(struct qt_call *c, struct qt_err *e)
 	struct qt_exec x = {.command = q->command,
 			    .workdir = q->workdir[0] ? q->workdir : NULL,
 			    .environment = q->environment,
-			    .stdin_data = q->stdin_data,
-			    .stdin_len = strlen(q->stdin_data),
+			    .stdin_data = json_string_value(q->stdin_data),
+			    .stdin_len = json_string_length(q->stdin_data),
 			    .timeout_ms = (uint32_t)(q->timeout_ms > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : q->timeout_ms),
 			    .capture = q->capture};
 	struct qt_exec_result r = {0};

@@ -19,6 +19,7 @@ static inline void qt_json_decrefp(json_t **j)
 
 enum qt_kind {
 	QT_K_STR,    /* char array in the struct; min and max in bytes (max from the array) */
+	QT_K_TEXT,   /* const json_t *: a string of any length: the bound is that of the body */
 	QT_K_U64,    /* uint64_t; an integer from min to max */
 	QT_K_I64,    /* int64_t; min and max as (int64_t) */
 	QT_K_NUM,    /* double; a number, integer or not, from dmin (exclusive) to dmax */

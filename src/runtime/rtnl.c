@@ -1,7 +1,8 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
+#include <net/if.h> /* before the one of the kernel, which then adds what it lacks */
+#include <linux/if.h>
 #include <netlink/addr.h>
 #include <netlink/attr.h>
 #include <netlink/route/addr.h>
@@ -311,7 +312,8 @@ static int on_look(void *arg, unsigned i, struct nlmsghdr *h, struct qt_err *e)
 		if (i == 0)
 			k->lo_up = flags & IFF_UP;
 		else
-			k->eth_up = (flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+			/* Not IFF_RUNNING: some kernels say so only up to a second later. */
+			k->eth_up = (flags & (IFF_UP | IFF_LOWER_UP)) == (IFF_UP | IFF_LOWER_UP);
 		k->eth_index = l.index;
 		return 0;
 	}

@@ -1,6 +1,7 @@
 """The seed's routes, over HTTPS, against real containers."""
 import base64
 import concurrent.futures
+import hashlib
 import json
 import threading
 
@@ -186,6 +187,9 @@ def test_exec(api, container):
     assert (x["stdout"], x["stderr"], x["exit_code"], x["success"], x["status"]) == ("out\n", "err\n", 3, False, "failed")
     assert x["job_id"].startswith("job_") and x["timed_out"] is False and x["output_truncated"] is False
     assert api.exec(who, "cat", stdin_data="given")["stdout"] == "given"
+    big = "a\t\u00fc" * 60000  # more than any pipe holds; a command that reads nothing of it is no error
+    assert api.exec(who, "md5sum", stdin_data=big)["stdout"].split()[0] == hashlib.md5(big.encode()).hexdigest()
+    assert api.exec(who, "true", stdin_data=big)["exit_code"] == 0
     assert api.exec(who, "pwd", workdir="/tmp")["stdout"] == "/tmp\n"
     assert api.exec(who, "/bin/sh", "-c", "echo $X", environment={"X": "y"})["stdout"] == "y\n"
     assert api.exec(who, "/bin/sh", "-c", "kill -9 $$")["exit_code"] == 137

@@ -16,7 +16,7 @@ struct rig {
 	struct rt_client rt;
 };
 
-/* Make directories, pool and image. POOL: "tmpfs", or "btrfs" on a loop file. */
+/* Make directories, pool and image. POOL: "copy", a plain directory, or "btrfs" on a loop file. */
 void rig_make(struct rig *r, const char *pool);
 /* Nothing of it is left on the machine afterwards; fails if something of the runtime's was. */
 void rig_unmake(struct rig *r);
