@@ -1,4 +1,4 @@
-/* Every two seconds: the node's heartbeat, the leases of what is being executed, and the copy of tenants and keys, from which they come back
+/* Every two seconds: the node's heartbeat, the leases of what is being executed, samples of what runs when a period has passed, and the copy of tenants and keys, from which they come back
  * when Redis has lost them. */
 #include <errno.h>
 #include <fcntl.h>
@@ -135,11 +135,24 @@ static void renew(struct agent *a, struct qt_store *s)
 	}
 }
 
+/* Usage of what runs, once a period: Redis's record of each container says whether that was, so trying again and again is well. */
+static int sample(struct agent *a, struct qt_store *s, int64_t *last, struct qt_err *e)
+{
+	int64_t period = qt_now_ms() / 1000 / (int64_t)a->conf.usage_sample_s;
+
+	if (period == *last)
+		return 0;
+	if (qt_store_usage_sample(s, a->conf.node, (unsigned)a->conf.usage_sample_s, e) < 0)
+		return -1;
+	*last = period;
+	return 0;
+}
+
 void *agent_beat_main(void *arg)
 {
 	struct agent *a = arg;
 	struct agent_trouble away = {.what = "the store does not take the heartbeat"};
-	int64_t next_beat = 0, next_renew = 0;
+	int64_t next_beat = 0, next_renew = 0, sampled = -1;
 	struct qt_err e = {0};
 	struct qt_life l;
 	struct copy copy;
@@ -157,7 +170,7 @@ void *agent_beat_main(void *arg)
 		}
 		if (qt_left_ms(next_beat) == 0) {
 			qt_err_reset(&e);
-			if (follow(a, l.store, &copy, &e) < 0 || beat(a, &l, &e) < 0)
+			if (follow(a, l.store, &copy, &e) < 0 || beat(a, &l, &e) < 0 || sample(a, l.store, &sampled, &e) < 0)
 				agent_trouble(&away, &e);
 			else
 				agent_well(&away);

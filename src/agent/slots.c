@@ -18,7 +18,8 @@ static void hold(struct agent *a, unsigned i, const struct qt_op_entry *x)
 	a->slots[i].busy = x != NULL;
 	if (x) {
 		a->slots[i].lease = *x;
-		a->slots[i].lease.op.args = a->slots[i].lease.op.result = NULL;
+		a->slots[i].lease.op.args = a->slots[i].lease.op.result = a->slots[i].lease.op.items = NULL;
+		a->slots[i].lease.op.warnings = a->slots[i].lease.op.downgrades = NULL;
 	}
 	(void)pthread_mutex_unlock(&a->lock);
 }

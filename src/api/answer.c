@@ -39,7 +39,7 @@ json_t *qt_error_body(const struct qt_err *e, const char *request_id)
 	const char *hint = e->hint ? e->hint : row->hint;
 	json_t *details = json_null();
 
-	if (e->field[0] || e->expected[0] || e->received[0] || e->state[0]) {
+	if (e->field[0] || e->expected[0] || e->received[0] || e->state[0] || e->quota[0]) {
 		details = json_object();
 		if (e->field[0])
 			json_object_set_new(details, "field", text_of(e->field));
@@ -51,6 +51,9 @@ json_t *qt_error_body(const struct qt_err *e, const char *request_id)
 			json_object_set_new(details, "example", json_string(e->example));
 		if (e->state[0])
 			json_object_set_new(details, "state", text_of(e->state));
+		if (e->quota[0])
+			json_object_update(details, json_pack("{s:s, s:I, s:I}", "quota", e->quota, "limit", (json_int_t)e->quota_limit, "used",
+							      (json_int_t)e->quota_used));
 	}
 	return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o}", "error", text_of(row->show ? e->msg : general(row->status)),
 			 "error_code", row->name, "request_id", request_id, "details", details, "retry_after",

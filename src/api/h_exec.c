@@ -1,7 +1,5 @@
-#include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "handlers.h"
@@ -9,44 +7,37 @@
 #include "str.h"
 
 #define TIMEOUT_MAX_MS 600000
-
-/* Raw output as a JSON string; bytes that are not UTF-8 become U+FFFD. */
-static json_t *text_of(const char *bytes, size_t len)
-{
-	auto_free char *mended = malloc(3 * len + 1);
-
-	return mended ? json_stringn_nocheck(mended, qt_utf8_mend(mended, bytes ? bytes : "", len)) : json_string("");
-}
-
-/* "sh -lc echo hi", cut. */
-static json_t *joined(const json_t *command)
-{
-	struct qt_buf b = QT_BUF(1000);
-	struct qt_err full = {0};
-	json_t *word, *s;
-	size_t i, n;
-
-	json_array_foreach(command, i, word)
-		if (qt_buf_fmt(&b, &full, "%s%s", i ? " " : "", json_string_value(word)) < 0)
-			break;
-	n = b.data ? qt_utf8_span(b.data, b.len) : 0;
-	s = json_stringn(b.data ? b.data : "", n);
-	qt_buf_done(&b);
-	return s;
-}
+#define EXEC_TIMEOUT   (1U << 2) /* the place of timeout_ms in its table */
 
 /* The record of contract 7.2. That it cannot be written is no reason to withhold the result of a command that has run. */
 static void keep_job(struct qt_call *c, const struct qt_ctr *k, const struct qt_exec_req *q, const struct qt_exec_result *r,
 		     const char *job_id, const char *status, json_t *out, json_t *err)
 {
 	auto_json json_t *job = json_pack("{s:s, s:s, s:o, s:s, s:i, s:O, s:O, s:I, s:I, s:n}", "job_id", job_id, "container_id",
-					  k->id.s, "command", joined(q->command), "status", status, "exit_code", r->exit_code,
+					  k->id.s, "command", qt_command_text(q->command), "status", status, "exit_code", r->exit_code,
 					  "stdout", out, "stderr", err, "started_at", (json_int_t)(r->started_ms / 1000),
 					  "completed_at", (json_int_t)((r->started_ms + r->took_ms) / 1000), "error_message");
 	struct qt_err e = {0};
 
 	if (qt_store_job_put(c->life->store, &c->tenant, &k->id, job_id, job, &e) < 0)
 		qt_log_err(QT_LOG_WARN, &e, "request_id=%s the job's record is lost", c->request_id);
+}
+
+static int detach(struct qt_call *c, const struct qt_ctr *k, struct qt_exec *x, const struct qt_id *job, struct qt_err *e)
+{
+	const struct qt_exec_req *q = c->req;
+	auto_json json_t *record = NULL;
+	char url[128];
+
+	/* Nobody waits for it: what was not asked to end in time does not. */
+	x->timeout_ms = !(c->seen & EXEC_TIMEOUT) ? 0 : q->timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)q->timeout_ms;
+	if (qt_life_detach(c->life, k, x, job, &record, e) < 0)
+		return -1;
+	(void)qt_fmt(url, sizeof(url), "/api/containers/%s/jobs/%s", k->id.s, job->s);
+	c->status = 202;
+	c->reply = json_pack("{s:b, s:s, s:s, s:O, s:s}", "success", 1, "container_id", k->id.s, "job_id", job->s, "status",
+			     json_object_get(record, "status"), "status_url", url);
+	return 0;
 }
 
 int qt_h_exec(struct qt_call *c, struct qt_err *e)
@@ -67,20 +58,21 @@ int qt_h_exec(struct qt_call *c, struct qt_err *e)
 	char url[128];
 	int rc;
 
-	if (q->detach) {
-		(void)qt_fail_field(e, QT_E_NOT_IMPLEMENTED, "/detach", "false", "detached execs are not available yet");
-		e->hint = "Start it in the background: [\"/bin/sh\", \"-c\", \"… >/tmp/log 2>&1 &\"].";
-		return -1;
-	}
 	if (qt_h_container(c, &k, e) < 0)
 		return -1;
 	rc = qt_life_may(&k, QT_V_EXEC, e);
+	if (q->detach) {
+		if (rc == 0)
+			rc = detach(c, &k, &x, &job, e);
+		qt_ctr_done(&k);
+		return rc;
+	}
 	if (rc == 0)
 		rc = qt_life_exec(c->life, &k, &x, c->gone, c->gone_arg, &r, e);
 	if (rc == 0) {
 		status = r.timed_out ? "timed_out" : r.exit_code == 0 ? "completed" : "failed";
-		out = text_of(r.out, r.out_len);
-		err = text_of(r.err, r.err_len);
+		out = qt_text_of(r.out, r.out_len);
+		err = qt_text_of(r.err, r.err_len);
 		(void)qt_fmt(url, sizeof(url), "/api/containers/%s/jobs/%s", k.id.s, job.s);
 		keep_job(c, &k, q, &r, job.s, status, out, err);
 		c->reply = json_pack("{s:s, s:i, s:o, s:o, s:I, s:b, s:b, s:b, s:s, s:s, s:s}", "container_id", k.id.s,

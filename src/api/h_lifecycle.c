@@ -15,20 +15,22 @@ bool qt_h_async(const struct qt_call *c)
 int qt_h_receipt(struct qt_call *c, enum qt_op_type type, const struct qt_ctr *k, json_t *args, bool more, struct qt_err *e)
 {
 	struct qt_op op;
-	char url[80];
+	int r;
 
-	if (qt_life_submit(c->life, type, k, args, &op, e) < 0)
-		return -1;
-	(void)qt_fmt(url, sizeof(url), "/api/operations/%s", op.id.s);
-	c->status = 202;
-	c->reply = json_pack("{s:b, s:s, s:s, s:s}", "success", 1, "operation_id", op.id.s, "status_url", url, "container_id",
-			     k->id.s);
-	if (more) {
+	qt_op_init(&op);
+	op.tenant = k->tenant;
+	op.type = type;
+	op.container = k->id;
+	(void)qt_copy(op.node, sizeof(op.node), k->node);
+	json_decref(op.args);
+	op.args = args;
+	r = qt_h_receipt_op(c, &op, e);
+	if (r == 0 && more) {
 		json_object_set_new(c->reply, "name", json_string(k->name));
 		json_object_set_new(c->reply, "state", json_string(qt_state_name(k->state)));
 	}
 	qt_op_done(&op);
-	return 0;
+	return r;
 }
 
 /* What the plan and this node do not have; all of it is decided before anything exists. */
@@ -61,11 +63,6 @@ static int check_image(const struct qt_create_req *q, struct qt_err *e)
 					     "prod-gui does not take a command");
 		(void)qt_fail_field(e, QT_E_NOT_IMPLEMENTED, "/image", "prod; busybox", "prod-gui is not available yet");
 		e->hint = "Use a managed image: prod or busybox.";
-		return -1;
-	}
-	if (q->volumes && json_array_size(q->volumes) > 0) {
-		(void)qt_fail_field(e, QT_E_NOT_IMPLEMENTED, "/volumes", "[]", "volumes are not available yet");
-		e->hint = "Leave volumes out: the container's own root is kept until it is deleted.";
 		return -1;
 	}
 	return 0;
@@ -105,7 +102,8 @@ int qt_h_ctr_create(struct qt_call *c, struct qt_err *e)
 	struct qt_ctr k;
 	int rc;
 
-	if (check_gpus(c, q, e) < 0 || check_image(q, e) < 0 || check_limits(c, q, e) < 0)
+	if (check_gpus(c, q, e) < 0 || check_image(q, e) < 0 || check_limits(c, q, e) < 0 ||
+	    qt_check_volumes("/volumes", q->volumes, e) < 0)
 		return -1;
 	qt_ctr_init(&k);
 	k.id = qt_id_new("ctr");
@@ -121,6 +119,7 @@ int qt_h_ctr_create(struct qt_call *c, struct qt_err *e)
 	replace(&k.labels, q->labels);
 	replace(&k.environment, q->environment);
 	replace(&k.command, q->command);
+	replace(&k.volumes, q->volumes);
 	if (qt_h_async(c)) {
 		rc = qt_life_reserve(c->life, &k, e);
 		if (rc == 0)

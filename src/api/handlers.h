@@ -15,6 +15,14 @@ struct qt_create_req {
 struct qt_rename_req {
 	char new_name[QT_NAME_MAX + 2];
 };
+struct qt_vol_create_req {
+	char name[QT_VOLNAME_MAX + 2];
+	char driver[16];
+	const json_t *labels, *options;
+};
+struct qt_vol_rename_req {
+	char new_name[QT_VOLNAME_MAX + 2];
+};
 struct qt_stop_req {
 	uint64_t timeout_s;
 };
@@ -26,6 +34,19 @@ struct qt_exec_req {
 	char workdir[QT_WORKDIR_MAX + 1];
 	int64_t timeout_ms;
 	bool capture, detach;
+};
+
+struct qt_address_req {
+	char ip[20];
+};
+struct qt_route_req {
+	char destination[24];
+};
+struct qt_dns_rename_req {
+	char new_name[QT_NAME_MAX + 2];
+};
+struct qt_cleanup_req {
+	bool confirm;
 };
 
 int qt_h_health(struct qt_call *c, struct qt_err *e);
@@ -47,17 +68,53 @@ int qt_h_ctr_stop(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_kill(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_delete(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_rename(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_list(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_get(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_inspect(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_create(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_rename(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_delete(struct qt_call *c, struct qt_err *e);
 int qt_h_env_get(struct qt_call *c, struct qt_err *e);
 int qt_h_env_patch(struct qt_call *c, struct qt_err *e);
 int qt_h_env_put(struct qt_call *c, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
+int qt_h_job_list(struct qt_call *c, struct qt_err *e);
+int qt_h_job_get(struct qt_call *c, struct qt_err *e);
+int qt_h_process_list(struct qt_call *c, struct qt_err *e);
+int qt_h_process_signal(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
+
+int qt_h_net_allocations(struct qt_call *c, struct qt_err *e);
+int qt_h_net_get(struct qt_call *c, struct qt_err *e);
+int qt_h_net_put(struct qt_call *c, struct qt_err *e);
+int qt_h_net_setup(struct qt_call *c, struct qt_err *e);
+int qt_h_net_diagnostics(struct qt_call *c, struct qt_err *e);
+int qt_h_net_egress(struct qt_call *c, struct qt_err *e);
+int qt_h_route_add(struct qt_call *c, struct qt_err *e);
+int qt_h_route_remove(struct qt_call *c, struct qt_err *e);
+int qt_h_dns_entries(struct qt_call *c, struct qt_err *e);
+int qt_h_dns_rename(struct qt_call *c, struct qt_err *e);
+int qt_h_activity(struct qt_call *c, struct qt_err *e);
+int qt_h_cleanup_status(struct qt_call *c, struct qt_err *e);
+int qt_h_cleanup_tasks(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_cleanup_tasks(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_cleanup_force(struct qt_call *c, struct qt_err *e);
+int qt_h_monitors(struct qt_call *c, struct qt_err *e);
+int qt_h_monitor_processes(struct qt_call *c, struct qt_err *e);
+int qt_h_monitor_profile(struct qt_call *c, struct qt_err *e);
+int qt_h_monitor_get(struct qt_call *c, struct qt_err *e);
 
 /* The container of the first parameter. RET is initialised on success. */
 int qt_h_container(struct qt_call *c, struct qt_ctr *ret, struct qt_err *e);
 
+/* The volume of the first parameter, an id or a name; one that is still made is VOLUME_NOT_FOUND. RET is initialised on success. */
+int qt_h_volume(struct qt_call *c, struct qt_vol *ret, struct qt_err *e);
+
 /* ?execution=async? */
 bool qt_h_async(const struct qt_call *c);
+
+/* Submit O (tenant, type, what it is on, args) and make the 202 receipt (contract 4.1): success, operation_id, status_url, and what it is on. */
+int qt_h_receipt_op(struct qt_call *c, struct qt_op *o, struct qt_err *e);
 
 /* Submit an operation of TYPE on K and make the 202 receipt (contract 4.1), with K's id, name and state when MORE. */
 int qt_h_receipt(struct qt_call *c, enum qt_op_type type, const struct qt_ctr *k, json_t *args, bool more, struct qt_err *e);

@@ -6,7 +6,15 @@
 #include "route.h"
 #include "str.h"
 
-const struct qt_route *const qt_route_tables[] = {qt_routes_containers, qt_routes_operations, qt_routes_system, NULL};
+const struct qt_route *const qt_route_tables[] = {
+	qt_routes_containers,
+	qt_routes_jobs,
+	qt_routes_network,
+	qt_routes_operations,
+	qt_routes_system,
+	qt_routes_volumes,
+	NULL,
+};
 
 void qt_route_each(void (*fn)(const struct qt_route *r, void *arg), void *arg)
 {

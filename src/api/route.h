@@ -60,7 +60,12 @@ struct qt_route {
 };
 
 /* A concern's table: ends with id NULL. */
-extern const struct qt_route qt_routes_containers[], qt_routes_operations[], qt_routes_system[];
+extern const struct qt_route qt_routes_containers[];
+extern const struct qt_route qt_routes_jobs[];
+extern const struct qt_route qt_routes_network[];
+extern const struct qt_route qt_routes_operations[];
+extern const struct qt_route qt_routes_system[];
+extern const struct qt_route qt_routes_volumes[];
 
 /* All tables, NULL-ended. */
 extern const struct qt_route *const qt_route_tables[];

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "handlers.h"
+#include "replies.h"
 
 static int check_name(const char *field, const char *name, const char *value, struct qt_err *e)
 {
@@ -111,7 +112,7 @@ static const struct qt_field exec_body[] = {
 	{.name = "timeout_ms", .kind = QT_K_I64, AT(qt_exec_req, timeout_ms), .min = 1, .max = INT64_MAX,
 	 .doc = "then SIGTERM, and SIGKILL after 2 s; default 300000, at most 600000"},
 	{.name = "capture_output", .kind = QT_K_BOOL, AT(qt_exec_req, capture), .doc = "default true"},
-	{.name = "detach", .kind = QT_K_BOOL, AT(qt_exec_req, detach), .doc = "answer at once"},
+	{.name = "detach", .kind = QT_K_BOOL, AT(qt_exec_req, detach), .doc = "answer 202 at once, with a job; its timeout_ms is not bounded, default none"},
 	{.name = "environment", .kind = QT_K_MAP, .off = offsetof(struct qt_exec_req, environment), .size = 8192, .max = QT_ENV_MAX,
 	 .check = check_exec_env, .doc = "on top of the container's"},
 	{.name = "stdin_data", .kind = QT_K_TEXT, .off = offsetof(struct qt_exec_req, stdin_data), .doc = "what the command reads"},
@@ -143,9 +144,7 @@ static const struct qt_reply checks = {"Checks", checks_fields};
 static const struct qt_rfield created_fields[] = {
 	CONTAINER_FIELDS, {"exec_ready", "boolean", 0, NULL}, {"network_ready", "boolean", 0, NULL}, {"checks", "object", 0, &checks}, {0}};
 static const struct qt_reply created = {"ContainerCreated", created_fields};
-static const struct qt_rfield pagination_fields[] = {{"has_next", "boolean", 0, NULL}, {"next_cursor", "string|null", 0, NULL}, {0}};
-static const struct qt_reply pagination = {"Pagination", pagination_fields};
-static const struct qt_rfield list_fields[] = {{"containers", "array", 0, &container}, {"pagination", "object", 0, &pagination}, {0}};
+static const struct qt_rfield list_fields[] = {{"containers", "array", 0, &container}, {"pagination", "object", 0, &qt_reply_pagination}, {0}};
 static const struct qt_reply list = {"ContainerList", list_fields};
 static const struct qt_rfield by_name_fields[] = {{"container_id", "string|null", 0, NULL}, {"name", "string", 0, NULL}, {"found", "boolean", 0, NULL}, {0}};
 static const struct qt_reply by_name = {"ContainerName", by_name_fields};
@@ -171,10 +170,6 @@ static const struct qt_rfield line_fields[] = {
 static const struct qt_reply line = {"LogLine", line_fields};
 static const struct qt_rfield logs_fields[] = {{"container_id", "string", 0, NULL}, {"logs", "array", 0, &line}, {0}};
 static const struct qt_reply logs = {"Logs", logs_fields};
-static const struct qt_rfield receipt_fields[] = {
-	{"success", "boolean", 0, NULL}, {"operation_id", "string", 0, NULL}, {"status_url", "string", 0, NULL}, {"container_id", "string", 0, NULL},
-	{"name", "string", 1, NULL}, {"state", "string", 1, NULL}, {0}};
-static const struct qt_reply receipt = {"Receipt", receipt_fields};
 static const struct qt_rfield ended_fields[] = {
 	{"success", "boolean", 0, NULL}, {"container_id", "string", 0, NULL}, {"state", "string", 0, NULL}, {"exit_code", "integer", 0, NULL}, {"exited_at", "string", 0, NULL}, {0}};
 static const struct qt_reply ended = {"Ended", ended_fields};
@@ -185,13 +180,14 @@ static const struct qt_rfield renamed_fields[] = {
 static const struct qt_reply renamed = {"Renamed", renamed_fields};
 static const struct qt_rfield env_fields[] = {{"container_id", "string", 0, NULL}, {"environment", "object", 0, NULL}, {0}};
 static const struct qt_reply env = {"Environment", env_fields};
-static const struct qt_rfield success_fields[] = {{"success", "boolean", 0, NULL}, {0}};
-static const struct qt_reply success = {"Success", success_fields};
 static const struct qt_rfield exec_fields[] = {
 	{"container_id", "string", 0, NULL}, {"exit_code", "integer", 0, NULL}, {"stdout", "string", 0, NULL}, {"stderr", "string", 0, NULL},
 	{"execution_time_ms", "integer", 0, NULL}, {"timed_out", "boolean", 0, NULL}, {"output_truncated", "boolean", 0, NULL}, {"success", "boolean", 0, NULL},
 	{"job_id", "string", 0, NULL}, {"status", "string", 0, NULL}, {"status_url", "string", 0, NULL}, {0}};
 static const struct qt_reply exec = {"ExecResult", exec_fields};
+static const struct qt_rfield detached_fields[] = {
+	{"success", "boolean", 0, NULL}, {"container_id", "string", 0, NULL}, {"job_id", "string", 0, NULL}, {"status", "string", 0, NULL}, {"status_url", "string", 0, NULL}, {0}};
+static const struct qt_reply detached = {"JobReceipt", detached_fields};
 
 #define RUNTIME_ERRORS QT_E_RUNTIME_UNAVAILABLE, QT_E_TIMEOUT, QT_E_UNAVAILABLE
 
@@ -201,9 +197,9 @@ const struct qt_route qt_routes_containers[] = {
 	 .errors = {QT_E_VALIDATION_ERROR}, .fn = qt_h_ctr_list},
 	{.id = "createContainer", .method = "POST", .path = "/api/containers", .summary = "Create a container and start it",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = create_body, .body_size = sizeof(struct qt_create_req),
-	 .body_defaults = &create_defaults, .query = execution_query, .ok = 201, .reply = &created, .also_ok = 202, .also_reply = &receipt,
+	 .body_defaults = &create_defaults, .query = execution_query, .ok = 201, .reply = &created, .also_ok = 202, .also_reply = &qt_reply_receipt,
 	 .budget_ms = 30000,
-	 .errors = {QT_E_VALIDATION_ERROR, QT_E_PLAN_REQUIRED, QT_E_IMAGE_NOT_FOUND, QT_E_CONTAINER_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED,
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_PLAN_REQUIRED, QT_E_IMAGE_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_CONTAINER_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED,
 		    QT_E_NOT_IMPLEMENTED, QT_E_CAPACITY_FULL, QT_E_INSUFFICIENT_STORAGE, RUNTIME_ERRORS},
 	 .fn = qt_h_ctr_create},
 	{.id = "getContainer", .method = "GET", .path = "/api/containers/{id}", .summary = "What state is it in?", .scope = QT_SCOPE_TENANT,
@@ -221,14 +217,14 @@ const struct qt_route qt_routes_containers[] = {
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, RUNTIME_ERRORS}, .fn = qt_h_ctr_logs},
 	{.id = "startContainer", .method = "POST", .path = "/api/containers/{id}/start", .summary = "Start it again",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_EMPTY_OK, .body = start_body, .body_size = sizeof(struct no_req), .ok = 202,
-	 .reply = &receipt, .budget_ms = 5000, .errors = {QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE}, .fn = qt_h_ctr_start},
+	 .reply = &qt_reply_receipt, .budget_ms = 5000, .errors = {QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE}, .fn = qt_h_ctr_start},
 	{.id = "resumeContainer", .method = "POST", .path = "/api/containers/{id}/resume", .summary = "Start it again",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_EMPTY_OK, .body = start_body, .body_size = sizeof(struct no_req),
-	 .query = execution_query, .ok = 202, .reply = &receipt, .budget_ms = 5000,
+	 .query = execution_query, .ok = 202, .reply = &qt_reply_receipt, .budget_ms = 5000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE}, .fn = qt_h_ctr_resume},
 	{.id = "stopContainer", .method = "POST", .path = "/api/containers/{id}/stop", .summary = "Ask its command to end, then force it",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW | QT_R_EMPTY_OK, .body = stop_body, .body_size = sizeof(struct qt_stop_req),
-	 .query = execution_query, .ok = 200, .reply = &ended, .also_ok = 202, .also_reply = &receipt, .budget_ms = 630000,
+	 .query = execution_query, .ok = 200, .reply = &ended, .also_ok = 202, .also_reply = &qt_reply_receipt, .budget_ms = 630000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, RUNTIME_ERRORS}, .fn = qt_h_ctr_stop},
 	{.id = "killContainer", .method = "POST", .path = "/api/containers/{id}/kill", .summary = "End it at once",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW | QT_R_EMPTY_OK, .body = strict_empty_body, .body_size = sizeof(struct no_req),
@@ -239,20 +235,20 @@ const struct qt_route qt_routes_containers[] = {
 	 .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_CONTAINER_NAME_CONFLICT}, .fn = qt_h_ctr_rename},
 	{.id = "deleteContainer", .method = "DELETE", .path = "/api/containers/{id}", .summary = "Take it away",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW | QT_R_EMPTY_OK, .body = strict_empty_body, .body_size = sizeof(struct no_req),
-	 .query = execution_query, .ok = 200, .reply = &removed, .also_ok = 202, .also_reply = &receipt, .budget_ms = 60000,
+	 .query = execution_query, .ok = 200, .reply = &removed, .also_ok = 202, .also_reply = &qt_reply_receipt, .budget_ms = 60000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, RUNTIME_ERRORS}, .fn = qt_h_ctr_delete},
 	{.id = "getContainerEnv", .method = "GET", .path = "/api/containers/{id}/env", .summary = "Its environment map",
 	 .scope = QT_SCOPE_TENANT, .ok = 200, .reply = &env, .budget_ms = 5000, .errors = {QT_E_CONTAINER_NOT_FOUND}, .fn = qt_h_env_get},
 	{.id = "patchContainerEnv", .method = "PATCH", .path = "/api/containers/{id}/env", .summary = "Change some variables",
-	 .scope = QT_SCOPE_TENANT, .body = env_patch_body, .body_size = sizeof(struct qt_env_req), .ok = 200, .reply = &success,
+	 .scope = QT_SCOPE_TENANT, .body = env_patch_body, .body_size = sizeof(struct qt_env_req), .ok = 200, .reply = &qt_reply_success,
 	 .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND}, .fn = qt_h_env_patch},
 	{.id = "putContainerEnv", .method = "PUT", .path = "/api/containers/{id}/env", .summary = "Replace the map",
-	 .scope = QT_SCOPE_TENANT, .body = env_put_body, .body_size = sizeof(struct qt_env_req), .ok = 200, .reply = &success,
+	 .scope = QT_SCOPE_TENANT, .body = env_put_body, .body_size = sizeof(struct qt_env_req), .ok = 200, .reply = &qt_reply_success,
 	 .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND}, .fn = qt_h_env_put},
 	{.id = "execInContainer", .method = "POST", .path = "/api/containers/{id}/exec", .summary = "Run a command in it",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = exec_body, .body_size = sizeof(struct qt_exec_req),
-	 .body_defaults = &exec_defaults, .ok = 200, .reply = &exec, .budget_ms = 610000,
-	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_NOT_IMPLEMENTED, QT_E_EXEC_NOT_READY, RUNTIME_ERRORS},
+	 .body_defaults = &exec_defaults, .ok = 200, .reply = &exec, .also_ok = 202, .also_reply = &detached, .budget_ms = 610000,
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_EXEC_NOT_READY, RUNTIME_ERRORS},
 	 .fn = qt_h_exec},
 	{0},
 };

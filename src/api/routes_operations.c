@@ -8,7 +8,7 @@ static const struct qt_rfield op_fields[] = {
 	{"snapshot_id", "string|null", 0, NULL}, {"result_container_id", "string|null", 0, NULL}, {"target_resource_type", "string|null", 0, NULL},
 	{"target_resource_id", "string|null", 0, NULL}, {"error", "string|null", 0, NULL}, {"error_message", "string|null", 0, NULL},
 	{"reason_code", "string|null", 0, NULL}, {"reason_message", "string|null", 0, NULL}, {"warnings", "array", 0, NULL},
-	{"capability_downgrades", "array", 0, NULL}, {"created_at", "integer", 0, NULL}, {"started_at", "integer|null", 0, NULL},
+	{"capability_downgrades", "array", 0, NULL}, {"items", "array", 0, NULL}, {"created_at", "integer", 0, NULL}, {"started_at", "integer|null", 0, NULL},
 	{"updated_at", "integer", 0, NULL}, {"completed_at", "integer|null", 0, NULL}, {0},
 };
 static const struct qt_reply op = {"Operation", op_fields};

@@ -21,6 +21,8 @@ struct qt_err {
 	char expected[192]; /* what is accepted there, "; "-separated, "" if none */
 	char received[64];  /* what came instead, "" if not told */
 	char state[16];	    /* the container's state, for INVALID_STATE */
+	char quota[24];	    /* which one, for QUOTA_EXCEEDED, with what it allows and what is taken */
+	unsigned long long quota_limit, quota_used;
 	char msg[256];
 	const char *hint;    /* a literal that replaces the table's, or NULL */
 	const char *example; /* a literal: what would be accepted, or NULL */

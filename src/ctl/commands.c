@@ -11,6 +11,8 @@ const struct ctl_cmd ctl_cmds[] = {
 	{"store",  "init",   NULL,     0,                        0,           true,  ctl_store_init,    "load the function library into Redis, or a newer one"},
 	{"tenant", "create", "NAME",   BIT(PLAN),                0,           true,  ctl_tenant_create, "make a tenant; prints its id"},
 	{"tenant", "list",   NULL,     0,                        0,           true,  ctl_tenant_list,   "all tenants, oldest first"},
+	{"tenant", "quota",  "TENANT_ID", BIT(SET),              0,           true,  ctl_tenant_quota,  "what a tenant may have and has; with --set, change one quota"},
+	{"usage",  NULL,     NULL,     BIT(TENANT) | BIT(SINCE) | BIT(UNTIL) | BIT(JSON), 0, true, ctl_usage, "sum the usage records, a line a tenant"},
 	{"key",    "create", NULL,     BIT(TENANT) | BIT(NAME),  BIT(TENANT), true,  ctl_key_create,    "make an API key; prints it, this one time"},
 	{"key",    "list",   NULL,     BIT(TENANT),              0,           true,  ctl_key_list,      "all keys, or a tenant's, without what is secret"},
 	{"key",    "revoke", "KEY_ID", 0,                        0,           true,  ctl_key_revoke,    "end a key, at once"},
@@ -25,7 +27,11 @@ static const struct {
 	[CTL_PLAN]   = {"--plan",   "PLAN"},
 	[CTL_TENANT] = {"--tenant", "TENANT_ID"},
 	[CTL_NAME]   = {"--name",   "NAME"},
+	[CTL_SET]    = {"--set",    "NAME=NUMBER"},
+	[CTL_SINCE]  = {"--since",  "DATE"},
+	[CTL_UNTIL]  = {"--until",  "DATE"},
 	[CTL_DOC]    = {"--doc",    NULL},
+	[CTL_JSON]   = {"--json",   NULL},
 };
 /* clang-format on */
 const size_t ctl_cmd_count = QT_LEN(ctl_cmds);

@@ -8,7 +8,7 @@
 enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 
 /* The options of commands: each is a value that follows it, but those after CTL_FLAGS. */
-enum ctl_opt { CTL_PLAN, CTL_TENANT, CTL_NAME, CTL_FLAGS, CTL_DOC = CTL_FLAGS, CTL_OPT_COUNT };
+enum ctl_opt { CTL_PLAN, CTL_TENANT, CTL_NAME, CTL_SET, CTL_SINCE, CTL_UNTIL, CTL_FLAGS, CTL_DOC = CTL_FLAGS, CTL_JSON, CTL_OPT_COUNT };
 
 /* What a handler works with. */
 struct ctl {
@@ -42,9 +42,14 @@ void ctl_help(FILE *out);
 int ctl_store_init(struct ctl *c, struct qt_err *e);
 int ctl_tenant_create(struct ctl *c, struct qt_err *e);
 int ctl_tenant_list(struct ctl *c, struct qt_err *e);
+int ctl_tenant_quota(struct ctl *c, struct qt_err *e);
 int ctl_key_create(struct ctl *c, struct qt_err *e);
 int ctl_key_list(struct ctl *c, struct qt_err *e);
 int ctl_key_revoke(struct ctl *c, struct qt_err *e);
+/* The id of --tenant: 1; 0 if it was not given; or -1. */
+int ctl_tenant_of(const struct ctl *c, struct qt_id *ret, struct qt_err *e);
+/* usage.c */
+int ctl_usage(struct ctl *c, struct qt_err *e);
 /* machine.c */
 int ctl_image_list(struct ctl *c, struct qt_err *e);
 int ctl_status(struct ctl *c, struct qt_err *e);

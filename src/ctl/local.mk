@@ -5,5 +5,6 @@ quiltctl_SOURCES = \
 	src/ctl/commands.c \
 	src/ctl/ctl.h \
 	src/ctl/machine.c \
-	src/ctl/main.c
+	src/ctl/main.c \
+	src/ctl/usage.c
 quiltctl_LDADD = libqwire.a $(QT_STORE_LIBS)

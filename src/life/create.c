@@ -90,13 +90,14 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 				    .memory_mb = c->memory_mb,
 				    .cpu_centi = c->cpu_centi,
 				    .strict = c->strict};
-	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *record = NULL;
+	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *volumes = malloc(QT_MOUNTS_BYTES), *record = NULL;
 	struct rt_create_rep rep;
 
-	if (!argv || !env)
+	if (!argv || !env || !volumes)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
-	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0)
+	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0 ||
+	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0)
 		return -1;
 	record = qt_ctr_dump(c, e);
 	if (!record)

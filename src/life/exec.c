@@ -10,7 +10,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "fdio.h"
-#include "life.h"
+#include "inner.h"
 #include "minit_client.h"
 #include "strv.h"
 
@@ -157,16 +157,15 @@ static int converse(struct talk *t, const struct qt_exec *x, bool (*gone)(void *
 }
 
 /* The command could not be started: for the client that is mostly an exit code, as in a shell. */
-static int not_started(const struct mi_failed *f, const struct mi_exec *m, struct qt_exec_result *ret, struct qt_err *e)
+int qt_exec_not_started(const struct mi_failed *f, const struct mi_exec *m, int *ret_exit_code, char **ret_text, struct qt_err *e)
 {
 	char text[512];
 
-	switch (mi_failed_answer(f, m, &ret->exit_code, text, sizeof(text) - 1)) {
+	switch (mi_failed_answer(f, m, ret_exit_code, text, sizeof(text) - 1)) {
 	case MI_ANSWER_EXIT:
-		ret->err_len = strlen(text);
-		text[ret->err_len++] = '\n';
-		ret->err = strndup(text, ret->err_len);
-		return ret->err ? 0 : qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+		(void)strcat(text, "\n");
+		*ret_text = strdup(text);
+		return *ret_text ? 0 : qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	case MI_ANSWER_CWD:
 		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/workdir", "a directory that exists in the container", "%s", text);
 	case MI_ANSWER_BUSY:
@@ -180,7 +179,7 @@ static int not_started(const struct mi_failed *f, const struct mi_exec *m, struc
 	return qt_fail(e, QT_E_INTERNAL_ERROR, "%s", text);
 }
 
-static int connect_init(struct qt_life *l, const struct qt_ctr *c, int *ret_fd, struct qt_err *e)
+int qt_life_connect(struct qt_life *l, const struct qt_ctr *c, int *ret_fd, struct qt_err *e)
 {
 	struct rt_connect_req req = {.id = c->id};
 	struct rt_connect_rep rep;
@@ -214,7 +213,7 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 	if (!argv || !env || !t.chunk)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_argv(&m.argv, argv, x->command, e) < 0 ||
-	    qt_strv_env(&m.env, env, c->name, c->environment, x->environment, e) < 0 || connect_init(l, c, &t.conn, e) < 0 ||
+	    qt_strv_env(&m.env, env, c->name, c->environment, x->environment, e) < 0 || qt_life_connect(l, c, &t.conn, e) < 0 ||
 	    make_pipe(&t.in, &in, false, e) < 0 || make_pipe(&t.out.fd, &out, true, e) < 0 ||
 	    make_pipe(&t.err.fd, &err, true, e) < 0)
 		return -1;
@@ -228,7 +227,10 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 	qt_reset_fd(&err, -1);
 	if (failed.step != MI_STEP_NONE) {
 		ret->took_ms = qt_mono_ms() - begin;
-		return not_started(&failed, &m, ret, e);
+		if (qt_exec_not_started(&failed, &m, &ret->exit_code, &ret->err, e) < 0)
+			return -1;
+		ret->err_len = strlen(ret->err);
+		return 0;
 	}
 	if (t.stdin_left == 0)
 		qt_reset_fd(&t.in, -1);

@@ -16,10 +16,48 @@ static inline unsigned qt_bit(enum qt_state s)
 /* qt_life_start(), and also from starting: whoever began that died, or is another executor, and then both end at the same. */
 int qt_life_start_over(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
 
+/* The further routes of C, which runs: all that Redis knows. Can be taken again. */
+int qt_life_routes(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+
+/* Give the runtime its copy of the record. The agent does it when the runtime is away just now. */
+void qt_life_copy(struct qt_life *l, const struct qt_ctr *c);
+
 /* The runtime's answer was lost (or it never got the request): nobody knows what it did. */
 static inline bool qt_answer_lost(const struct qt_err *e)
 {
 	return e->code == QT_E_RUNTIME_UNAVAILABLE || e->code == QT_E_TIMEOUT;
 }
+
+/* --- operations ---------------------------------------------------------------------------------------- */
+
+/* Executors, one a type (the table is in ops.c). Each may be called again for the same operation at any time after an earlier call was cut
+ * off anywhere, and brings it to the same end; it undoes what it made before it fails. O's result, container, snapshot, warnings, downgrades
+ * and items are its to fill; status, error and the last message are not. RUNTIME_UNAVAILABLE: it is called again, for a while. */
+int qt_op_ctr_create(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_start(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_stop(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_vol_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+
+/* Before the first step that changes anything, and between any two after which it could still be undone: may it go on? -1: undo, and
+ * return that error. The deadline has passed (TIMEOUT), a client cancelled it or another agent has it (CONFLICT), or the store is away. */
+int qt_op_go_on(struct qt_life *l, const struct qt_op *o, struct qt_err *e);
+/* Only: did a client cancel it? An executor that heeds it undoes and fails with any error; the operation is then "cancelled". */
+bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o);
+/* PCT (0 to 100) and MESSAGE (a literal or short text for clients) into the record; an event of it. */
+void qt_op_progress(struct qt_life *l, struct qt_op *o, unsigned pct, const char *message);
+/* container_id, and of C (may be NULL) name, state and exit code, into O's result. */
+void qt_op_tell(struct qt_op *o, const struct qt_ctr *c);
+
+/* A connection to the init of C, the caller's. */
+int qt_life_connect(struct qt_life *l, const struct qt_ctr *c, int *ret_fd, struct qt_err *e);
+
+/* Why minit could not start what M asks for: an exit code with its text and a newline (0), or an error. *RET_TEXT is the caller's. */
+struct mi_failed;
+struct mi_exec;
+int qt_exec_not_started(const struct mi_failed *f, const struct mi_exec *m, int *ret_exit_code, char **ret_text, struct qt_err *e);
+
+/* Before C is stopped: what its jobs wrote goes into their records, since it goes with the container's memory. */
+void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c);
 
 #endif

@@ -13,6 +13,9 @@ struct qt_life {
 	const struct qt_conf *conf;
 	struct qt_store *store;
 	struct rt_client rt;
+	/* of qt_life_execute() */
+	const struct qt_op_entry *entry; /* NULL: it is not executing */
+	bool op_cancelled, op_lost;	 /* a client wants it to end; it is another agent's by now */
 };
 int qt_life_init(struct qt_life *l, const struct qt_conf *conf, struct qt_err *e);
 void qt_life_done(struct qt_life *l);
@@ -47,9 +50,33 @@ int qt_life_ready(struct qt_life *l, const struct qt_ctr *c, struct qt_ready *re
 json_t *qt_life_metrics(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* contract 3.7 */
 json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, unsigned limit, struct qt_err *e); /* contract 3.8: the array */
 
+/* network.c: contract 10. The JSON objects are new references, or NULL with E. */
+json_t *qt_life_network(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+json_t *qt_life_net_diagnose(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+json_t *qt_life_egress(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* Another address: INVALID_STATE while it runs, VALIDATION_ERROR outside of the subnet, CONFLICT if it is taken. */
+int qt_life_address(struct qt_life *l, struct qt_ctr *c, const char *ip, struct qt_err *e);
+/* Put right what is missing; INVALID_STATE if it does not run. */
+int qt_life_net_setup(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* A further route to NET (IPv4 CIDR) by the gateway, now if it runs and at each start, or no longer. VALIDATION_ERROR, CONFLICT. */
+int qt_life_route(struct qt_life *l, struct qt_ctr *c, const char *net, bool remove, struct qt_err *e);
+
 /* May the state of C take this verb? The table of contract 3.9; INVALID_STATE with details otherwise. */
 enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE };
 int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e);
+
+/* --- volumes: as containers, Redis first, then the runtime, then Redis -------------------------------- */
+/* V holds what to make (id, tenant, name, labels, options, max_bytes; node and times are set here). What is refused leaves nothing.
+ * VOLUME_NAME_CONFLICT, QUOTA_EXCEEDED, INSUFFICIENT_STORAGE. */
+int qt_life_vol_create(struct qt_life *l, struct qt_vol *v, struct qt_err *e);
+/* V was read from the store, and its name is brought up to date. OLD_NAME has QT_VOLNAME_MAX + 1 bytes. VOLUME_IN_USE, VOLUME_NAME_CONFLICT. */
+int qt_life_vol_rename(struct qt_life *l, struct qt_vol *v, const char *new_name, char *old_name, struct qt_err *e);
+/* VOLUME_IN_USE; VOLUME_NOT_FOUND when it is gone already. */
+int qt_life_vol_delete(struct qt_life *l, const struct qt_vol *v, struct qt_err *e);
+/* What it holds now. */
+int qt_life_vol_size(struct qt_life *l, const struct qt_vol *v, uint64_t *ret_bytes, uint64_t *ret_files, struct qt_err *e);
+/* C's volumes for the runtime, with ids in place of names, in BUF (QT_MOUNTS_BYTES). VOLUME_NOT_FOUND. */
+int qt_life_volumes(struct qt_life *l, const struct qt_ctr *c, char *buf, struct rt_strv *ret, struct qt_err *e);
 
 /* exec (contract 7.1) */
 struct qt_exec {
@@ -75,7 +102,27 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 		 struct qt_exec_result *ret, struct qt_err *e);
 void qt_exec_result_done(struct qt_exec_result *r);
 
-/* Operations: submit the record for an agent. ARGS is stolen. */
+/* The same without waiting: a job, kept by the container's init under JOB (job_…), whoever of ours dies meanwhile. *RET_RECORD is the contract's job
+ * object (7.2), written to the store; a program that cannot be executed is a job that failed. X->capture is not looked at. */
+int qt_life_detach(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, const struct qt_id *job, json_t **ret_record,
+		   struct qt_err *e);
+/* The record of a job, of one that runs as it is now; WITH_OUTPUT: stdout and stderr. A new reference. JOB_NOT_FOUND. */
+json_t *qt_life_job(struct qt_life *l, const struct qt_ctr *c, const char *job, bool with_output, struct qt_err *e);
+json_t *qt_life_jobs(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* without output: an array, newest first */
+
+/* The contract's processes array (7.4). Not running: INVALID_STATE. */
+json_t *qt_life_processes(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+/* PROCESS_NOT_FOUND. PID is not 1. */
+int qt_life_signal(struct qt_life *l, const struct qt_ctr *c, uint32_t pid, int sig, struct qt_err *e);
+
+/* Raw bytes as a JSON string; those that are not UTF-8 become U+FFFD. */
+json_t *qt_text_of(const char *bytes, size_t len);
+/* "sh -lc echo hi", cut: what a job shows as its command. */
+json_t *qt_command_text(const json_t *command);
+
+/* Operations: submit the record for an agent. O has tenant, type, what it is on (container, snapshot, volume), args; id and node ("": this one)
+ * if they matter; the rest is set here. The second is for one on C, made from scratch; ARGS is stolen. */
+int qt_life_submit_op(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_life_submit(struct qt_life *l, enum qt_op_type type, const struct qt_ctr *c, json_t *args, struct qt_op *ret, struct qt_err *e);
 /* The agent's executor: do what x->op says; the result is in x->op, for qt_store_op_finish(). The caller renews the lease meanwhile, by
  * another thread with a store of its own. Never returns an error that belongs to the operation: that is its result. -1 only when the

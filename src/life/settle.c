@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "inner.h"
 #include "settle.h"
+#include "settle_in.h"
 #include "str.h"
 
 #define GET_BUDGET_MS	10000
@@ -107,7 +108,7 @@ static int copy_record(struct qt_life *l, const struct qt_ctr *c, struct seen *s
 	int r;
 
 	if (s->has_record && qt_streq(s->record.name, c->name) && json_equal(s->record.environment, c->environment) &&
-	    json_equal(s->record.labels, c->labels))
+	    json_equal(s->record.labels, c->labels) && json_equal(s->record.routes, c->routes))
 		return 0;
 	/* A worker may be about to do the same: the newest is to win. */
 	if (qt_store_ctr_get(l->store, &c->tenant, c->id.s, &now, e) < 0)
@@ -264,63 +265,20 @@ int qt_settle_id(struct qt_life *l, const struct qt_id *id, struct qt_settled *r
 
 /* --- all of them --------------------------------------------------------------------------------------- */
 
-struct ids {
-	struct qt_id *v;
-	size_t n, cap;
-};
-
-static void ids_done(struct ids *i)
-{
-	free(qt_take(&i->v));
-}
-#define auto_ids QT_AUTO(ids_done)
-
-static int add_id(struct ids *i, const struct qt_id *id, struct qt_err *e)
-{
-	if (i->n == i->cap) {
-		size_t cap = i->cap ? 2 * i->cap : 64;
-		struct qt_id *v = reallocarray(i->v, cap, sizeof(*v));
-
-		if (!v)
-			return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-		i->v = v;
-		i->cap = cap;
-	}
-	i->v[i->n++] = *id;
-	return 0;
-}
-
-static int by_id(const void *a, const void *b)
-{
-	return strcmp(((const struct qt_id *)a)->s, ((const struct qt_id *)b)->s);
-}
-
-static bool has_id(const struct qt_id *v, size_t n, const struct qt_id *id)
-{
-	return n > 0 && bsearch(id, v, n, sizeof(*v), by_id);
-}
-
-static int list_runtime(struct qt_life *l, struct ids *ret, struct qt_err *e)
+static int list_runtime(struct qt_life *l, struct qt_ids *ret, struct qt_err *e)
 {
 	char after[QT_ID_MAX + 1] = "";
 
 	for (;;) {
 		struct rt_list_req req = {.after = rt_str(after)};
-		const char *p = NULL;
 		struct rt_list_rep rep;
-		struct qt_id id;
+		int r;
 
 		if (rt_list(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0)
 			return -1;
-		if (rep.ids.n == 0)
-			return 0;
-		while ((p = rt_strv_next(&rep.ids, p))) {
-			if (!qt_id_parse(&id, NULL, p) || strcmp(id.s, after) <= 0)
-				return qt_fail(e, QT_E_RUNTIME_UNAVAILABLE, "the runtime's list is not one");
-			if (add_id(ret, &id, e) < 0)
-				return -1;
-			memcpy(after, id.s, sizeof(after));
-		}
+		r = qt_ids_add_page(ret, &rep.ids, NULL, after, e);
+		if (r <= 0)
+			return r;
 	}
 }
 
@@ -330,47 +288,46 @@ void qt_settle_done(struct qt_settle *s)
 	s->n_before = 0;
 }
 
-static int compare(struct qt_life *l, struct qt_settle *st, const struct qt_ctr_list *redis, struct ids *known, struct ids *suspects,
+static int compare(struct qt_life *l, struct qt_settle *st, const struct qt_ctr_list *redis, struct qt_ids *known, struct qt_ids *suspects,
 		   struct qt_settled *ret, struct qt_err *e)
 {
-	auto_ids struct ids here = {0};
+	auto_ids struct qt_ids here = {0};
 
 	for (size_t i = 0; i < redis->n; i++) {
 		struct qt_ctr *c = &redis->v[i];
 		auto_seen struct seen s = {0};
 
-		if (add_id(known, &c->id, e) < 0 || see(l, &c->id, &s, e) < 0 ||
-		    mend(l, c, &s, has_id(st->before, st->n_before, &c->id), ret, e) < 0)
+		if (qt_ids_add(known, &c->id, e) < 0 || see(l, &c->id, &s, e) < 0 ||
+		    mend(l, c, &s, qt_ids_have(&(struct qt_ids){st->before, st->n_before, 0}, &c->id), ret, e) < 0)
 			return -1;
-		if (!s.there && add_id(suspects, &c->id, e) < 0)
+		if (!s.there && qt_ids_add(suspects, &c->id, e) < 0)
 			return -1;
 	}
 	if (list_runtime(l, &here, e) < 0)
 		return -1;
-	if (known->n > 0)
-		qsort(known->v, known->n, sizeof(*known->v), by_id);
+	qt_ids_sort(known);
 	for (size_t i = 0; i < here.n; i++)
-		if (!has_id(known->v, known->n, &here.v[i]) && stray(l, &here.v[i], ret, e) < 0)
+		if (!qt_ids_have(known, &here.v[i]) && stray(l, &here.v[i], ret, e) < 0)
 			return -1;
 	return 0;
 }
 
 int qt_settle_all(struct qt_life *l, struct qt_settle *st, struct qt_settled *ret, struct qt_err *e)
 {
-	auto_ids struct ids known = {0}, suspects = {0};
+	auto_ids struct qt_ids known = {0}, suspects = {0};
 	struct qt_ctr_list redis;
 	int r;
 
-	if (qt_store_ctr_of_node(l->store, l->conf->node, &redis, e) < 0)
+	/* Volumes first: containers have them. */
+	if (qt_settle_volumes(l, ret, e) < 0 || qt_store_ctr_of_node(l->store, l->conf->node, &redis, e) < 0)
 		return -1;
 	r = compare(l, st, &redis, &known, &suspects, ret, e);
 	qt_ctr_list_done(&redis);
 	if (r < 0)
 		return -1;
 	qt_settle_done(st);
-	st->before = qt_take(&suspects.v);
+	qt_ids_sort(&suspects);
 	st->n_before = suspects.n;
-	if (st->n_before > 0)
-		qsort(st->before, st->n_before, sizeof(*st->before), by_id);
+	st->before = qt_take(&suspects.v);
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* settle.h - making Redis agree with the runtime, whose journal is the truth about which containers this node has and whether they run. What a
+/* settle.h - making Redis agree with the runtime, whose journal is the truth about which containers and volumes this node has and whether they run. What a
  * dead worker, a dead agent, a crash of the runtime or a FLUSHALL left half done is mended here and nowhere else. */
 #ifndef QT_SETTLE_H
 #define QT_SETTLE_H
@@ -14,6 +14,7 @@ struct qt_settled {
 	unsigned deleted;  /* a delete that somebody began */
 	unsigned lost;	   /* the runtime does not know it: now in state error */
 	unsigned copied;   /* the runtime's record brought up to date */
+	unsigned lost_volumes; /* the runtime does not have it: left alone, for its owner to delete */
 	unsigned strange;  /* the runtime has it with a record that nobody can read: left alone */
 };
 

@@ -16,14 +16,15 @@
 static int start_from(struct qt_life *l, struct qt_ctr *c, unsigned from, struct qt_err *e)
 {
 	struct rt_start_req req = {.id = c->id, .hostname = rt_str(c->name)};
-	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES);
-	struct qt_err why = {0};
+	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *volumes = malloc(QT_MOUNTS_BYTES);
+	struct qt_err why = {0}, no_route = {0};
 	struct rt_start_rep rep;
 
-	if (!argv || !env)
+	if (!argv || !env || !volumes)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
-	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0)
+	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0 ||
+	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0)
 		return -1;
 	c->deadline_ms = qt_now_ms() + QT_BRING_UP_MS;
 	if (qt_store_ctr_move(l->store, c, from, QT_ST_STARTING, "starting", NULL, e) < 0)
@@ -55,6 +56,10 @@ static int start_from(struct qt_life *l, struct qt_ctr *c, unsigned from, struct
 	c->exited_ms = 0;
 	c->has_exit_code = false;
 	c->error[0] = '\0';
+	if (qt_life_routes(l, c, &no_route) < 0 && qt_answer_lost(&no_route)) {
+		*e = no_route; /* taken up again, with the container running */
+		return -1;
+	}
 	if (qt_store_ctr_move(l->store, c, qt_bit(QT_ST_STARTING), QT_ST_RUNNING, "started", "container_started", e) < 0) {
 		/* The agent saw it first. */
 		if (e->code != QT_E_INVALID_STATE || !qt_streq(e->state, "running"))
@@ -126,6 +131,7 @@ int qt_life_stop(struct qt_life *l, struct qt_ctr *c, uint32_t timeout_ms, struc
 
 	if (qt_life_may(c, QT_V_STOP, e) < 0)
 		return -1;
+	qt_life_jobs_save(l, c);
 	if (rt_stop(&l->rt, &req, &rep, (int)timeout_ms + AFTER_TIMEOUT_MS, e) < 0 &&
 	    not_ended(l, c, begun, &rep.exit_code, &rep.exited_ms, e) < 0)
 		return -1;
@@ -174,7 +180,7 @@ int qt_life_delete(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 
 /* Redis first, since names and environments are its to keep; then the runtime's copy, from which they are mended. The agent brings the
  * copy up to date when the runtime is away just now. */
-static void copy_to_runtime(struct qt_life *l, const struct qt_ctr *c)
+void qt_life_copy(struct qt_life *l, const struct qt_ctr *c)
 {
 	struct rt_record_req req = {.id = c->id};
 	struct rt_record_rep rep;
@@ -192,7 +198,7 @@ int qt_life_rename(struct qt_life *l, struct qt_ctr *c, const char *new_name, ch
 	if (qt_store_ctr_rename(l->store, &c->tenant, &c->id, new_name, old_name, e) < 0)
 		return -1;
 	(void)qt_copy(c->name, sizeof(c->name), new_name);
-	copy_to_runtime(l, c);
+	qt_life_copy(l, c);
 	return 0;
 }
 
@@ -204,6 +210,6 @@ int qt_life_env(struct qt_life *l, struct qt_ctr *c, const json_t *env, bool mer
 		return -1;
 	qt_ctr_done(c);
 	*c = now;
-	copy_to_runtime(l, c);
+	qt_life_copy(l, c);
 	return 0;
 }

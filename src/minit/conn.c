@@ -28,7 +28,14 @@ static struct slot {
 	pid_t pid;    /* while STARTING or RUNNING: not reaped, so the number is this process's */
 	uint32_t gen;
 	uint8_t state;
-} slots[1 + MI_CONNS_MAX];
+	uint8_t about; /* of a connection: the place of the kept exec that it is about, plus one; 0: none */
+} slots[1 + MI_CONNS_MAX + MI_KEEPS_MAX];
+
+/* The kept ones have slots of their own behind the connections', since they have none. */
+#define KEPT	   (slots + 1 + MI_CONNS_MAX)
+#define SLOTS_END  (slots + 1 + MI_CONNS_MAX + MI_KEEPS_MAX)
+#define IS_KEPT(s) ((s) >= KEPT)
+#define PLACE(s)   ((int)((s) - KEPT))
 
 static unsigned n_execs, n_conns;
 
@@ -75,19 +82,61 @@ static void drop(struct slot *s)
 }
 
 /* A client that does not take its answers is dropped. */
-static bool answer(struct slot *s, uint32_t kind, uint32_t arg, uint32_t arg2, const void *more, size_t len)
+static bool answer_fds(struct slot *s, uint32_t kind, uint32_t arg, uint32_t arg2, const void *more, size_t len, const int *fds,
+		       unsigned n_fds)
 {
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int) * 2)];
+	} c = {0};
 	struct mi_msg m = {.magic = MI_MAGIC, .kind = kind, .arg = arg, .arg2 = arg2};
 	struct iovec iov[2] = {{&m, sizeof(m)}, {(void *)more, len}};
 	struct msghdr h = {.msg_iov = iov, .msg_iovlen = len > 0 ? 2 : 1};
 	ssize_t n;
 
+	if (n_fds > 0) {
+		h.msg_control = c.buf;
+		h.msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * n_fds);
+		c.align.cmsg_level = SOL_SOCKET;
+		c.align.cmsg_type = SCM_RIGHTS;
+		c.align.cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(&c.align), fds, sizeof(int) * n_fds);
+	}
 	do
 		n = sendmsg(s->fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		drop(s);
 	return n >= 0;
+}
+
+static bool answer(struct slot *s, uint32_t kind, uint32_t arg, uint32_t arg2, const void *more, size_t len)
+{
+	return answer_fds(s, kind, arg, arg2, more, len, NULL, 0);
+}
+
+/* To every connection that is about the exec of S: its own, or those attached to a kept one. DONE: for the last time. */
+static void tell(const struct slot *of, uint32_t kind, uint32_t arg, uint32_t arg2, bool done)
+{
+	struct mi_kept kept;
+	int fds[2];
+	unsigned n = 0;
+
+	if (!IS_KEPT(of)) {
+		(void)answer((struct slot *)of, kind, arg, arg2, NULL, 0);
+		return;
+	}
+	if (kind == MI_STARTED) {
+		mi_keep_tell(PLACE(of), &kept, fds, &n);
+		n = kept.tty ? 1 : 0;
+	}
+	for (struct slot *s = slots + 1; s < KEPT; s++) {
+		if (s->state == FREE || s->about != PLACE(of) + 1)
+			continue;
+		if (done)
+			s->about = 0;
+		(void)answer_fds(s, kind, arg, arg2, NULL, 0, fds, n);
+	}
 }
 
 static void refuse(struct slot *s, int sys)
@@ -166,15 +215,19 @@ static void started(struct slot *s)
 	if (n == 0) {
 		mi_unwatch_close(&s->start_fd);
 		s->state = RUNNING;
+		if (IS_KEPT(s))
+			mi_keep_started(PLACE(s), s->pid);
 		if (command)
 			mi_say(LOG_INFO, "command started");
 		else
-			(void)answer(s, MI_STARTED, pid, 0, NULL, 0);
+			tell(s, MI_STARTED, pid, 0, false);
 		return;
 	}
-	leave_process(s, DONE);
+	leave_process(s, IS_KEPT(s) ? FREE : DONE);
 	if (!command) {
-		(void)answer(s, MI_FAILED, e.step, e.sys, NULL, 0);
+		tell(s, MI_FAILED, e.step, e.sys, true);
+		if (IS_KEPT(s))
+			mi_keep_drop(PLACE(s));
 		return;
 	}
 	mi_say(LOG_ERROR, "cannot execute the command: ", e.step == MI_STEP_CWD ? "working directory: " : "", strerror((int)e.sys));
@@ -195,11 +248,13 @@ static void ended(struct slot *s, int code, int sig)
 		started(s);
 	if (s->state != RUNNING)
 		return;
-	leave_process(s, DONE);
+	leave_process(s, IS_KEPT(s) ? FREE : DONE);
+	if (IS_KEPT(s))
+		mi_keep_ended(PLACE(s), code, sig);
 	if (s == &slots[0])
 		mi_command_ended(code, sig);
 	else
-		(void)answer(s, MI_EXITED, (uint32_t)code, (uint32_t)sig, NULL, 0);
+		tell(s, MI_EXITED, (uint32_t)code, (uint32_t)sig, true);
 }
 
 bool mi_reap(void)
@@ -213,7 +268,7 @@ bool mi_reap(void)
 		if (si.si_pid == 0)
 			return true;
 		sig = si.si_code == CLD_EXITED ? 0 : si.si_status;
-		for (struct slot *s = slots; s < slots + 1 + MI_CONNS_MAX; s++)
+		for (struct slot *s = slots; s < SLOTS_END; s++)
 			if (has_process(s) && s->pid == si.si_pid) {
 				ended(s, sig ? 128 + sig : si.si_status, sig);
 				break;
@@ -221,29 +276,114 @@ bool mi_reap(void)
 	}
 }
 
+/* The kept one is the process of a slot of its own; this connection hears of it. */
+static int start_kept(struct slot *s, struct mi_launch *l, const struct mi_msg *m)
+{
+	struct mi_keep_fds fds = {l->fds[0], -1, -1};
+	bool tty = l->flags & MI_EXEC_TTY;
+	int place = mi_keep_make(l->run.key, tty, m->arg2, m->arg, &fds), sys = errno;
+	struct slot *kept;
+
+	if (place >= 0) {
+		kept = KEPT + place;
+		kept->fd = kept->start_fd = -1;
+		kept->gen++;
+		l->fds[0] = fds.in;
+		l->fds[1] = fds.out;
+		l->fds[2] = fds.err;
+		sys = start(kept, l);
+		if (sys == 0) {
+			s->about = (uint8_t)(place + 1);
+		} else {
+			kept->state = FREE;
+			mi_keep_drop(place);
+		}
+	}
+	if (tty && fds.in >= 0)
+		(void)close(fds.in);
+	if (!tty && fds.out >= 0)
+		(void)close(fds.out);
+	if (!tty && fds.err >= 0)
+		(void)close(fds.err);
+	return sys;
+}
+
 static void on_exec(struct slot *s, const struct mi_msg *m, const struct mi_run *run, const int *fds)
 {
+	bool keep = m->flags & MI_EXEC_KEEP;
 	struct mi_launch l = {
 		.run = *run,
 		.uid = m->uid == MI_ID_DEFAULT ? mi.uid : m->uid,
 		.gid = m->gid == MI_ID_DEFAULT ? mi.gid : m->gid,
 		.umask = mi.umask,
 		.flags = m->flags,
-		.fds = {fds[0], fds[1], fds[2]},
+		.fds = {m->flags & MI_EXEC_TTY ? -1 : fds[0], keep ? -1 : fds[1], keep ? -1 : fds[2]},
 	};
 	int sys;
 
-	if (s->state != IDLE) {
+	if (s->state != IDLE || s->about) {
 		refuse(s, EBUSY);
 		return;
 	}
 	if (l.run.cwd[0] == '\0')
 		l.run.cwd = mi.cwd;
-	sys = start(s, &l);
+	sys = mi.stopping ? ESHUTDOWN : keep ? start_kept(s, &l, m) : start(s, &l);
 	if (sys != 0) {
 		s->state = DONE;
 		(void)answer(s, MI_FAILED, MI_STEP_FORK, (uint32_t)sys, NULL, 0);
 	}
+}
+
+static void on_attach(struct slot *s, const char *key)
+{
+	int place = mi_keep_find(key), fds[2];
+	struct mi_kept kept;
+	unsigned n;
+
+	if (place < 0) {
+		(void)answer(s, MI_FAILED, MI_STEP_NONE, ENOENT, NULL, 0);
+		return;
+	}
+	mi_keep_tell(place, &kept, fds, &n);
+	s->about = kept.ended ? 0 : (uint8_t)(place + 1);
+	(void)answer_fds(s, MI_KEPT, 0, 0, &kept, sizeof(kept), fds, n);
+}
+
+static void on_forget(struct slot *s, const char *key)
+{
+	int place = mi_keep_find(key);
+
+	if (place >= 0 && !mi_keep_has_ended(place)) {
+		struct slot *kept = KEPT + place;
+
+		if (has_process(kept)) {
+			(void)kill(-kept->pid, SIGKILL);
+			(void)kill(kept->pid, SIGKILL);
+		}
+		leave_process(kept, FREE);
+		kept->gen++;
+		tell(kept, MI_EXITED, 128 + SIGKILL, SIGKILL, true);
+	}
+	if (place >= 0)
+		mi_keep_drop(place);
+	(void)answer(s, MI_GONE, 0, 0, NULL, 0);
+}
+
+void mi_keep_signal(int place, int sig)
+{
+	if (has_process(KEPT + place))
+		signal_process(KEPT + place, sig);
+}
+
+static void on_signal(struct slot *s, int sig)
+{
+	/* The process may have ended while the request was on its way: not an error. */
+	if (s->about)
+		mi_keep_signal(s->about - 1, sig);
+	else if (has_process(s))
+		signal_process(s, sig);
+	else if (s->state == IDLE)
+		refuse(s, ESRCH);
 }
 
 static void obey(struct slot *s, const struct mi_msg *m, const struct mi_run *run, const int *fds)
@@ -258,14 +398,16 @@ static void obey(struct slot *s, const struct mi_msg *m, const struct mi_run *ru
 		on_exec(s, m, run, fds);
 		break;
 	case MI_SIGNAL:
-		/* The process may have ended while the request was on its way: not an error. */
-		if (has_process(s))
-			signal_process(s, (int)m->arg);
-		else if (s->state == IDLE)
-			refuse(s, ESRCH);
+		on_signal(s, (int)m->arg);
 		break;
 	case MI_STOP:
 		mi_stop();
+		break;
+	case MI_ATTACH:
+		on_attach(s, run->key);
+		break;
+	case MI_FORGET:
+		on_forget(s, run->key);
 		break;
 	}
 }
@@ -351,7 +493,7 @@ void mi_stop_step(void)
 		(void)kill(-1, SIGCONT);
 		return;
 	}
-	for (struct slot *s = slots + 1; s < slots + 1 + MI_CONNS_MAX; s++)
+	for (struct slot *s = slots + 1; s < SLOTS_END; s++)
 		if (has_process(s))
 			signal_process(s, SIGTERM);
 }

@@ -8,12 +8,12 @@
 
 /* A program to run, as texts in the message that was checked: it lives as long as that. Lists are NUL-ended texts. */
 struct mi_run {
-	const char *argv, *env, *cwd; /* cwd: "" if the message names none */
+	const char *argv, *env, *cwd, *key; /* cwd, key: "" if the message names none */
 	uint32_t argv_len, env_len;
 };
 
 /* MSG holds LEN bytes and is aligned as a struct mi_msg. 0, or an errno that says what is wrong; FDS is the number of descriptors that
- * came along. RET is set for MI_EXEC. */
+ * came along. RET is set for MI_EXEC, and its key for MI_ATTACH and MI_FORGET. */
 int mi_check_request(const void *msg, size_t len, unsigned fds, struct mi_run *ret);
 
 /* The same for the config. */

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -178,6 +179,8 @@ static _Noreturn void child(const struct mi_launch *l, int start_fd)
 	if (syscall(SYS_close_range, START_FD + 1U, ~0U, 0U) < 0)
 		give_up(MI_STEP_SETUP, errno);
 	(void)setsid();
+	if ((l->flags & MI_EXEC_TTY) && ioctl(0, TIOCSCTTY, 0) < 0)
+		give_up(MI_STEP_SETUP, errno);
 	(void)umask(022);
 	be_first_to_die();
 	if (l->flags & MI_EXEC_MKCWD)

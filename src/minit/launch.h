@@ -10,7 +10,7 @@ struct mi_launch {
 	struct mi_run run; /* cwd is set */
 	uint32_t uid, gid, umask;
 	uint32_t flags; /* MI_EXEC_* */
-	int fds[3];	/* become 0 to 2; each is that number already, or above 2 */
+	int fds[3];	/* become 0 to 2; each is that number already, or above 2. With MI_EXEC_TTY: the same terminal three times */
 };
 
 /* What a child that could not become the program says on its start pipe, which ends without a word when it could. */

@@ -153,6 +153,9 @@ static void dispatch(uint64_t data)
 	case MI_SRC_START:
 		mi_start_event(slot, gen);
 		break;
+	case MI_SRC_KEEP:
+		mi_keep_read(slot);
+		break;
 	}
 }
 
@@ -166,7 +169,7 @@ static _Noreturn void loop(void)
 		if (!mi_reap() && mi.stopping)
 			leave();
 		logw_flush();
-		n = epoll_wait(mi.epoll, ev, 32, listening ? -1 : 200);
+		n = epoll_wait(mi.epoll, ev, 32, mi_keep_due(listening ? -1 : 200, mi_keep_signal));
 		for (int i = 0; i < n; i++)
 			dispatch(ev[i].data.u64);
 		listen_again();

@@ -12,7 +12,7 @@
 #define MI_CONNS_MAX (MI_EXECS_MAX + 32U)
 
 /* What an epoll event is about: the kind, the slot, and the slot's generation, so that an event for a closed one is known. */
-enum mi_source { MI_SRC_LISTEN, MI_SRC_SIGNAL, MI_SRC_OUTPUT, MI_SRC_CONN, MI_SRC_START };
+enum mi_source { MI_SRC_LISTEN, MI_SRC_SIGNAL, MI_SRC_OUTPUT, MI_SRC_CONN, MI_SRC_START, MI_SRC_KEEP };
 
 struct mi_init {
 	int epoll;
@@ -44,6 +44,25 @@ void mi_say(unsigned level, const char *const *texts);
 /* V in decimal at the end of B; where it begins. */
 const char *mi_num(char b[12], int v);
 
+/* keep.c: execs that outlive their connections. A place is a number below MI_KEEPS_MAX. */
+struct mi_keep_fds {
+	int in, out, err; /* for the new process */
+};
+/* A place for KEY and what it writes to, or its terminal (SIZE: rows << 16 | columns); FDS->in is set already, but for a terminal. -1 with errno:
+ * EEXIST, EAGAIN. Call mi_keep_drop() if nothing comes of it. */
+int mi_keep_make(const char *key, bool tty, uint32_t size, uint32_t time_ms, struct mi_keep_fds *fds);
+int mi_keep_find(const char *key); /* -1: none */
+void mi_keep_drop(int place);
+void mi_keep_started(int place, pid_t pid);
+void mi_keep_ended(int place, int code, int sig);
+bool mi_keep_has_ended(int place);
+/* A place of one that ended, the oldest, is free again; -1 if all run. */
+int mi_keep_oldest(void);
+void mi_keep_tell(int place, struct mi_kept *ret, int fds[2], unsigned *ret_n_fds); /* borrowed */
+void mi_keep_read(unsigned slot); /* MI_SRC_KEEP: place * 2 + stream */
+/* Ms until one of them runs out of time, at most MOST (-1: no bound); and what is due now is sent its signal by SIGNAL. */
+int mi_keep_due(int most, void (*signal)(int place, int sig));
+
 /* conn.c: connections and the processes that they asked for. Slot 0 is the command, which has no connection. */
 bool mi_conn_accept(int listen_fd); /* false: no room, or no descriptors: stop listening for a while */
 void mi_conn_event(unsigned slot, uint32_t gen);
@@ -54,6 +73,7 @@ bool mi_reap(void);
 unsigned mi_execs(void);
 /* One step further on the way out: see MI_STOP. */
 void mi_stop_step(void);
+void mi_keep_signal(int place, int sig);
 
 /* minit.c */
 void mi_stop(void);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -33,7 +34,7 @@ static int wait_for(int fd, short events, int64_t deadline, struct qt_err *e)
 	}
 }
 
-static int send_msg(int fd, const void *data, size_t len, const int fds[3], int64_t deadline, struct qt_err *e)
+static int send_msg(int fd, const void *data, size_t len, const int *fds, unsigned n_fds, int64_t deadline, struct qt_err *e)
 {
 	union {
 		struct cmsghdr align;
@@ -42,15 +43,13 @@ static int send_msg(int fd, const void *data, size_t len, const int fds[3], int6
 	struct iovec iov = {(void *)data, len};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (fds) {
-		struct cmsghdr *cm = (struct cmsghdr *)(void *)c.buf;
-
+	if (n_fds > 0) {
 		h.msg_control = c.buf;
-		h.msg_controllen = sizeof(c.buf);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int) * 3);
-		memcpy(CMSG_DATA(cm), fds, sizeof(int) * 3);
+		h.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+		c.align.cmsg_level = SOL_SOCKET;
+		c.align.cmsg_type = SCM_RIGHTS;
+		c.align.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(&c.align), fds, sizeof(int) * n_fds);
 	}
 	for (;;) {
 		ssize_t n = sendmsg(fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -69,31 +68,77 @@ static int send_msg(int fd, const void *data, size_t len, const int fds[3], int6
 	}
 }
 
-/* An answer, with MORE_LEN bytes behind it if its kind is MORE_KIND. 1; 0: nothing until DEADLINE; -1 without a code in E: the end, or not
- * an answer. */
-static int recv_msg(int fd, struct mi_msg *ret, uint32_t more_kind, void *more, size_t more_len, int64_t deadline, struct qt_err *e)
+/* An answer that is expected: what may follow its head, and how many descriptors. */
+struct expect {
+	uint32_t more_kind; /* of this kind, MORE_LEN bytes follow */
+	void *more;
+	size_t more_len;
+	int *fds; /* MAX_FDS at most, the caller's; N_FDS came */
+	unsigned max_fds, n_fds;
+};
+
+static void drop_fds(struct expect *x)
 {
-	char buf[sizeof(*ret) + sizeof(struct mi_pong)];
-	struct iovec iov = {buf, sizeof(buf)};
+	while (x->n_fds > 0) {
+		(void)close(x->fds[--x->n_fds]);
+		x->fds[x->n_fds] = -1;
+	}
+}
+
+/* One message, as it is; its length, or -1 with errno. Without room for descriptors none can come. */
+static ssize_t take_msg(int fd, void *buf, size_t size, struct expect *x)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int) * 2)];
+	} c;
+	struct iovec iov = {buf, size};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
+	const struct cmsghdr *cm;
+	ssize_t n;
+
+	if (x->max_fds > 0) {
+		h.msg_control = c.buf;
+		h.msg_controllen = CMSG_SPACE(sizeof(int) * x->max_fds);
+	}
+	n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	cm = n >= 0 && x->max_fds > 0 ? CMSG_FIRSTHDR(&h) : NULL;
+	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
+		x->n_fds = (unsigned)((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(x->fds, CMSG_DATA(cm), sizeof(int) * x->n_fds); /* no more than there was room for */
+	}
+	if (n >= 0 && (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+		drop_fds(x);
+		return 0;
+	}
+	return n;
+}
+
+/* 1; 0: nothing until DEADLINE; -1 without a code in E: the end, or not an answer. */
+static int recv_msg(int fd, struct mi_msg *ret, struct expect *x, int64_t deadline, struct qt_err *e)
+{
+	char buf[sizeof(*ret) + sizeof(struct mi_kept)];
 
 	for (;;) {
-		/* Without room for descriptors none can come. */
-		struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-		ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		ssize_t n = take_msg(fd, buf, sizeof(buf), x);
 		int got;
 
 		if (n >= 0) {
 			size_t want = sizeof(*ret);
+			bool ok = (size_t)n >= want;
 
-			if ((size_t)n < want || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+			if (ok) {
+				memcpy(ret, buf, sizeof(*ret));
+				if (ret->kind == x->more_kind)
+					want += x->more_len;
+				ok = ret->magic == MI_MAGIC && (size_t)n == want;
+			}
+			if (!ok) {
+				drop_fds(x);
 				return -1;
-			memcpy(ret, buf, sizeof(*ret));
-			if (ret->kind == more_kind)
-				want += more_len;
-			if (ret->magic != MI_MAGIC || (size_t)n != want)
-				return -1;
-			if (ret->kind == more_kind && more_len > 0)
-				memcpy(more, buf + sizeof(*ret), more_len);
+			}
+			if (ret->kind == x->more_kind && x->more_len > 0)
+				memcpy(x->more, buf + sizeof(*ret), x->more_len);
 			return 1;
 		}
 		if (errno == EINTR)
@@ -109,20 +154,38 @@ static int recv_msg(int fd, struct mi_msg *ret, uint32_t more_kind, void *more, 
 	}
 }
 
+/* The answer to what was just sent, in time. */
+static int answer_of(int fd, struct mi_msg *ret, struct expect *x, int64_t deadline, struct qt_err *e)
+{
+	int n = recv_msg(fd, ret, x, deadline, e);
+
+	if (n == 0)
+		return not_ready(e, ETIMEDOUT, "does not answer");
+	if (n < 0)
+		return not_ready(e, EPROTO, "is gone");
+	if (ret->kind != MI_ERROR)
+		return 0;
+	drop_fds(x);
+	return not_ready(e, (int)ret->arg2, "refused the request");
+}
+
+static int broke(struct expect *x, struct qt_err *e)
+{
+	drop_fds(x);
+	return not_ready(e, EPROTO, "broke the protocol");
+}
+
 int mi_ping(int fd, struct mi_pong *ret, int budget_ms, struct qt_err *e)
 {
 	struct mi_msg m = {.magic = MI_MAGIC, .kind = MI_PING};
 	int64_t deadline = qt_mono_ms() + budget_ms;
 	struct mi_pong pong;
-	int n;
+	struct expect x = {.more_kind = MI_PONG, .more = &pong, .more_len = sizeof(pong)};
 
-	if (send_msg(fd, &m, sizeof(m), NULL, deadline, e) < 0)
+	if (send_msg(fd, &m, sizeof(m), NULL, 0, deadline, e) < 0 || answer_of(fd, &m, &x, deadline, e) < 0)
 		return -1;
-	n = recv_msg(fd, &m, MI_PONG, &pong, sizeof(pong), deadline, e);
-	if (n == 0)
-		return not_ready(e, ETIMEDOUT, "does not answer");
-	if (n < 0 || m.kind != MI_PONG)
-		return not_ready(e, EPROTO, "is gone");
+	if (m.kind != MI_PONG)
+		return broke(&x, e);
 	*ret = pong;
 	return 0;
 }
@@ -131,21 +194,21 @@ int mi_stop(int fd, struct qt_err *e)
 {
 	struct mi_msg m = {.magic = MI_MAGIC, .kind = MI_STOP};
 
-	return send_msg(fd, &m, sizeof(m), NULL, 0, e);
+	return send_msg(fd, &m, sizeof(m), NULL, 0, 0, e);
 }
 
 int mi_signal(int fd, int sig, struct qt_err *e)
 {
 	struct mi_msg m = {.magic = MI_MAGIC, .kind = MI_SIGNAL, .arg = (uint32_t)sig};
 
-	return send_msg(fd, &m, sizeof(m), NULL, qt_mono_ms() + 1000, e);
+	return send_msg(fd, &m, sizeof(m), NULL, 0, qt_mono_ms() + 1000, e);
 }
 
 /* A pipe belongs to whoever made it, whom nobody inside can be: by mode alone can it be opened again there, as /dev/stdout. Only who
  * has the descriptor gets at it anyway. */
-static int open_pipes(const int fds[3], struct qt_err *e)
+static int open_pipes(const int *fds, unsigned n, struct qt_err *e)
 {
-	for (int i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		struct stat st;
 
 		if (fstat(fds[i], &st) < 0 || (S_ISFIFO(st.st_mode) && st.st_nlink <= 1 && (st.st_mode & 0666) != 0666 && fchmod(fds[i], 0666) < 0))
@@ -154,46 +217,116 @@ static int open_pipes(const int fds[3], struct qt_err *e)
 	return 0;
 }
 
-int mi_exec_start(int fd, const struct mi_exec *x, int budget_ms, pid_t *ret_pid, struct mi_failed *failed, struct qt_err *e)
+static char *put(char *at, const void *data, size_t len)
+{
+	if (len > 0)
+		memcpy(at, data, len);
+	return at + len;
+}
+
+/* The request, sent; its descriptors are N_FDS. */
+static int send_exec(int fd, const struct mi_exec *x, int64_t deadline, struct qt_err *e)
 {
 	struct mi_msg m = {.magic = MI_MAGIC, .kind = MI_EXEC, .argv_len = x->argv.len, .env_len = x->env.len, .flags = x->flags, .uid = x->uid, .gid = x->gid};
-	int64_t deadline = qt_mono_ms() + budget_ms;
-	size_t cwd_len = x->cwd ? strlen(x->cwd) + 1 : 0, len;
+	unsigned n_fds = x->flags & MI_EXEC_TTY ? 0 : x->flags & MI_EXEC_KEEP ? 1 : 3;
+	size_t cwd_len = x->cwd ? strlen(x->cwd) + 1 : 0, key_len = x->key ? strlen(x->key) + 1 : 0, len;
 	auto_free char *buf = NULL;
-	int n;
+	char *p;
 
-	len = sizeof(m) + x->argv.len + x->env.len + cwd_len;
+	len = sizeof(m) + x->argv.len + x->env.len + cwd_len + key_len;
 	if (x->argv.len > MI_MSG_MAX || x->env.len > MI_MSG_MAX || len > MI_MSG_MAX)
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "command and environment together are too long");
 	if (cwd_len > MI_CWD_MAX || (x->cwd && x->cwd[0] != '/'))
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "the working directory must be an absolute path of at most %u bytes", MI_CWD_MAX - 1);
-	if (open_pipes(x->fds, e) < 0)
+	if (open_pipes(x->fds, n_fds, e) < 0)
 		return -1;
 	buf = malloc(len);
 	if (!buf)
 		return qt_fail_sys(e, ENOMEM, "exec");
 	m.cwd_len = (uint32_t)cwd_len;
-	memcpy(buf, &m, sizeof(m));
-	if (x->argv.len > 0)
-		memcpy(buf + sizeof(m), x->argv.s, x->argv.len);
-	if (x->env.len > 0)
-		memcpy(buf + sizeof(m) + x->argv.len, x->env.s, x->env.len);
-	if (cwd_len > 0)
-		memcpy(buf + sizeof(m) + x->argv.len + x->env.len, x->cwd, cwd_len);
-	if (send_msg(fd, buf, len, x->fds, deadline, e) < 0)
+	m.key_len = (uint32_t)key_len;
+	m.arg = x->time_ms;
+	m.arg2 = (uint32_t)x->rows << 16 | x->cols;
+	p = put(buf, &m, sizeof(m));
+	p = put(p, x->argv.s, x->argv.len);
+	p = put(p, x->env.s, x->env.len);
+	p = put(p, x->cwd, cwd_len);
+	(void)put(p, x->key, key_len);
+	return send_msg(fd, buf, len, x->fds, n_fds, deadline, e);
+}
+
+int mi_exec_start_tty(int fd, const struct mi_exec *x, int budget_ms, pid_t *ret_pid, int *ret_master, struct mi_failed *failed,
+		      struct qt_err *e)
+{
+	int64_t deadline = qt_mono_ms() + budget_ms;
+	bool tty = x->flags & MI_EXEC_TTY, started;
+	struct expect want = {.fds = ret_master, .max_fds = tty ? 1 : 0};
+	struct mi_msg m;
+
+	if (tty)
+		*ret_master = -1;
+	if (send_exec(fd, x, deadline, e) < 0 || answer_of(fd, &m, &want, deadline, e) < 0)
 		return -1;
-	n = recv_msg(fd, &m, 0, NULL, 0, deadline, e);
-	if (n == 0)
-		return not_ready(e, ETIMEDOUT, "does not answer");
-	if (n < 0)
-		return not_ready(e, EPROTO, "is gone");
-	if (m.kind == MI_ERROR)
-		return not_ready(e, (int)m.arg2, "refused the request");
-	if (!(m.kind == MI_STARTED && m.arg > 1 && m.arg <= INT32_MAX) && !(m.kind == MI_FAILED && m.arg > MI_STEP_NONE && m.arg <= MI_STEP_FORK))
-		return not_ready(e, EPROTO, "broke the protocol");
-	*ret_pid = m.kind == MI_STARTED ? (pid_t)m.arg : 0;
-	*failed = m.kind == MI_STARTED ? (struct mi_failed){0} : (struct mi_failed){m.arg, (int)m.arg2};
+	started = m.kind == MI_STARTED && m.arg > 1 && m.arg <= INT32_MAX;
+	if (!started && !(m.kind == MI_FAILED && m.arg > MI_STEP_NONE && m.arg <= MI_STEP_FORK))
+		return broke(&want, e);
+	if (want.n_fds != (started && tty ? 1U : 0U))
+		return broke(&want, e);
+	*ret_pid = started ? (pid_t)m.arg : 0;
+	*failed = started ? (struct mi_failed){0} : (struct mi_failed){m.arg, (int)m.arg2};
 	return 0;
+}
+
+int mi_exec_start(int fd, const struct mi_exec *x, int budget_ms, pid_t *ret_pid, struct mi_failed *failed, struct qt_err *e)
+{
+	return mi_exec_start_tty(fd, x, budget_ms, ret_pid, NULL, failed, e);
+}
+
+/* A request with a key, and its answer. */
+static int ask(int fd, uint32_t kind, const char *key, int budget_ms, struct mi_msg *ret, struct expect *x, struct qt_err *e)
+{
+	struct mi_msg m = {.magic = MI_MAGIC, .kind = kind, .key_len = (uint32_t)strlen(key) + 1};
+	int64_t deadline = qt_mono_ms() + budget_ms;
+	char buf[sizeof(m) + MI_KEY_MAX];
+
+	if (m.key_len > MI_KEY_MAX)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the key of a kept exec is too long");
+	memcpy(buf, &m, sizeof(m));
+	memcpy(buf + sizeof(m), key, m.key_len);
+	if (send_msg(fd, buf, sizeof(m) + m.key_len, NULL, 0, deadline, e) < 0)
+		return -1;
+	return answer_of(fd, ret, x, deadline, e);
+}
+
+int mi_attach(int fd, const char *key, int budget_ms, struct mi_kept *ret, int ret_fds[2], struct qt_err *e)
+{
+	struct mi_kept kept;
+	struct expect x = {.more_kind = MI_KEPT, .more = &kept, .more_len = sizeof(kept), .fds = ret_fds, .max_fds = 2};
+	struct mi_msg m;
+
+	ret_fds[0] = ret_fds[1] = -1;
+	if (ask(fd, MI_ATTACH, key, budget_ms, &m, &x, e) < 0)
+		return -1;
+	if (m.kind == MI_FAILED && x.n_fds == 0)
+		return 0;
+	if (m.kind != MI_KEPT || x.n_fds != (kept.tty ? 1U : 2U) || kept.ended > 1 || kept.exit_code < 0 || kept.exit_code > 255)
+		return broke(&x, e);
+	*ret = kept;
+	return 1;
+}
+
+int mi_forget(int fd, const char *key, int budget_ms, struct qt_err *e)
+{
+	int64_t deadline = qt_mono_ms() + budget_ms;
+	struct expect x = {0};
+	struct mi_msg m;
+
+	if (ask(fd, MI_FORGET, key, budget_ms, &m, &x, e) < 0)
+		return -1;
+	/* This connection may be about the very one that is forgotten. */
+	if (m.kind == MI_EXITED && answer_of(fd, &m, &x, deadline, e) < 0)
+		return -1;
+	return m.kind == MI_GONE ? 0 : broke(&x, e);
 }
 
 enum mi_answer mi_failed_answer(const struct mi_failed *f, const struct mi_exec *x, int *ret_exit_code, char *text, size_t size)
@@ -228,8 +361,9 @@ enum mi_answer mi_failed_answer(const struct mi_failed *f, const struct mi_exec 
 
 int mi_exec_wait(int fd, int64_t deadline, int *ret_code, int *ret_signal, struct qt_err *e)
 {
+	struct expect x = {0};
 	struct mi_msg m;
-	int n = recv_msg(fd, &m, 0, NULL, 0, deadline, e);
+	int n = recv_msg(fd, &m, &x, deadline, e);
 
 	if (n == 0)
 		return 0;

@@ -20,7 +20,12 @@ struct mi_exec {
 	const char *cwd;	  /* absolute; NULL: the container's working directory */
 	uint32_t flags;		  /* MI_EXEC_* */
 	uint32_t uid, gid;	  /* inside the container; MI_ID_DEFAULT: the container's */
-	int fds[3];		  /* stdin, stdout, stderr. Pipes among them are made open to all, so that /dev/stdout opens inside */
+	int fds[3];		  /* stdin, stdout, stderr. Pipes among them are made open to all, so that /dev/stdout opens inside. Kept: stdin
+				   * alone is used, and with a terminal none */
+	/* of a kept one (MI_EXEC_KEEP): */
+	const char *key;      /* shorter than MI_KEY_MAX */
+	uint32_t time_ms;     /* 0: no end */
+	uint16_t rows, cols; /* of its terminal (MI_EXEC_TTY) */
 };
 
 /* Why nothing runs: enum mi_step and an errno; step 0 if it does. */
@@ -33,6 +38,15 @@ struct mi_failed {
  * the texts do not fit into a message, EXEC_NOT_READY if minit does not answer in time, is gone or breaks the protocol: then
  * close the connection, which ends what may have begun. */
 int mi_exec_start(int fd, const struct mi_exec *x, int budget_ms, pid_t *ret_pid, struct mi_failed *failed, struct qt_err *e);
+/* The same for MI_EXEC_KEEP | MI_EXEC_TTY: *RET_MASTER is the caller's, or -1 when nothing runs. It does not block. */
+int mi_exec_start_tty(int fd, const struct mi_exec *x, int budget_ms, pid_t *ret_pid, int *ret_master, struct mi_failed *failed,
+		      struct qt_err *e);
+
+/* What became of a kept exec: 1 and *RET with its descriptors (the caller's; out's and err's memory, to be read by pread() alone, or a terminal's
+ * master and -1), or 0: there is none of this key. FD is about it from then on: mi_exec_wait() and mi_signal() work. */
+int mi_attach(int fd, const char *key, int budget_ms, struct mi_kept *ret, int ret_fds[2], struct qt_err *e);
+/* Killed, if it runs, and forgotten. */
+int mi_forget(int fd, const char *key, int budget_ms, struct qt_err *e);
 
 /* What the client is to be told of a failure. MI_ANSWER_EXIT: the exit code EXIT_CODE with the text as its stderr. MI_ANSWER_CWD: the
  * working directory is at fault. MI_ANSWER_BUSY: no room for a process now. MI_ANSWER_GONE: the container is stopping.

@@ -10,6 +10,9 @@
  *
  * A connection that its client closes (or half closes) before the exec ended takes the exec's process group with it. minit
  * keeps the connection after MI_EXITED and MI_FAILED: closing it is the client's part.
+ *
+ * An exec with MI_EXEC_KEEP has a key and outlives its connection: minit holds what it writes, or its terminal, until another connection
+ * asks by the key (MI_ATTACH), and drops it on MI_FORGET or, once it ended, when its place is needed.
  */
 #ifndef QT_MINIT_PROTO_H
 #define QT_MINIT_PROTO_H
@@ -17,12 +20,15 @@
 #include <stdint.h>
 
 #define MI_MAGIC   0x314e494dU /* "MIN1" */
-#define MI_VERSION 1U
+#define MI_VERSION 2U
 #define MI_MSG_MAX 65536U
 
 #define MI_EXECS_MAX 256U  /* at once in one container; MI_FAILED with MI_STEP_FORK and EAGAIN beyond */
 #define MI_CWD_MAX   4096U /* its NUL included */
 #define MI_ID_MAX    65535U
+#define MI_KEEPS_MAX 64U  /* kept at once, those that ended included; MI_FAILED with EAGAIN when all of them run */
+#define MI_KEY_MAX   64U  /* its NUL included */
+#define MI_KEEP_BYTES (1U << 20) /* of each output of a kept exec; the rest is read and dropped */
 
 /* The descriptors that minit is born with; 0 to 2 are /dev/null. All others are closed. */
 enum {
@@ -55,25 +61,32 @@ enum mi_step { MI_STEP_NONE, MI_STEP_CONFIG, MI_STEP_SETUP, MI_STEP_CWD, MI_STEP
 enum mi_kind {
 	/* requests */
 	MI_PING = 1,
-	MI_EXEC,   /* with three descriptors: stdin, stdout, stderr of the new process */
+	MI_EXEC,   /* with three descriptors: stdin, stdout, stderr of the new process. Kept: one, stdin. With a terminal: none */
 	MI_SIGNAL, /* arg: the signal, for the process group of this connection's exec */
 	MI_STOP,   /* end the command: its stop signal to its process group, SIGTERM to the rest when it is gone; minit exits with
 		    * the command's exit code (0 if there was none) when nothing is left: that is the answer. SIGTERM from outside means the
 		    * same. No exec begins any more (MI_STEP_FORK, ESHUTDOWN). */
+	MI_ATTACH, /* with a key: this connection is about that kept exec from now on. Answered by MI_KEPT, or MI_FAILED with ENOENT */
+	MI_FORGET, /* with a key: kill it if it runs, and forget it. MI_GONE, also if there is none */
 	/* answers */
 	MI_PONG = 64, /* a struct mi_pong follows */
-	MI_STARTED,   /* the program runs; arg: the pid as the container sees it, and the number of its process group and session */
+	MI_STARTED,   /* the program runs; arg: the pid as the container sees it, and the number of its process group and session. With a
+		       * terminal: one descriptor, its master */
 	MI_FAILED,    /* arg: enum mi_step; arg2: errno. Nothing runs. */
 	MI_EXITED,    /* arg: exit code, 128 + n for signal n; arg2: the signal or 0 */
 	MI_ERROR,     /* arg2: errno; the request was not understood or not possible; the connection ends */
+	MI_KEPT,      /* a struct mi_kept follows, and descriptors: a terminal's master, or memfds of stdout and stderr */
+	MI_GONE,
 };
 
 struct mi_msg {
 	uint32_t magic;
 	uint32_t kind;
-	uint32_t arg, arg2;
-	/* of MI_EXEC; 0 otherwise: the texts behind, in this order. cwd_len 0: the config's working directory */
-	uint32_t argv_len, env_len, cwd_len;
+	uint32_t arg, arg2; /* of a kept exec: arg is its time in ms, then SIGTERM and 2 s later SIGKILL (0: no end); arg2 the terminal's size,
+			     * rows << 16 | columns */
+	/* of MI_EXEC; 0 otherwise: the texts behind, in this order. cwd_len 0: the config's working directory. The key, with its NUL, is also
+	 * that of MI_ATTACH and MI_FORGET */
+	uint32_t argv_len, env_len, cwd_len, key_len;
 	uint32_t flags; /* MI_EXEC_* */
 	uint32_t uid, gid; /* MI_ID_DEFAULT: those of the config */
 };
@@ -82,6 +95,8 @@ struct mi_msg {
 
 enum {
 	MI_EXEC_MKCWD = 1 << 0, /* make the working directory if it is not there */
+	MI_EXEC_KEEP = 1 << 1,	/* outlive the connection, under the key */
+	MI_EXEC_TTY = 1 << 2,	/* with KEEP: on a terminal of the container's own, which becomes its controlling one */
 };
 
 struct mi_pong {
@@ -90,6 +105,15 @@ struct mi_pong {
 	int32_t command_exit;
 	uint32_t execs;	 /* running now */
 	uint64_t uptime_ms;
+};
+
+struct mi_kept {
+	uint32_t pid;	/* as the container sees it */
+	uint32_t ended; /* 1: exit_code and signal are those of MI_EXITED, which does not come again */
+	int32_t exit_code;
+	uint32_t signal, timed_out, tty;
+	uint64_t started_ms, ended_ms;	 /* since 1970 */
+	uint64_t out_bytes, err_bytes;	 /* all that was written; the memfds hold the first MI_KEEP_BYTES of it */
 };
 
 /* What survives minit, in the file behind MI_FD_STATUS, written whole with one pwrite. */

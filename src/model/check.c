@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "check.h"
 #include "cleanup.h"
 #include "model.h"
 #include "str.h"
@@ -9,8 +10,7 @@ static bool alnum(char c)
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* All of S from FIRST on is a letter, a digit, or one of EXTRA. */
-static bool made_of(const char *s, const char *extra)
+bool qt_made_of(const char *s, const char *extra)
 {
 	for (; *s; s++)
 		if (!alnum(*s) && !strchr(extra, *s))
@@ -25,7 +25,7 @@ int qt_check_name(const char *field, const char *name, struct qt_err *e)
 	/* They are literals where a container's id or name stands in a route. */
 	static const char *const reserved[] = {"help", "examples", "health", "batch", "by-name"};
 
-	if (!alnum(name[0]) || strlen(name) > QT_NAME_MAX || !made_of(name, "_.-"))
+	if (!alnum(name[0]) || strlen(name) > QT_NAME_MAX || !qt_made_of(name, "_.-"))
 		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, NAME_RULE, "the name is not acceptable");
 	for (size_t i = 0; i < QT_LEN(reserved); i++)
 		if (qt_streq(name, reserved[i]))
@@ -51,9 +51,7 @@ static bool next_part(const char **p, char *part, size_t size)
 	return true;
 }
 
-/* PATH without empty and "." components into the SIZE bytes at OUT ("" for the root). False: not absolute, a "..", a control
- * character, a component or the whole too long. */
-static bool normal_path(char *out, size_t size, const char *path)
+bool qt_normal_path(char *out, size_t size, const char *path)
 {
 	char part[256];
 	size_t len = 0;
@@ -77,8 +75,7 @@ static bool normal_path(char *out, size_t size, const char *path)
 	}
 }
 
-/* PATH is DIR or below it. */
-static bool below(const char *path, const char *dir)
+bool qt_path_below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
@@ -91,11 +88,11 @@ int qt_check_workdir(const char *field, const char *path, struct qt_err *e)
 					     "/var/log", "/etc/passwd", "/etc/shadow", "/etc/sudoers"};
 	char normal[QT_WORKDIR_MAX + 1];
 
-	if (strlen(path) > QT_WORKDIR_MAX || !normal_path(normal, sizeof(normal), path))
+	if (strlen(path) > QT_WORKDIR_MAX || !qt_normal_path(normal, sizeof(normal), path))
 		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, "an absolute path without \"..\", at most 511 bytes",
 				     "the working directory is not acceptable");
 	for (size_t i = 0; i < QT_LEN(closed); i++)
-		if (below(normal, closed[i]))
+		if (qt_path_below(normal, closed[i]))
 			return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, "a directory of your own, such as /app",
 					     "%s cannot be a working directory", closed[i]);
 	return 0;
@@ -118,7 +115,7 @@ int qt_check_env(const char *field, const char *name, const char *value, bool ex
 
 	if (alnum(name[0]) ? (name[0] >= '0' && name[0] <= '9') : name[0] != '_')
 		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, ENV_RULE, "the variable's name is not acceptable");
-	if (strlen(name) > 255 || !made_of(name, "_.-"))
+	if (strlen(name) > 255 || !qt_made_of(name, "_.-"))
 		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, ENV_RULE, "the variable's name is not acceptable");
 	for (size_t i = 0; i < QT_LEN(refused); i++) {
 		const char *r = refused[i].name;
@@ -132,40 +129,5 @@ int qt_check_env(const char *field, const char *name, const char *value, bool ex
 	if (strlen(name) + strlen(value) + 2 > QT_ARGV_BYTES)
 		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, "at most 16384 bytes in all", "the variable %s is too long",
 				     name);
-	return 0;
-}
-
-#define VOLUME_RULE "<volume-name>:<absolute target>, or <volume-name>:<absolute target>:ro"
-
-int qt_check_volume(const char *field, const char *spec, struct qt_err *e)
-{
-	static const char *const closed[] = {"/bin", "/sbin", "/lib", "/lib64", "/usr", "/proc", "/sys", "/dev", "/etc"};
-	char name[65], target[512], normal[512];
-	const char *colon = strchr(spec, ':'), *end;
-
-	if (spec[0] == '/' || spec[0] == '.')
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, VOLUME_RULE, "a directory of the host cannot be attached");
-	if (!colon)
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, VOLUME_RULE, "the volume has no target");
-	if (colon == spec || colon - spec > 64)
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, VOLUME_RULE, "the volume's name is not acceptable");
-	memcpy(name, spec, (size_t)(colon - spec));
-	name[colon - spec] = '\0';
-	if (!made_of(name, "_-"))
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, VOLUME_RULE, "the volume's name is not acceptable");
-	end = strchr(colon + 1, ':');
-	if (end && !qt_streq(end, ":ro"))
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, VOLUME_RULE, "what follows the volume's target is unknown");
-	if (!end)
-		end = spec + strlen(spec);
-	if ((size_t)(end - colon - 1) >= sizeof(target))
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, VOLUME_RULE, "the volume's target is too long");
-	memcpy(target, colon + 1, (size_t)(end - colon - 1));
-	target[end - colon - 1] = '\0';
-	if (!normal_path(normal, sizeof(normal), target) || normal[0] == '\0')
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, VOLUME_RULE, "the volume's target is not acceptable");
-	for (size_t i = 0; i < QT_LEN(closed); i++)
-		if (below(normal, closed[i]))
-			return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, VOLUME_RULE, "a volume cannot cover %s", closed[i]);
 	return 0;
 }

@@ -1,6 +1,5 @@
 #include <string.h>
 
-#include "cleanup.h"
 #include "clock.h"
 #include "fields.h"
 #include "model.h"
@@ -13,6 +12,7 @@ void qt_ctr_init(struct qt_ctr *c)
 	c->command = json_array();
 	c->volumes = json_array();
 	c->gpu_ids = json_array();
+	c->routes = json_array();
 }
 
 void qt_ctr_done(struct qt_ctr *c)
@@ -22,6 +22,7 @@ void qt_ctr_done(struct qt_ctr *c)
 	json_decref(c->command);
 	json_decref(c->volumes);
 	json_decref(c->gpu_ids);
+	json_decref(c->routes);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -53,88 +54,30 @@ json_t *qt_ctr_view(const struct qt_ctr *c)
 			 (int)c->strict, "gpu_count", (json_int_t)c->gpu_count, "gpu_ids", c->gpu_ids, "labels", c->labels);
 }
 
-/* The record is the fields as the Redis hash has them, save that JSON stays JSON: one form to learn, and to mend by. */
-static json_t *record_of(const struct qt_ctr *c)
+json_t *qt_ctr_spec(const struct qt_ctr *c)
 {
-	json_t *o = json_object();
+	return qt_fields_json(&qt_ctr_table, c, QT_CF_SPEC);
+}
 
-	for (size_t i = 0; i < qt_ctr_table.n; i++) {
-		const struct qt_mfield *f = &qt_ctr_table.v[i];
-		auto_free char *s = NULL;
-		json_t *v;
-
-		if (qt_field_is_json(f)) {
-			v = json_incref(*qt_field_json(c, f));
-		} else {
-			s = qt_field_text(c, f);
-			v = s ? json_string(s) : NULL;
-		}
-		if (json_object_set_new(o, f->name, v) < 0) {
-			json_decref(o);
-			return NULL;
-		}
-	}
-	return o;
+int qt_ctr_from_spec(struct qt_ctr *ret, const json_t *spec, struct qt_err *e)
+{
+	qt_ctr_init(ret);
+	if (qt_fields_take(&qt_ctr_table, ret, spec, QT_CF_SPEC, e) == 0)
+		return 0;
+	qt_ctr_done(ret);
+	return -1;
 }
 
 char *qt_ctr_dump(const struct qt_ctr *c, struct qt_err *e)
 {
-	json_t *o = record_of(c);
-	auto_free char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-
-	json_decref(o);
-	if (!text) {
-		(void)qt_fail(e, QT_E_INTERNAL_ERROR, "the record of container %s cannot be written", c->id.s);
-		return NULL;
-	}
-	if (strlen(text) > QT_RECORD_MAX) {
-		(void)qt_fail(e, QT_E_PAYLOAD_TOO_LARGE,
-			      "command, environment, labels and volumes are too large together: a container's record has at most %d bytes",
-			      QT_RECORD_MAX);
-		return NULL;
-	}
-	return qt_take(&text);
-}
-
-static int load_member(struct qt_ctr *c, const struct qt_mfield *f, json_t *v, struct qt_err *e)
-{
-	if (qt_field_is_json(f)) {
-		json_t **p = qt_field_json(c, f);
-
-		if (!qt_field_fits(f, v))
-			return qt_fail(e, QT_E_INTERNAL_ERROR, "a record has a bad %s", f->name);
-		json_decref(*p);
-		*p = json_incref(v);
-		return 0;
-	}
-	if (!json_is_string(v))
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "a record has a bad %s", f->name);
-	return qt_field_parse(c, f, json_string_value(v), json_string_length(v), e);
+	return qt_record_dump(&qt_ctr_table, c, QT_RECORD_MAX, e);
 }
 
 int qt_ctr_load(struct qt_ctr *ret, const char *text, size_t len, struct qt_err *e)
 {
-	json_t *o = len <= QT_RECORD_MAX ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
-	const char *key;
-	json_t *v;
-	int r = 0;
-
-	if (!json_is_object(o)) {
-		json_decref(o);
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "the record of a container is not a JSON object");
-	}
 	qt_ctr_init(ret);
-	/* A member that this version does not know is another version's, and no reason to lose the container. */
-	json_object_foreach(o, key, v) {
-		const struct qt_mfield *f = qt_field_find(&qt_ctr_table, key);
-
-		if (f && r == 0)
-			r = load_member(ret, f, v, e);
-	}
-	json_decref(o);
-	if (r == 0)
-		r = qt_fields_complete(&qt_ctr_table, ret, e);
-	if (r < 0)
-		qt_ctr_done(ret);
-	return r;
+	if (qt_record_load(&qt_ctr_table, ret, text, len, QT_RECORD_MAX, e) == 0)
+		return 0;
+	qt_ctr_done(ret);
+	return -1;
 }

@@ -1,9 +1,12 @@
 noinst_LIBRARIES += libqmodel.a
 libqmodel_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 libqmodel_a_SOURCES = \
-	src/model/check.c \
+	src/model/check.c src/model/check.h \
 	src/model/ctr.c \
 	src/model/fields.c src/model/fields.h \
 	src/model/model.h \
 	src/model/op.c src/model/optypes.def \
-	src/model/state.c
+	src/model/record.c \
+	src/model/snap.c src/model/snap.h \
+	src/model/state.c \
+	src/model/vol.c

@@ -24,3 +24,14 @@ bool qt_state_parse(enum qt_state *ret, const char *text)
 	}
 	return false;
 }
+
+bool qt_word_parse(unsigned *ret, const char *const *words, const char *text)
+{
+	for (unsigned i = 0; words[i]; i++) {
+		if (qt_streq(text, words[i])) {
+			*ret = i;
+			return true;
+		}
+	}
+	return false;
+}

@@ -12,6 +12,8 @@
 #include "num.h"
 #include "str.h"
 
+#define PROCS_BYTES (1U << 20) /* of a cgroup.procs: 100,000 processes and more */
+
 static const char *const names[RT_CG_COUNT] = {
 	[RT_CG_MEMORY] = "memory",   [RT_CG_CPU] = "cpu",	  [RT_CG_PIDS] = "pids",   [RT_CG_DEVICES] = "devices",
 	[RT_CG_FREEZER] = "freezer", [RT_CG_CPUACCT] = "cpuacct", [RT_CG_BLKIO] = "blkio",
@@ -299,6 +301,16 @@ bool rt_cgroup_empty(struct rt_cgroups *c, const struct qt_id *id)
 	return c->ops->empty(c, id->s);
 }
 
+char *rt_cgroup_procs(struct rt_cgroups *c, const struct qt_id *id)
+{
+	int dir = c->plan.version == 2 ? c->dir[0] : rt_cgroup_dir(c, RT_CG_PIDS);
+	auto_free char *text = malloc(PROCS_BYTES);
+
+	if (!text || !rt_cgroup_read(dir, id->s, "cgroup.procs", text, PROCS_BYTES))
+		return NULL;
+	return qt_take(&text);
+}
+
 bool rt_cgroup_remove(struct rt_cgroups *c, const struct qt_id *id)
 {
 	bool gone = true;
@@ -312,6 +324,16 @@ bool rt_cgroup_remove(struct rt_cgroups *c, const struct qt_id *id)
 int rt_cgroup_freeze(struct rt_cgroups *c, const struct qt_id *id, bool on, int budget_ms, struct qt_err *e)
 {
 	return c->ops->freeze(c, id->s, on, budget_ms, e);
+}
+
+int rt_cgroup_freeze_fd(const struct rt_cgroups *c)
+{
+	return c->plan.version == 1 ? rt_cgroup_dir(c, RT_CG_FREEZER) : c->dir[0];
+}
+
+uint64_t rt_cgroup_dirty(struct rt_cgroups *c, const struct qt_id *id)
+{
+	return c->ops->dirty(c, id->s);
 }
 
 void rt_cgroup_stats(struct rt_cgroups *c, const struct qt_id *id, struct rt_cgroup_stats *ret)

@@ -33,12 +33,20 @@ int rt_cgroup_add(struct rt_cgroups *c, const struct qt_id *id, pid_t pid, struc
 /* SIGKILL to everything in it, forks in flight included (v2: cgroup.kill; v1: freeze, kill, thaw). */
 int rt_cgroup_kill(struct rt_cgroups *c, const struct qt_id *id, struct qt_err *e);
 bool rt_cgroup_empty(struct rt_cgroups *c, const struct qt_id *id);
+/* The text of the group's cgroup.procs: pids in this process's namespace, one a line. free(); NULL if it cannot be read. */
+char *rt_cgroup_procs(struct rt_cgroups *c, const struct qt_id *id);
 
 /* Remove the group. True when it is gone (or never was); false while a dead process still holds it: ask again. */
 bool rt_cgroup_remove(struct rt_cgroups *c, const struct qt_id *id);
 
 /* Freeze or thaw; returns when the kernel says it is so (bounded to budget_ms). */
 int rt_cgroup_freeze(struct rt_cgroups *c, const struct qt_id *id, bool on, int budget_ms, struct qt_err *e);
+
+/* The descriptor by which rt_cgroup_freeze() works: a child that closes all others can still use it. */
+int rt_cgroup_freeze_fd(const struct rt_cgroups *c);
+
+/* Bytes of files that its members wrote, and that are not on disk yet. */
+uint64_t rt_cgroup_dirty(struct rt_cgroups *c, const struct qt_id *id);
 
 struct rt_cgroup_stats {
 	uint64_t cpu_usage_usec, cpu_user_usec, cpu_system_usec, cpu_throttled_usec;

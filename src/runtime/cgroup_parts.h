@@ -27,6 +27,7 @@ struct rt_cgroup_ops {
 	int (*kill)(struct rt_cgroups *c, const char *id, struct qt_err *e);
 	bool (*empty)(struct rt_cgroups *c, const char *id);
 	int (*freeze)(struct rt_cgroups *c, const char *id, bool on, int budget_ms, struct qt_err *e);
+	uint64_t (*dirty)(struct rt_cgroups *c, const char *id);
 	void (*stats)(struct rt_cgroups *c, const char *id, struct rt_cgroup_stats *ret);
 	int (*oom_fd)(struct rt_cgroups *c, const char *id);
 };

@@ -161,6 +161,15 @@ static void cpu_stats(struct rt_cgroups *c, const char *id, struct rt_cgroup_sta
 		ret->cpu_throttled_usec = rt_cgroup_key(text, "throttled_time") / 1000;
 }
 
+static uint64_t dirty(struct rt_cgroups *c, const char *id)
+{
+	char text[16384];
+
+	if (!rt_cgroup_read(rt_cgroup_dir(c, RT_CG_MEMORY), id, "memory.stat", text, sizeof(text)))
+		return 0;
+	return rt_cgroup_key(text, "total_dirty") + rt_cgroup_key(text, "total_writeback");
+}
+
 static void stats(struct rt_cgroups *c, const char *id, struct rt_cgroup_stats *ret)
 {
 	int mem = rt_cgroup_dir(c, RT_CG_MEMORY);
@@ -203,6 +212,7 @@ const struct rt_cgroup_ops rt_cgroup_v1 = {
 	.kill = kill_all,
 	.empty = empty,
 	.freeze = freeze,
+	.dirty = dirty,
 	.stats = stats,
 	.oom_fd = oom_fd,
 };

@@ -134,6 +134,15 @@ static int freeze(struct rt_cgroups *c, const char *id, bool on, int budget_ms, 
 	return qt_fail(e, QT_E_TIMEOUT, "The container could not be %s in time", on ? "frozen" : "thawed");
 }
 
+static uint64_t dirty(struct rt_cgroups *c, const char *id)
+{
+	char text[16384];
+
+	if (!rt_cgroup_read(c->dir[0], id, "memory.stat", text, sizeof(text)))
+		return 0;
+	return rt_cgroup_key(text, "file_dirty") + rt_cgroup_key(text, "file_writeback");
+}
+
 static void stats(struct rt_cgroups *c, const char *id, struct rt_cgroup_stats *ret)
 {
 	int dir = c->dir[0];
@@ -181,6 +190,7 @@ const struct rt_cgroup_ops rt_cgroup_v2 = {
 	.kill = kill_all,
 	.empty = empty,
 	.freeze = freeze,
+	.dirty = dirty,
 	.stats = stats,
 	.oom_fd = oom_fd,
 };

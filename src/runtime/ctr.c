@@ -87,6 +87,7 @@ void rt_ctr_free(struct rt_ctr *c)
 	qt_close(c->oom_fd);
 	qt_close(c->stop_fd);
 	free(c->record);
+	free((char *)(uintptr_t)c->volumes.s);
 	free(c);
 }
 
@@ -101,6 +102,20 @@ int rt_ctr_set_record(struct rt_ctr *c, struct rt_str record, struct qt_err *e)
 	free(c->record);
 	c->record = copy;
 	c->record_len = record.len;
+	return 0;
+}
+
+int rt_ctr_set_volumes(struct rt_ctr *c, struct rt_strv volumes, struct qt_err *e)
+{
+	char *copy = malloc(volumes.len + 1);
+
+	if (!copy)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	if (volumes.len > 0)
+		memcpy(copy, volumes.s, volumes.len);
+	copy[volumes.len] = '\0';
+	free((char *)(uintptr_t)c->volumes.s);
+	c->volumes = (struct rt_strv){copy, volumes.len, volumes.n};
 	return 0;
 }
 
@@ -127,7 +142,7 @@ int rt_ctr_load(struct rt_ctr *c, const struct rt_entry *en, struct qt_err *e)
 	c->started_ms = en->started_ms;
 	c->exited_ms = en->exited_ms;
 	c->same_boot = qt_streq(en->boot_id.s, c->rt->boot_id);
-	return rt_ctr_set_record(c, en->record, e);
+	return rt_ctr_set_record(c, en->record, e) < 0 ? -1 : rt_ctr_set_volumes(c, en->volumes, e);
 }
 
 int rt_ctr_save(struct rt_ctr *c, bool sync, struct qt_err *e)
@@ -154,6 +169,7 @@ int rt_ctr_save(struct rt_ctr *c, bool sync, struct qt_err *e)
 		.started_ms = c->started_ms,
 		.exited_ms = c->exited_ms,
 		.record = {c->record ? c->record : "", c->record_len},
+		.volumes = c->volumes,
 	};
 
 	return rt_journal_put(&c->rt->journal, &en, sync, e);

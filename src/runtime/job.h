@@ -6,6 +6,8 @@
 
 #include "loop.h"
 
+#define RT_JOB_KEEP_MAX 80
+
 struct rt_job {
 	struct rt_loop *loop;
 	pid_t pid; /* 0: none runs */
@@ -19,6 +21,11 @@ struct rt_job {
  * a time for each struct rt_job: the caller looks at pid first. DONE is called in the loop. */
 int rt_job_start(struct rt_job *j, struct rt_loop *loop, int fd, int (*work)(int fd), void (*done)(void *arg, int exit_code),
 		 void *arg, struct qt_err *e);
+
+/* The same for work that needs more: WORK(WORK_ARG) in a child that keeps the N descriptors of KEEP, under their numbers, and runs with the
+ * priority of this process: somebody may stand still until it is done. */
+int rt_job_fork(struct rt_job *j, struct rt_loop *loop, const int *keep, size_t n, int (*work)(void *arg), void *work_arg,
+		void (*done)(void *arg, int exit_code), void *arg, struct qt_err *e);
 
 /* End it, and wait for that; DONE is not called. */
 void rt_job_cancel(struct rt_job *j);

@@ -56,6 +56,11 @@ static void tell_waiters(struct rt_ctr *c, bool deleted, const struct qt_err *wh
 	c->n_waiters = kept;
 }
 
+void rt_life_gone(struct rt_ctr *c)
+{
+	tell_waiters(c, true, NULL);
+}
+
 /* --- ending -------------------------------------------------------------------------------------------- */
 
 static void kill_again(void *arg)

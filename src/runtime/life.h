@@ -11,6 +11,9 @@ int rt_life_watch(struct rt_ctr *c, struct qt_err *e);
 /* Wait for the end of C together with the others who do. */
 int rt_life_wait(struct rt_ctr *c, const struct rt_call *call, struct qt_err *e);
 
+/* C never came to be: so are those told who wait for its end. */
+void rt_life_gone(struct rt_ctr *c);
+
 /* SIGKILL to all of it, again and again until it is gone. */
 void rt_life_kill(struct rt_ctr *c);
 /* MI_STOP to the init; rt_life_kill() after TIMEOUT_MS, or at once when the init does not take it. */

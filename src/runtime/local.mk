@@ -3,6 +3,9 @@ noinst_LIBRARIES += libqrt.a
 libqrt_a_SOURCES = \
 	src/runtime/caps.def \
 	src/runtime/ctr.c src/runtime/ctr.h \
+	src/runtime/check.c src/runtime/check.h \
+	src/runtime/copy.c src/runtime/copy.h \
+	src/runtime/copytree.c \
 	src/runtime/dirs.c src/runtime/dirs.h \
 	src/runtime/failpoint.c src/runtime/failpoint.h src/runtime/failpoints.def \
 	src/runtime/files.c src/runtime/files.h \
@@ -10,17 +13,25 @@ libqrt_a_SOURCES = \
 	src/runtime/image.c src/runtime/image.h \
 	src/runtime/job.c src/runtime/job.h \
 	src/runtime/journal.c src/runtime/journal.h \
+	src/runtime/keep.c src/runtime/keep.h \
 	src/runtime/life.c src/runtime/life.h \
 	src/runtime/loop.c src/runtime/loop.h \
+	src/runtime/obj.c src/runtime/obj.h \
+	src/runtime/op_end.c \
 	src/runtime/op_life.c \
+	src/runtime/op_obj.c \
+	src/runtime/op_procs.c src/runtime/procs.c src/runtime/procs.h src/runtime/op_net.c \
 	src/runtime/op_read.c \
 	src/runtime/open.c src/runtime/runtime.h \
 	src/runtime/ops.c src/runtime/ops.h \
 	src/runtime/peer.c src/runtime/peer.h \
 	src/runtime/ranges.c src/runtime/ranges.h \
-	src/runtime/store.c src/runtime/store.h \
+	src/runtime/store.c src/runtime/store.h src/runtime/store_parts.h \
+	src/runtime/store_btrfs.c \
+	src/runtime/store_copy.c \
 	src/runtime/sweep.c \
-	src/runtime/undo.c src/runtime/undo.h
+	src/runtime/undo.c src/runtime/undo.h \
+	src/runtime/volumes.c src/runtime/volumes.h
 
 RT_LIBS = libqrt.a libqspawn.a libqnet.a libqwire.a libqbase.a $(NL_LIBS) $(NFT_LIBS) $(SECCOMP_LIBS) $(CAPNG_LIBS)
 

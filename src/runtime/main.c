@@ -127,7 +127,7 @@ static int serve(struct rt *rt, struct qt_err *e)
 	if (watch_signals(&signals, rt, e) < 0 || rt_sweep(rt, e) < 0 || rt_peers_open(&rt->peers, rt, e) < 0)
 		goto out;
 	qt_log(QT_LOG_INFO, "ready: %u containers, cgroup v%u, storage %s", rt->ctrs.n, rt_cgroups_version(rt->cgroups),
-	       rt->store.driver->name);
+	       rt_store_driver_name(&rt->store));
 	rt_notify("READY=1");
 	feed_watchdog(&dog, rt);
 	reap_links(&reaper);

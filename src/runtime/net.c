@@ -5,15 +5,11 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "fdio.h"
-#include "net.h"
-#include "netaddr.h"
+#include "net_inner.h"
 #include "netdns.h"
-#include "netfilter.h"
 #include "netns.h"
-#include "netpool.h"
 #include "num.h"
 #include "rnd.h"
-#include "rtnl.h"
 #include "str.h"
 
 #define NOTE_OFF   "quiltd: forwarding was off on "
@@ -23,24 +19,6 @@
 #define SWEEP_TRIES 3
 #define GHOST_MS    2000 /* the grace of a link whose container is gone */
 #define GHOSTS_A_GO 2	 /* removed at one go: 18 ms each, in an event loop */
-
-/* Links that were detached: each should go with its namespace, soon. */
-struct ghost {
-	struct rt_addr addr;
-	int64_t since; /* monotonic milliseconds */
-};
-
-struct rt_net {
-	struct rt_rtnl *rt;
-	struct rt_filter *filter;
-	struct rt_pool *pool;
-	int own_ns, sys_fd;
-	bool ipv6; /* has the kernel got it? */
-	unsigned mtu; /* 0: the default */
-	char alias[32];
-	struct ghost *ghosts; /* the oldest first */
-	size_t n_ghosts, cap_ghosts;
-};
 
 static const struct rt_rules *rules(const struct rt_net *n)
 {
@@ -334,7 +312,7 @@ static int no_ipv6(struct rt_net *n, const char *link, struct qt_err *e)
 }
 
 /* Both ends, the host's up last: by then the filter knows the link, and there is no moment without. */
-static int connect_ends(struct rt_net *n, struct rt_rtnl *inner, int index, const struct rt_addr *a, struct qt_err *e)
+int rt_net_connect_ends(struct rt_net *n, struct rt_rtnl *inner, int index, const struct rt_addr *a, struct qt_err *e)
 {
 	if (no_ipv6(n, a->link, e) < 0 || rt_rtnl_inner_end(inner, rules(n)->gateway, a->ip, e) < 0)
 		return -1;
@@ -365,14 +343,14 @@ static int make_link(struct rt_net *n, int ns_fd, const struct rt_addr *a, int *
 	return -1;
 }
 
-static int attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const struct rt_addr *a, struct qt_err *e)
+int rt_net_attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const struct rt_addr *a, struct qt_err *e)
 {
 	struct qt_err second = {0};
 	int index;
 
 	if (make_link(n, ns_fd, a, &index, e) < 0)
 		return -1;
-	if (connect_ends(n, inner, index, a, e) == 0)
+	if (rt_net_connect_ends(n, inner, index, a, e) == 0)
 		return 0;
 	(void)rt_rtnl_delete(n->rt, a->link, &second);
 	return -1;
@@ -400,7 +378,7 @@ int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id 
 	inner = in.rt;
 	if (rt_filter_add(n->filter, a, tenant, e) < 0)
 		return qt_context(e, "network");
-	if (attach_link(n, inner, ns_fd, a, e) == 0)
+	if (rt_net_attach_link(n, inner, ns_fd, a, e) == 0)
 		return 0;
 	(void)rt_filter_del(n->filter, a, &second);
 	return qt_context(e, "network");
@@ -428,16 +406,14 @@ int rt_net_detach(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)
 	return rt_filter_del(n->filter, a, e) < 0 ? qt_context(e, "network") : 0;
 }
 
-bool rt_net_ok(struct rt_net *n, const struct rt_addr *a, int netns_fd)
+int rt_net_enter(struct rt_net *n, int netns_fd, struct rt_rtnl **ret, struct qt_err *e)
 {
-	auto_rtnl struct rt_rtnl *inner = NULL;
 	struct inside in = {.n = n};
-	struct qt_err ignored = {0};
 
-	if (!rt_filter_has(n->filter, a) || rt_netns_do(n->own_ns, netns_fd, open_inside, &in, &ignored) < 0)
-		return false;
-	inner = in.rt;
-	return rt_rtnl_inner_ok(inner, rules(n)->gateway, a->ip);
+	if (rt_netns_do(n->own_ns, netns_fd, open_inside, &in, e) < 0)
+		return -1;
+	*ret = in.rt;
+	return 0;
 }
 
 void rt_net_stats(struct rt_net *n, const struct rt_addr *a, struct rt_net_stats *ret)

@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "err.h"
 #include "id.h"
+#include "netaddr.h"
 
 struct rt_net; /* sockets, our nftables table, what is attached; one a process */
 
@@ -39,6 +40,8 @@ const char *rt_net_uplink(const struct rt_net *n);
 int rt_net_reserve(struct rt_net *n, struct rt_addr *ret, struct qt_err *e);
 /* The same for one that the journal remembers; CONFLICT if taken. */
 int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);
+/* The same for an address that somebody chose, with a new link name. VALIDATION_ERROR if it is none that containers can have. */
+int rt_net_reserve_ip(struct rt_net *n, uint32_t ip, struct rt_addr *ret, struct qt_err *e);
 void rt_net_release(struct rt_net *n, const struct rt_addr *a);
 
 /* Attach: a veth pair whose far end is made in the network namespace of PID as eth0, with address /32, lo and eth0 up, default
@@ -66,6 +69,20 @@ int rt_net_reap(struct rt_net *n);
  * knows the container. About 0.1 ms, whatever is in the namespace. */
 bool rt_net_ok(struct rt_net *n, const struct rt_addr *a, int netns_fd);
 
+/* The same question by question: enum rt_net_check bits, the host's end among them, and the filter as the kernel has it. */
+unsigned rt_net_look(struct rt_net *n, const struct rt_addr *a, int netns_fd);
+
+/* Put back what rt_net_look() misses. UNAVAILABLE if that does not help: somebody in the namespace has it otherwise. Its other
+ * routes go with a link that had to be made anew. */
+int rt_net_mend(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, int netns_fd, struct qt_err *e);
+
+/* A route to DST inside, by the gateway, or no longer. Idempotent. CONFLICT when there are RT_ROUTES_MAX. */
+int rt_net_route(struct rt_net *n, int netns_fd, const struct rt_cidr *dst, bool remove, struct qt_err *e);
+/* Those that there are, into OUT of RT_ROUTES_MAX; their number, or -1. */
+int rt_net_routes(struct rt_net *n, int netns_fd, struct rt_cidr *out, struct qt_err *e);
+
+uint32_t rt_net_gateway(const struct rt_net *n);
+
 struct rt_net_stats {
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets, rx_errors, tx_errors; /* as the container sees them */
 };
@@ -79,9 +96,5 @@ int rt_net_sweep(struct rt_net *n, bool (*is_known)(const char *link, void *arg)
 /* What resolv.conf in containers says, by the setting nameservers; may be empty. -1 if the setting is wrong or SIZE too small
  * (128 bytes are enough). */
 int rt_net_resolv_conf(const struct qt_conf *conf, char *out, size_t size);
-
-/* "10.42.0.17". OUT has at least 16 bytes. */
-void rt_net_text(char *out, size_t size, uint32_t ip);
-bool rt_net_parse(uint32_t *ret, const char *text);
 
 #endif

@@ -165,6 +165,21 @@ bool rt_filter_has(const struct rt_filter *f, const struct rt_addr *a)
 	return i >= 0 && qt_streq(f->els[i].addr.link, a->link);
 }
 
+bool rt_filter_knows(struct rt_filter *f, const struct rt_addr *a)
+{
+	int i = find(f, a->ip);
+	struct qt_err ignored = {0};
+
+	return i >= 0 && rt_rules_know(f->nft, &f->rules, &f->els[i], &ignored) == 1;
+}
+
+int rt_filter_mend(struct rt_filter *f, const struct rt_addr *a, const struct qt_id *tenant, struct qt_err *e)
+{
+	if (!rt_filter_has(f, a))
+		return rt_filter_add(f, a, tenant, e);
+	return rt_filter_knows(f, a) ? 0 : rebuild(f, e);
+}
+
 unsigned rt_filter_count(const struct rt_filter *f)
 {
 	return f->n;

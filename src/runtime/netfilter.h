@@ -22,6 +22,12 @@ int rt_filter_add(struct rt_filter *f, const struct rt_addr *a, const struct qt_
 /* The reverse. Success if A is not there. On failure the kernel may still know A: ask again. */
 int rt_filter_del(struct rt_filter *f, const struct rt_addr *a, struct qt_err *e);
 
+/* Does the kernel know A? What somebody else did to our table shows here, and nowhere else. */
+bool rt_filter_knows(struct rt_filter *f, const struct rt_addr *a);
+
+/* As rt_filter_add(), and well with what is there; a table that lacks A is made anew with everything that belongs into it. */
+int rt_filter_mend(struct rt_filter *f, const struct rt_addr *a, const struct qt_id *tenant, struct qt_err *e);
+
 bool rt_filter_has(const struct rt_filter *f, const struct rt_addr *a);
 unsigned rt_filter_count(const struct rt_filter *f);
 

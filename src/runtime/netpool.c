@@ -143,6 +143,26 @@ int rt_pool_take_this(struct rt_pool *p, const struct rt_addr *a, struct qt_err 
 	return 0;
 }
 
+int rt_pool_take_ip(struct rt_pool *p, uint32_t ip, struct rt_addr *ret, struct qt_err *e)
+{
+	uint32_t off = ip - p->net.base;
+	char net[16], expected[64];
+
+	if (!rt_cidr_has(&p->net, ip) || !usable(p, off)) {
+		rt_net_text(net, sizeof(net), p->net.base);
+		(void)qt_fmt(expected, sizeof(expected), "an address of %s/%u", net, p->net.bits);
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/ip_address", expected, "this is no address for a container");
+	}
+	if (p->slots[off].at != 0)
+		return qt_fail(e, QT_E_CONFLICT, "the address is taken");
+	if (mark_used(p, off, e) < 0)
+		return -1;
+	make_link(p->slots[off].link, sizeof(p->slots[off].link), p->prefix);
+	ret->ip = ip;
+	memcpy(ret->link, p->slots[off].link, sizeof(ret->link));
+	return 0;
+}
+
 bool rt_pool_has(const struct rt_pool *p, const struct rt_addr *a)
 {
 	const struct slot *s;

@@ -26,6 +26,8 @@ void rt_pool_free(struct rt_pool *p);
 int rt_pool_take(struct rt_pool *p, bool (*is_there)(void *arg, const char *link), void *arg, struct rt_addr *ret,
 		 struct qt_err *e);
 int rt_pool_take_this(struct rt_pool *p, const struct rt_addr *a, struct qt_err *e);
+/* The address IP with a fresh link name. VALIDATION_ERROR if it is not of the network, or not for containers; CONFLICT if it is taken. */
+int rt_pool_take_ip(struct rt_pool *p, uint32_t ip, struct rt_addr *ret, struct qt_err *e);
 void rt_pool_give(struct rt_pool *p, const struct rt_addr *a); /* does nothing if A is not given out */
 bool rt_pool_has(const struct rt_pool *p, const struct rt_addr *a); /* is exactly this one given out? */
 

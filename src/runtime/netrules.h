@@ -48,6 +48,9 @@ struct rt_element {
 };
 void rt_rules_put_elements(struct rt_nft *n, const struct rt_rules *r, bool add, const struct rt_element *els, uint32_t count);
 
+/* Has the kernel all of EL? 1, 0, or -1. */
+int rt_rules_know(struct rt_nft *n, const struct rt_rules *r, const struct rt_element *el, struct qt_err *e);
+
 /* The comment of the table there is now, "" if there is no table or comment. OUT has RT_NOTE_SIZE bytes. */
 int rt_rules_note(struct rt_nft *n, const char *table, char *out, struct qt_err *e);
 

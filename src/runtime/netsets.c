@@ -88,28 +88,55 @@ static void put_elements(struct rt_nft *n, bool add, struct nftnl_set *s, const 
 		nftnl_set_free(s);
 }
 
+/* The elements that N containers are: a message for each set. */
+enum { SRC, TENANT, MEMBER, N_OF_CONTAINERS };
+static const char *const of_containers[] = {[SRC] = RT_SET_SRC, [TENANT] = RT_SET_TENANT, [MEMBER] = RT_SET_MEMBER};
+
+static void fill(struct rt_nft *n, const struct rt_rules *r, const struct rt_element *els, uint32_t count,
+		 struct nftnl_set *out[N_OF_CONTAINERS])
+{
+	for (size_t s = 0; s < N_OF_CONTAINERS; s++)
+		out[s] = new_set(n, r, of_containers[s]);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t ip = htonl(els[i].addr.ip);
+		uint32_t pair[2] = {els[i].tenant, ip};
+		unsigned char link_ip[20] = {0};
+
+		memcpy(link_ip, els[i].addr.link, strnlen(els[i].addr.link, 16));
+		memcpy(link_ip + 16, &ip, sizeof(ip));
+		add_element(n, out[SRC], link_ip, sizeof(link_ip), 0, NULL);
+		add_element(n, out[TENANT], &ip, sizeof(ip), 0, &els[i].tenant);
+		add_element(n, out[MEMBER], pair, sizeof(pair), 0, NULL);
+	}
+}
+
 void rt_rules_put_elements(struct rt_nft *n, const struct rt_rules *r, bool add, const struct rt_element *els, uint32_t count)
 {
+	static const char *const what[] = {
+		[SRC] = "elements of " RT_SET_SRC, [TENANT] = "elements of " RT_SET_TENANT, [MEMBER] = "elements of " RT_SET_MEMBER};
+
 	for (uint32_t at = 0; at < count; at += ELEMENTS_A_MSG) {
-		struct nftnl_set *src = new_set(n, r, RT_SET_SRC);
-		struct nftnl_set *tenant = new_set(n, r, RT_SET_TENANT);
-		struct nftnl_set *member = new_set(n, r, RT_SET_MEMBER);
+		struct nftnl_set *them[N_OF_CONTAINERS];
 
-		for (uint32_t i = at; i < count && i < at + ELEMENTS_A_MSG; i++) {
-			uint32_t ip = htonl(els[i].addr.ip);
-			uint32_t pair[2] = {els[i].tenant, ip};
-			unsigned char link_ip[20] = {0};
-
-			memcpy(link_ip, els[i].addr.link, strnlen(els[i].addr.link, 16));
-			memcpy(link_ip + 16, &ip, sizeof(ip));
-			add_element(n, src, link_ip, sizeof(link_ip), 0, NULL);
-			add_element(n, tenant, &ip, sizeof(ip), 0, &els[i].tenant);
-			add_element(n, member, pair, sizeof(pair), 0, NULL);
-		}
-		put_elements(n, add, src, "elements of " RT_SET_SRC);
-		put_elements(n, add, tenant, "elements of " RT_SET_TENANT);
-		put_elements(n, add, member, "elements of " RT_SET_MEMBER);
+		fill(n, r, els + at, count - at < ELEMENTS_A_MSG ? count - at : ELEMENTS_A_MSG, them);
+		for (size_t s = 0; s < N_OF_CONTAINERS; s++)
+			put_elements(n, add, them[s], what[s]);
 	}
+}
+
+int rt_rules_know(struct rt_nft *n, const struct rt_rules *r, const struct rt_element *el, struct qt_err *e)
+{
+	struct nftnl_set *of[N_OF_CONTAINERS];
+	int has = 1;
+
+	fill(n, r, el, 1, of);
+	for (size_t s = 0; s < N_OF_CONTAINERS; s++) {
+		if (has == 1)
+			has = of[s] ? rt_nft_has(n, of[s], e) : qt_fail_sys(e, ENOMEM, "nftables question");
+		if (of[s])
+			nftnl_set_free(of[s]);
+	}
+	return has;
 }
 
 static void add_range(struct rt_nft *n, struct nftnl_set *s, uint32_t first, uint32_t last)

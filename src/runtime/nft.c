@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <libnftnl/common.h>
+#include <libnftnl/set.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -221,20 +222,13 @@ int rt_nft_commit(struct rt_nft *n, const char **ret_what, struct qt_err *e)
 	return qt_fail_sys(e, v.sys, "nftables refuses %s%s", v.what, v.words);
 }
 
-int rt_nft_ask(struct rt_nft *n, uint16_t type, uint16_t flags, const char *table, const char *set, mnl_cb_t cb, void *arg,
-	       struct qt_err *e)
+/* Send the question in BUF, which takes the answers. 1, 0 if there is no such thing, -1. */
+static int ask(struct rt_nft *n, char *buf, mnl_cb_t cb, void *arg, struct qt_err *e)
 {
-	auto_free char *buf = malloc(REPLY_MAX);
-	uint32_t seq = n->seq++;
-	struct nlmsghdr *h;
+	const struct nlmsghdr *h = (const void *)buf;
+	uint32_t seq = h->nlmsg_seq;
 	int r = MNL_CB_OK;
 
-	if (!buf)
-		return qt_fail_sys(e, ENOMEM, "nftables question");
-	h = nftnl_nlmsg_build_hdr(buf, type, NFPROTO_INET, flags | NLM_F_ACK, seq);
-	mnl_attr_put_strz(h, NFTA_TABLE_NAME, table); /* by the same number in requests about sets, chains and rules */
-	if (set)
-		mnl_attr_put_strz(h, NFTA_SET_NAME, set);
 	if (mnl_socket_sendto(n->sock, h, h->nlmsg_len) < 0)
 		return qt_fail_sys(e, errno, "nftables question");
 	while (r > MNL_CB_STOP) {
@@ -244,11 +238,45 @@ int rt_nft_ask(struct rt_nft *n, uint16_t type, uint16_t flags, const char *tabl
 			continue;
 		if (len < 0)
 			return qt_fail_sys(e, errno == EAGAIN ? EPROTO : errno, "nftables question");
-		if (((struct nlmsghdr *)(void *)buf)->nlmsg_seq != seq)
+		if (h->nlmsg_seq != seq)
 			continue;
 		r = mnl_cb_run(buf, (size_t)len, seq, mnl_socket_get_portid(n->sock), cb, arg);
 	}
 	if (r < 0)
 		return errno == ENOENT ? 0 : qt_fail_sys(e, errno, "nftables question");
 	return 1;
+}
+
+int rt_nft_ask(struct rt_nft *n, uint16_t type, uint16_t flags, const char *table, const char *set, mnl_cb_t cb, void *arg,
+	       struct qt_err *e)
+{
+	auto_free char *buf = malloc(REPLY_MAX);
+	struct nlmsghdr *h;
+
+	if (!buf)
+		return qt_fail_sys(e, ENOMEM, "nftables question");
+	h = nftnl_nlmsg_build_hdr(buf, type, NFPROTO_INET, flags | NLM_F_ACK, n->seq++);
+	mnl_attr_put_strz(h, NFTA_TABLE_NAME, table); /* by the same number in requests about sets, chains and rules */
+	if (set)
+		mnl_attr_put_strz(h, NFTA_SET_NAME, set);
+	return ask(n, buf, cb, arg, e);
+}
+
+static int on_any(const struct nlmsghdr *h, void *arg)
+{
+	(void)h;
+	(void)arg;
+	return MNL_CB_OK;
+}
+
+int rt_nft_has(struct rt_nft *n, struct nftnl_set *elements, struct qt_err *e)
+{
+	auto_free char *buf = malloc(REPLY_MAX);
+	struct nlmsghdr *h;
+
+	if (!buf)
+		return qt_fail_sys(e, ENOMEM, "nftables question");
+	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_ACK, n->seq++);
+	nftnl_set_elems_nlmsg_build_payload(h, elements);
+	return ask(n, buf, on_any, NULL, e);
 }

@@ -36,4 +36,8 @@ void rt_nft_spoil(struct rt_nft *n);
 int rt_nft_ask(struct rt_nft *n, uint16_t type, uint16_t flags, const char *table, const char *set, mnl_cb_t cb, void *arg,
 	       struct qt_err *e);
 
+/* Has the kernel the elements in that set, a few of them? 1, 0 or -1. */
+struct nftnl_set;
+int rt_nft_has(struct rt_nft *n, struct nftnl_set *elements, struct qt_err *e);
+
 #endif

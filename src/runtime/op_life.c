@@ -1,88 +1,30 @@
-/* The requests that change a container. Which privileges each uses, and what it would be worth to a hostile worker, stands in its row in
+/* The requests that start a container. Which privileges each uses, and what it would be worth to a hostile worker, stands in its row in
  * ops.c, which prints it. */
+#include <fcntl.h>
 #include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "check.h"
 #include "clock.h"
+#include "copy.h"
 #include "files.h"
 #include "life.h"
-#include "log.h"
+#include "msg.h"
 #include "peer.h"
 #include "str.h"
 #include "undo.h"
+#include "volumes.h"
 
-#define MEMORY_MIN_MB  16
-#define CPU_MIN_CENTI  1
 #define SPAWN_MS       5000 /* it takes 2; everybody waits while a child hangs */
-#define STOP_MAX_MS    600000
 
 /* What is to run: of CREATE and of START. */
 struct run {
 	const struct rt_strv *argv, *env;
 	enum rt_failpoint cgroup, socket, spawn, attach, net, ready;
 };
-
-/* --- checks -------------------------------------------------------------------------------------------- */
-
-static int check_hostname(const struct rt_str *s, struct qt_err *e)
-{
-	size_t n = strspn(s->s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-
-	if (n == 0 || n > 63 || n != s->len || s->s[0] == '-' || s->s[0] == '.')
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/name", "letters, digits, '.', '_' and '-', at most 63",
-				     "the host name cannot be used");
-	return 0;
-}
-
-static int check_workdir(const struct rt_str *s, struct qt_err *e)
-{
-	for (uint32_t i = 0; i < s->len; i++)
-		if ((unsigned char)s->s[i] < 0x20 || s->s[i] == 0x7f)
-			return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/working_directory", "",
-					     "the working directory holds a control character");
-	if (s->len > 0 && s->s[0] != '/')
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/working_directory", "an absolute path",
-				     "the working directory is not an absolute path");
-	return 0;
-}
-
-static int check_words(const struct rt_strv *argv, const struct rt_strv *env, struct qt_err *e)
-{
-	const char *p = NULL;
-
-	if (argv->n > 0 && argv->s[0] == '\0')
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/command", "", "the command's first word is empty");
-	while ((p = rt_strv_next(env, p)))
-		if (!strchr(p, '=') || p[0] == '=')
-			return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/environment", "", "a variable has no name");
-	return 0;
-}
-
-/* The workers check all of this, with better words; here it is what the node can stand. */
-static int check_limits(const struct rt *rt, uint32_t memory_mb, uint32_t cpu_centi, struct qt_err *e)
-{
-	if (memory_mb < MEMORY_MIN_MB || memory_mb > rt->memory_max_mb)
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/memory_limit_mb", "", "memory_limit_mb must be from %u to %u",
-				     MEMORY_MIN_MB, rt->memory_max_mb);
-	if (cpu_centi < CPU_MIN_CENTI || cpu_centi > rt->cpus * 10000)
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/cpu_limit_percent", "",
-				     "cpu_limit_percent must be above 0 and at most %u", rt->cpus * 100);
-	return 0;
-}
-
-static int check_room(const struct rt *rt, uint32_t memory_mb, struct qt_err *e)
-{
-	uint64_t sum = memory_mb;
-
-	for (uint32_t i = 0; i < rt->ctrs.n; i++)
-		if (rt->ctrs.v[i]->state == RT_ST_RUNNING)
-			sum += rt->ctrs.v[i]->memory_mb;
-	if (sum > rt->node_memory_mb)
-		return qt_fail(e, QT_E_CAPACITY_FULL, "the node's memory is given away");
-	return 0;
-}
 
 /* --- bringing up --------------------------------------------------------------------------------------- */
 
@@ -118,11 +60,12 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, struct 
 	struct rt *rt = c->rt;
 	auto_close int lower = rt_store_rootfs(&rt->store, c->image, e), upper = -1, work = -1, config = -1;
 	auto_close int log0 = -1, log1 = -1, status = -1, cgroup = -1;
+	QT_AUTO(rt_volumes_close) struct rt_volumes vols = {.n = 0};
 	struct attach a = {.c = c, .run = run};
 	int log[2];
 
 	if (lower < 0 || rt_store_tree(&rt->store, &c->id, &upper, &work, e) < 0 ||
-	    rt_files_open(rt, &c->id, log, &status, e) < 0)
+	    rt_volumes_open(rt, &c->volumes, &vols, e) < 0 || rt_files_open(rt, &c->id, log, &status, e) < 0)
 		return -1;
 	log0 = log[0];
 	log1 = log[1];
@@ -143,6 +86,8 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, struct 
 		.work_fd = work,
 		.resolv_conf = rt->resolv_conf,
 		.workdir = c->workdir[0] ? c->workdir : "/",
+		.mounts = vols.mounts,
+		.n_mounts = vols.n,
 		.listen_fd = listen_fd,
 		.log_fd = {log[0], log[1]},
 		.status_fd = status,
@@ -199,7 +144,13 @@ static int commit(struct rt_ctr *c, enum rt_failpoint committed, struct qt_err *
 
 /* --- create -------------------------------------------------------------------------------------------- */
 
-static int make_keep(struct rt_ctr *c, struct qt_err *e)
+/* A create whose layer is being copied. */
+struct pending {
+	struct rt_ctr *c;
+	struct rt_create_req *req; /* a copy, texts and all */
+};
+
+static int make_numbers(struct rt_ctr *c, struct qt_err *e)
 {
 	struct rt *rt = c->rt;
 
@@ -211,12 +162,6 @@ static int make_keep(struct rt_ctr *c, struct qt_err *e)
 		return -1;
 	c->made |= RT_MADE_RANGE;
 	if (rt_ctr_save(c, false, e) < 0 || rt_failpoint(RT_FP_create_range, e) < 0)
-		return -1;
-	c->made |= RT_MADE_TREE;
-	if (rt_store_make(&rt->store, &c->id, e) < 0 || rt_failpoint(RT_FP_create_tree, e) < 0)
-		return -1;
-	c->made |= RT_MADE_FILES;
-	if (rt_files_make(rt, &c->id, e) < 0 || rt_failpoint(RT_FP_create_files, e) < 0)
 		return -1;
 	return 0;
 }
@@ -234,7 +179,31 @@ static int fill(struct rt_ctr *c, const struct rt_create_req *req, struct qt_err
 	if (!qt_copy(c->hostname, sizeof(c->hostname), req->hostname.s) ||
 	    !qt_copy(c->image, sizeof(c->image), req->image.s) || !qt_copy(c->workdir, sizeof(c->workdir), req->workdir.s))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "a text too long");
-	return rt_ctr_set_record(c, req->record, e);
+	return rt_ctr_set_record(c, req->record, e) < 0 ? -1 : rt_ctr_set_volumes(c, req->volumes, e);
+}
+
+/* What a fork or a clone is made of: there, whole, and of the same tenant. */
+static int check_from(const struct rt *rt, const struct rt_create_req *req, struct qt_err *e)
+{
+	struct qt_id id;
+
+	if (req->from.len == 0)
+		return 0;
+	if (qt_id_parse(&id, "ctr", req->from.s)) {
+		const struct rt_ctr *from = rt_ctr_find(&rt->ctrs, &id);
+
+		if (!from || from->phase == RT_PH_MAKING || from->deleting || !qt_streq(from->tenant.s, req->tenant.s))
+			return qt_fail(e, QT_E_CONTAINER_NOT_FOUND, "there is no such container to fork");
+		return 0;
+	}
+	if (qt_id_parse(&id, "snap", req->from.s)) {
+		const struct rt_obj *from = rt_obj_find(&rt->objs, id.s);
+
+		if (!from || from->making || !qt_streq(from->tenant.s, req->tenant.s))
+			return qt_fail(e, QT_E_SNAPSHOT_NOT_FOUND, "there is no such snapshot to clone");
+		return 0;
+	}
+	return qt_fail(e, QT_E_VALIDATION_ERROR, "create: from is neither a container nor a snapshot");
 }
 
 static int check_create(struct rt *rt, const struct rt_create_req *req, struct qt_err *e)
@@ -243,42 +212,160 @@ static int check_create(struct rt *rt, const struct rt_create_req *req, struct q
 	struct rt_image image;
 	struct qt_id id;
 
-	if (!qt_id_parse(&id, "ctr", req->id.s) || !qt_id_parse(&id, "ten", req->tenant.s) || req->strict > 1)
-		return qt_fail(e, QT_E_VALIDATION_ERROR, "create: an id of another kind, or strict is not 0 or 1");
-	if (check_hostname(&req->hostname, e) < 0 || check_workdir(&req->workdir, e) < 0 ||
-	    check_words(&req->argv, &req->env, e) < 0 || check_limits(rt, req->memory_mb, req->cpu_centi, e) < 0)
+	if (!qt_id_parse(&id, "ctr", req->id.s) || !qt_id_parse(&id, "ten", req->tenant.s) || req->strict > 1 || req->no_start > 1 ||
+	    req->consistency > RT_APP_CONSISTENT)
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "create: an id of another kind, or a number that means nothing");
+	if (rt_check_hostname(&req->hostname, e) < 0 || rt_check_workdir(&req->workdir, e) < 0 ||
+	    rt_check_words(&req->argv, &req->env, e) < 0 || rt_check_limits(rt, req->memory_mb, req->cpu_centi, e) < 0 ||
+	    rt_volumes_check(rt, &req->tenant, &req->volumes, e) < 0 || check_from(rt, req, e) < 0)
 		return -1;
+	if (req->gpus.n > 0)
+		return qt_fail(e, QT_E_NOT_IMPLEMENTED, "create: GPUs");
 	if (left)
 		return qt_fail(e, QT_E_UNAVAILABLE, "a container of this id is being taken away");
 	if (rt->ctrs.n >= rt->conf.max_containers)
 		return qt_fail(e, QT_E_CAPACITY_FULL, "the node has its %u containers", (unsigned)rt->conf.max_containers);
-	if (check_room(rt, req->memory_mb, e) < 0)
+	if ((!req->no_start && rt_check_room(rt, req->memory_mb, e) < 0) || rt_store_room(&rt->store, e) < 0)
 		return -1;
 	return rt_store_image(&rt->store, req->image.s, &image, e);
 }
 
-static void answer_create(const struct rt_ctr *c, struct rt_answer *a)
+static void answer_create(const struct rt_ctr *c, char ip[16], struct rt_create_rep *rep)
 {
-	struct rt_create_rep *rep = a->rep;
+	rt_net_text(ip, 16, c->addr.ip);
+	rep->pid = (uint32_t)c->pid;
+	rep->ip = rt_str(ip);
+	rep->started_ms = c->started_ms;
+}
 
-	rt_net_text(a->scratch, 16, c->addr.ip);
-	*rep = (struct rt_create_rep){.pid = (uint32_t)c->pid, .ip = rt_str(a->scratch), .started_ms = c->started_ms};
+/* Behind the layer: all that is left. */
+static int end_create(struct rt_ctr *c, const struct rt_create_req *req, struct qt_err *e)
+{
+	const struct run run = {&req->argv,	     &req->env,		   RT_FP_create_cgroup, RT_FP_create_socket,
+				RT_FP_create_spawn, RT_FP_create_attach, RT_FP_create_net,	RT_FP_create_ready};
+
+	if (rt_failpoint(RT_FP_create_tree, e) < 0)
+		return -1;
+	c->made |= RT_MADE_FILES;
+	if (rt_files_make(c->rt, &c->id, e) < 0 || rt_failpoint(RT_FP_create_files, e) < 0)
+		return -1;
+	if (!req->no_start) {
+		if (rt_check_room(c->rt, c->memory_mb, e) < 0 || bring_up(c, &run, e) < 0 || commit(c, RT_FP_create_commit, e) < 0)
+			return -1;
+	} else {
+		c->phase = RT_PH_WHOLE;
+		if (rt_ctr_save(c, true, e) < 0 || rt_failpoint(RT_FP_create_commit, e) < 0)
+			return -1;
+	}
+	rt_event(c->rt, &c->id, RT_EV_CREATED, 0);
+	return 0;
+}
+
+static void undo_create(struct rt_ctr *c)
+{
+	struct qt_err ignored = {0};
+
+	(void)rt_journal_drop(&c->rt->journal, &c->id, &ignored);
+	rt_ctr_remove(&c->rt->ctrs, c);
+	rt_life_gone(c); /* who asked to delete it meanwhile */
+	rt_abandon(c);
+}
+
+static void free_pending(struct pending *p)
+{
+	free(p->req);
+	free(p);
+}
+
+static void copied(struct rt_copy *copy, struct qt_err *e)
+{
+	struct rt_create_rep rep = {.paused_us = copy->result->paused_us, .flush_us = copy->result->flush_us};
+	struct pending *p = copy->arg;
+	char ip[16];
+
+	if (e->code == QT_OK && end_create(p->c, p->req, e) == 0) {
+		answer_create(p->c, ip, &rep);
+		rt_copy_answer(copy, &rep);
+	} else {
+		undo_create(p->c);
+		rt_copy_refuse(copy, e);
+	}
+	free_pending(p);
+}
+
+/* The source's layer becomes the new container's. */
+static int add_layer(struct rt_copy *copy, const struct rt_ctr *c, const struct rt_create_req *req, struct qt_err *e)
+{
+	const struct rt_store *s = &c->rt->store;
+	auto_close int snap = -1;
+
+	if (copy->source.s[0])
+		return rt_copy_add(copy, s->ctr_fd, req->from.s, s->ctr_fd, c->id.s, false, s->ctr_bytes, e);
+	snap = openat(s->snap_fd, req->from.s, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return rt_copy_add(copy, snap, "ctr", s->ctr_fd, c->id.s, false, s->ctr_bytes, e);
+}
+
+static int copy_layer(struct rt_ctr *c, const struct rt_create_req *req, struct rt_answer *a, struct qt_err *e)
+{
+	const struct rt_op_shape *shape = &rt_shapes[RT_CREATE];
+	struct pending *p = calloc(1, sizeof(*p));
+	struct rt_copy *copy;
+	struct qt_id from;
+
+	if (!p || !(p->req = rt_dup(shape->req, shape->n_req, req, sizeof(*req)))) {
+		free(p);
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	}
+	p->c = c;
+	copy = rt_copy_new(c->rt, &c->id, qt_id_parse(&from, "ctr", req->from.s) ? &from : NULL, e);
+	if (!copy || add_layer(copy, c, req, e) < 0 || rt_copy_wait(copy, &a->call, e) < 0) {
+		rt_copy_free(copy);
+		free_pending(p);
+		return -1;
+	}
+	copy->consistency = (enum rt_consistency)req->consistency;
+	c->made |= RT_MADE_TREE;
+	rt_copy_start(copy, copied, p);
+	a->extra_ms = RT_COPY_MAX_MS;
+	return RT_LATER;
+}
+
+static int make(struct rt_ctr *c, const struct rt_create_req *req, struct rt_answer *a, struct qt_err *e)
+{
+	if (make_numbers(c, e) < 0)
+		return -1;
+	if (req->from.len > 0)
+		return copy_layer(c, req, a, e);
+	c->made |= RT_MADE_TREE;
+	if (rt_store_make(&c->rt->store, &c->id, e) < 0 || end_create(c, req, e) < 0)
+		return -1;
+	answer_create(c, a->scratch, a->rep);
+	return 0;
+}
+
+/* A worker that lost the answer asks again. */
+static int create_again(struct rt *rt, struct rt_ctr *c, const struct rt_create_req *req, struct rt_answer *a, struct qt_err *e)
+{
+	struct rt_copy *copy = rt_copy_of(rt, &c->id);
+
+	if (!qt_streq(c->tenant.s, req->tenant.s))
+		return qt_fail(e, QT_E_CONFLICT, "there is a container of this id");
+	if (c->phase != RT_PH_MAKING) {
+		answer_create(c, a->scratch, a->rep);
+		return 0;
+	}
+	a->extra_ms = RT_COPY_MAX_MS;
+	return !copy ? qt_fail(e, QT_E_UNAVAILABLE, "not now") : rt_copy_wait(copy, &a->call, e) < 0 ? -1 : RT_LATER;
 }
 
 int rt_op_create(struct rt *rt, struct rt_ctr *there, const void *req_, struct rt_answer *a, struct qt_err *e)
 {
 	const struct rt_create_req *req = req_;
-	const struct run run = {&req->argv,	     &req->env,		   RT_FP_create_cgroup, RT_FP_create_socket,
-				RT_FP_create_spawn, RT_FP_create_attach, RT_FP_create_net,	RT_FP_create_ready};
 	struct rt_ctr *c;
+	int r;
 
-	if (there) {
-		/* A worker that lost the answer asks again. */
-		if (!qt_streq(there->tenant.s, req->tenant.s))
-			return qt_fail(e, QT_E_CONFLICT, "there is a container of this id");
-		answer_create(there, a);
-		return 0;
-	}
+	if (there)
+		return create_again(rt, there, req, a, e);
 	if (check_create(rt, req, e) < 0 || rt_failpoint(RT_FP_create_intent, e) < 0)
 		return -1;
 	c = rt_ctr_new(rt, e);
@@ -288,17 +375,10 @@ int rt_op_create(struct rt *rt, struct rt_ctr *there, const void *req_, struct r
 		rt_ctr_free(c);
 		return -1;
 	}
-	if (make_keep(c, e) < 0 || bring_up(c, &run, e) < 0 || commit(c, RT_FP_create_commit, e) < 0) {
-		struct qt_err ignored = {0};
-
-		(void)rt_journal_drop(&rt->journal, &c->id, &ignored);
-		rt_ctr_remove(&rt->ctrs, c);
-		rt_abandon(c);
-		return -1;
-	}
-	rt_event(rt, &c->id, RT_EV_CREATED, 0);
-	answer_create(c, a);
-	return 0;
+	r = make(c, req, a, e);
+	if (r < 0)
+		undo_create(c);
+	return r;
 }
 
 /* --- start --------------------------------------------------------------------------------------------- */
@@ -309,14 +389,22 @@ int rt_op_start(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_ans
 	const struct run run = {&req->argv,	    &req->env,		RT_FP_start_cgroup, RT_FP_start_socket,
 				RT_FP_start_spawn, RT_FP_start_attach, RT_FP_start_net,	   RT_FP_start_ready};
 	struct rt_start_rep *rep = a->rep;
-	const struct rt_ctr before = *c;
+	struct rt_ctr before;
 
-	if (check_hostname(&req->hostname, e) < 0 || check_words(&req->argv, &req->env, e) < 0 ||
-	    check_room(rt, c->memory_mb, e) < 0)
+	if (rt_check_hostname(&req->hostname, e) < 0 || rt_check_words(&req->argv, &req->env, e) < 0 ||
+	    rt_check_room(rt, c->memory_mb, e) < 0 || rt_volumes_check(rt, &c->tenant, &req->volumes, e) < 0)
 		return -1;
+	if (req->gpus.n > 0)
+		return qt_fail(e, QT_E_NOT_IMPLEMENTED, "start: GPUs");
+	/* Nobody freezes what was at rest when its copying began. */
+	if (rt_copy_from(rt, &c->id))
+		return RT_AGAIN;
 	/* The link of the run before goes with its namespace, when the kernel comes to it. */
 	if (if_nametoindex(c->addr.link) != 0)
 		return RT_AGAIN;
+	before = *c;
+	if (rt_ctr_set_volumes(c, req->volumes, e) < 0)
+		return -1;
 	(void)qt_copy(c->hostname, sizeof(c->hostname), req->hostname.s);
 	c->phase = RT_PH_STARTING;
 	if (rt_failpoint(RT_FP_start_intent, e) < 0 || rt_ctr_save(c, false, e) < 0 || bring_up(c, &run, e) < 0 ||
@@ -332,44 +420,4 @@ int rt_op_start(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_ans
 	rt_net_text(a->scratch, 16, c->addr.ip);
 	*rep = (struct rt_start_rep){.pid = (uint32_t)c->pid, .ip = rt_str(a->scratch), .started_ms = c->started_ms};
 	return 0;
-}
-
-/* --- stop, kill, delete -------------------------------------------------------------------------------- */
-
-int rt_op_stop(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
-{
-	const struct rt_stop_req *req = req_;
-	uint32_t timeout_ms = req->timeout_ms < STOP_MAX_MS ? req->timeout_ms : STOP_MAX_MS;
-
-	(void)rt;
-	if (rt_life_wait(c, &a->call, e) < 0)
-		return -1;
-	a->extra_ms = timeout_ms;
-	if (!c->ending)
-		rt_life_stop(c, timeout_ms);
-	return RT_LATER;
-}
-
-int rt_op_kill(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)
-{
-	(void)rt;
-	(void)req;
-	if (rt_life_wait(c, &a->call, e) < 0)
-		return -1;
-	rt_life_kill(c);
-	return RT_LATER;
-}
-
-int rt_op_delete(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)
-{
-	(void)rt;
-	(void)req;
-	if (rt_life_wait(c, &a->call, e) < 0)
-		return -1;
-	c->deleting = true;
-	if (c->state == RT_ST_RUNNING)
-		rt_life_kill(c);
-	else if (!c->ending)
-		rt_life_remove(c);
-	return RT_LATER;
 }

@@ -47,7 +47,7 @@ int rt_op_info(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answe
 				    .cpus = rt->cpus,
 				    .memory_bytes = rt->memory_bytes,
 				    .cgroup_version = rt_cgroups_version(rt->cgroups),
-				    .storage_driver = rt_str(rt->store.driver->name)};
+				    .storage_driver = rt_str(rt_store_driver_name(&rt->store))};
 	for (uint32_t i = 0; i < rt->ctrs.n; i++)
 		rep->running += rt->ctrs.v[i]->state == RT_ST_RUNNING;
 	rt_store_space(&rt->store, &rep->pool_bytes, &rep->pool_free_bytes);
@@ -82,7 +82,7 @@ int rt_op_list(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answ
 	(void)e;
 	rep->ids.s = a->scratch;
 	for (; i < rt->ctrs.n && rep->ids.n < LIST_MAX; i++)
-		if (!rt_strv_add(&rep->ids, a->scratch, TEXTS_MAX, rt->ctrs.v[i]->id.s))
+		if (rt->ctrs.v[i]->phase != RT_PH_MAKING && !rt_strv_add(&rep->ids, a->scratch, TEXTS_MAX, rt->ctrs.v[i]->id.s))
 			break;
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "copy.h"
 #include "dirs.h"
 #include "fdio.h"
 #include "rootpath.h"
@@ -72,15 +73,16 @@ int rt_open(struct rt *rt, const char *conf_path, struct qt_err *e)
 {
 	memset(rt, 0, sizeof(*rt));
 	rt->state_fd = rt->run_fd = rt->ctr_state_fd = rt->sock_fd = rt->lock_fd = -1;
-	rt->journal.dir_fd = rt->journal.bad_fd = -1;
-	rt->store = (struct rt_store){.pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .trash_fd = -1};
+	rt->journal.dir_fd = rt->journal.bad_fd = rt->objs.keep.dir_fd = rt->objs.keep.bad_fd = -1;
+	rt->store = (struct rt_store){.pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .vol_fd = -1, .snap_fd = -1, .trash_fd = -1};
 	rt->started_ms = qt_now_ms();
 
 	if (!qt_have_openat2())
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "this kernel has no openat2(2)");
 	if (qt_conf_load(&rt->conf, conf_path, e) < 0 || look_at_machine(rt, e) < 0 || open_dirs(rt, e) < 0)
 		return -1;
-	if (rt_loop_open(&rt->loop, e) < 0 || rt_journal_open(&rt->journal, rt->state_fd, e) < 0)
+	if (rt_loop_open(&rt->loop, e) < 0 || rt_journal_open(&rt->journal, rt->state_fd, e) < 0 ||
+	    rt_objs_open(&rt->objs, rt->state_fd, e) < 0)
 		return -1;
 	if (rt_ranges_init(&rt->ranges, (uint32_t)rt->conf.uid_ranges, e) < 0)
 		return -1;
@@ -97,6 +99,7 @@ int rt_open(struct rt *rt, const char *conf_path, struct qt_err *e)
 
 void rt_close(struct rt *rt)
 {
+	rt_copies_close(rt);
 	while (rt->ctrs.n > 0)
 		rt_ctr_free(rt->ctrs.v[--rt->ctrs.n]);
 	while (rt->leaving.n > 0)
@@ -112,7 +115,8 @@ void rt_close(struct rt *rt)
 	if (rt->cgroups)
 		rt_cgroups_close(rt->cgroups);
 	rt_ranges_done(&rt->ranges);
-	rt_journal_close(&rt->journal);
+	rt_objs_close(&rt->objs);
+	rt_keep_close(&rt->journal);
 	rt_loop_close(rt->loop);
 	qt_close(rt->sock_fd);
 	qt_close(rt->ctr_state_fd);

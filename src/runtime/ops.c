@@ -13,11 +13,11 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_INFO] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_info,
 		.uses = "nothing",
 		.hostile = "It learns how many containers there are, and the size of the machine: the API shows it anyway."},
-	[RT_CREATE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_create,
+	[RT_CREATE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_CREATED | RT_S_RUNNING | RT_S_MAKING, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_create,
 		.uses = "SYS_ADMIN (namespaces, mounts), NET_ADMIN (link, address, filter), SETUID, SETGID, SETPCAP, SYS_RESOURCE, KILL, CHOWN, FOWNER, DAC_OVERRIDE",
 		.hostile = "It can fill the node with containers up to max_containers and node_memory_mb, and run in them what it likes: "
 			   "that is what a worker is for. It names an image and ids; no path, no uid, no capability, no device, no mount and no interface "
-			   "comes from the message. Memory, CPU and processes are checked against the settings here once more. "
+			   "comes from the message. Memory, CPU and processes are checked against the settings here once more. A layer to copy, and volumes, must be of the tenant that it names. "
 			   "Asking again for a container that runs tells its address to who knows id and tenant, which GET does too."},
 	[RT_START] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_start,
 		.uses = "the same as create",
@@ -29,7 +29,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_KILL] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING | RT_S_ENDING, .flags = RT_MUTATES, .budget_ms = 15000, .fn = rt_op_kill,
 		.uses = "KILL (through the cgroup); DAC_OVERRIDE",
 		.hostile = "It can kill every container, and nothing else: what is killed is the members of a cgroup that this program made, not a pid out of the message."},
-	[RT_DELETE] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .flags = RT_MUTATES, .budget_ms = 15000, .fn = rt_op_delete,
+	[RT_DELETE] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY | RT_S_MAKING, .flags = RT_MUTATES, .budget_ms = 15000, .fn = rt_op_delete,
 		.uses = "KILL, NET_ADMIN, DAC_OVERRIDE, FOWNER",
 		.hostile = "It can delete every container with its data: the worst that a worker can do, and what backups are for. What is removed is "
 			   "named by an id of the journal, renamed within the pool, and emptied without following a link."},
@@ -59,6 +59,48 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It learns the names of the images. They are for all tenants."},
+	[RT_SNAPSHOT] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_RUNNING | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_snapshot,
+		.uses = "SYS_ADMIN (subvolumes, trusted attributes), DAC_OVERRIDE, CHOWN, FOWNER, FSETID, SETFCAP, KILL (through the freezer)",
+		.hostile = "It can copy every container's files for the tenant whose container it is, until the pool is full but for a reserve, and have the container "
+			   "stand still meanwhile where the storage driver copies file by file. Copies are made by jobs, four at once, each ended after ten minutes; "
+			   "a container that was frozen is thawed whatever becomes of the job. Trees are named by ids; no link is followed."},
+	[RT_OBJ_GET] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 8000, .fn = rt_op_obj_get,
+		.uses = "DAC_OVERRIDE (counting, in a job)",
+		.hostile = "It learns the record and the size of every snapshot and volume whose id it knows. Counting takes at most two seconds of a job, four at once."},
+	[RT_OBJ_LIST] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_obj_list,
+		.uses = "nothing",
+		.hostile = "Not for workers: as list."},
+	[RT_OBJ_RECORD] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_obj_record,
+		.uses = "DAC_OVERRIDE",
+		.hostile = "As record: bytes of bounded length, never looked into here."},
+	[RT_OBJ_DELETE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 15000, .fn = rt_op_obj_delete,
+		.uses = "SYS_ADMIN (subvolumes), DAC_OVERRIDE, FOWNER",
+		.hostile = "It can delete every snapshot, and every volume that no container is running with: as delete."},
+	[RT_VOL_MAKE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_vol_make,
+		.uses = "SYS_ADMIN (subvolumes, quotas, trusted attributes), DAC_OVERRIDE, CHOWN, FOWNER, FSETID, SETFCAP",
+		.hostile = "It can make volumes until the pool is full but for a reserve: quotas of tenants are kept in Redis. It can ask for a volume without a "
+			   "bound of its own, and for a copy of a snapshot of the tenant that it names."},
+	[RT_PS] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING, .budget_ms = 1000, .fn = rt_op_ps,
+		.uses = "SYS_PTRACE (/proc/PID/ns of processes in the container's user namespace)",
+		.hostile = "It sees the command lines of every container's processes, as an exec of ps there would show them. Only members of the container's control "
+			   "group that are in its pid namespace are shown; how many there are is bounded by pids_limit."},
+	[RT_SIGNAL] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_signal,
+		.uses = "KILL, SYS_PTRACE",
+		.hostile = "It can signal every process of every container but the init, as an exec there could. The number is one of the container's own; it is found among "
+			   "the members of the control group, and held by a pidfd while it is looked at, so that no process outside can be meant."},
+	[RT_NET] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 500, .fn = rt_op_net,
+		.uses = "SYS_PTRACE (/proc/PID/ns), SYS_ADMIN (setns into the network namespace and back), NET_ADMIN (reading the filter)",
+		.hostile = "It learns the address, the link's name and the routes of every container. What is read of a namespace is bounded, whoever filled it."},
+	[RT_NET_MEND] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 2000, .fn = rt_op_net_mend,
+		.uses = "as net, and NET_ADMIN (link, address, route, filter)",
+		.hostile = "It can have a container's network put back as the journal says it should be. Nothing of it comes from the message."},
+	[RT_ROUTE] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 500, .fn = rt_op_route,
+		.uses = "SYS_PTRACE (/proc/PID/ns), SYS_ADMIN (setns and back), NET_ADMIN (the route)",
+		.hostile = "It can set 32 routes in every container, all of them by the gateway, where its packets go anyway: what may pass is for the host's filter "
+			   "to say, which is not touched."},
+	[RT_ADDRESS] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_address,
+		.uses = "DAC_OVERRIDE (the journal)",
+		.hostile = "It can give containers that do not run other addresses of this node's subnet, each to one container only, and so use up none."},
 	[RT_WATCH] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_watch,
 		.uses = "nothing",
 		.hostile = "Not for workers. A watcher that does not read is closed when its bounded queue is full."},
@@ -69,6 +111,8 @@ unsigned rt_admit_state(const struct rt_ctr *c)
 {
 	if (!c)
 		return RT_S_NONE;
+	if (c->phase == RT_PH_MAKING)
+		return RT_S_MAKING;
 	if (c->ending)
 		return RT_S_ENDING;
 	switch (c->state) {
@@ -89,6 +133,7 @@ static const char *state_word(unsigned state)
 {
 	switch (state) {
 	case RT_S_CREATED:
+	case RT_S_MAKING:
 		return "created";
 	case RT_S_RUNNING:
 	case RT_S_ENDING:
@@ -129,7 +174,8 @@ static const struct {
 		   {RT_S_CREATED, "created"},
 		   {RT_S_RUNNING, "running"},
 		   {RT_S_ENDING, "ending"},
-		   {RT_S_EXITED, "exited"}};
+		   {RT_S_EXITED, "exited"},
+		   {RT_S_MAKING, "making"}};
 
 void rt_print_privileges(FILE *out)
 {
@@ -137,7 +183,8 @@ void rt_print_privileges(FILE *out)
 	      "Printed by `quilt-runtime --privileges` from the table in `src/runtime/ops.c`; do not edit.\n\n"
 	      "`quilt-runtime` is the only privileged program. Peers are told apart by SO_PEERCRED alone: `api` is the uid of `api_user`,\n"
 	      "`agent` that of `agent_user`, `admin` is root. The state is the runtime's own record: `none` when there is no container of that id,\n"
-	      "or the request is not about one; `ending` while stop, kill or delete is under way.\n\n"
+	      "or the request is not about one; `ending` while stop, kill or delete is under way, `making` while\n"
+	      "create waits for a copy.\n\n"
 	      "The runtime keeps these capabilities in its bounding and permitted sets, and no others:\n\n",
 	      out);
 #define CAP(name, needed, why) fputs("- " #name ": " why "\n", out);

@@ -22,6 +22,7 @@ enum rt_admit_state {
 	RT_S_RUNNING = 1 << 2,
 	RT_S_ENDING = 1 << 3, /* it runs, or its init is just gone, and stop, kill or delete is under way */
 	RT_S_EXITED = 1 << 4,
+	RT_S_MAKING = 1 << 5, /* create waits for the copy of a layer */
 	RT_S_ANY = RT_S_CREATED | RT_S_RUNNING | RT_S_ENDING | RT_S_EXITED,
 };
 
@@ -60,7 +61,7 @@ unsigned rt_admit_state(const struct rt_ctr *c); /* NULL: RT_S_NONE */
 void rt_print_privileges(FILE *out); /* docs/privileges.md */
 void rt_print_protocol(FILE *out);   /* docs/protocol-runtime.md */
 
-/* The handlers: op_life.c and op_read.c. */
+/* The handlers: op_*.c. */
 #define RT_HANDLER(name) \
 	int rt_op_##name(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)
 RT_HANDLER(hello);
@@ -78,6 +79,18 @@ RT_HANDLER(logs);
 RT_HANDLER(check);
 RT_HANDLER(stats);
 RT_HANDLER(images);
+RT_HANDLER(snapshot);
+RT_HANDLER(obj_get);
+RT_HANDLER(obj_list);
+RT_HANDLER(obj_record);
+RT_HANDLER(obj_delete);
+RT_HANDLER(vol_make);
+RT_HANDLER(ps);
+RT_HANDLER(signal);
 RT_HANDLER(watch);
+RT_HANDLER(net);
+RT_HANDLER(route);
+RT_HANDLER(net_mend);
+RT_HANDLER(address);
 
 #endif

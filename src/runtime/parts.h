@@ -113,7 +113,4 @@ int rt_limits_apply(pid_t pid, int proc_fd, struct qt_err *e);
 /* What security.md 5.3 step 10 wants to see. */
 int rt_verify(const struct rt_spawn *what, int proc_fd, struct qt_err *e);
 
-/* Is TARGET a place where a volume may go: absolute, normal, not the root, nor /proc, /sys, /dev or anything below them? */
-bool rt_target_ok(const char *target);
-
 #endif

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "rtnl.h"
+#include "rt.h"
 #include "rtnl_batch.h"
 #include "str.h"
 
@@ -160,6 +161,8 @@ static int parse_link(struct nlmsghdr *h, struct rt_link *ret, unsigned *ret_fla
 	if (h->nlmsg_type != RTM_NEWLINK || nlmsg_parse(h, sizeof(*ifi), tb, IFLA_MAX, NULL) < 0)
 		return qt_fail_sys(e, EPROTO, "read a link");
 	ret->index = ifi->ifi_index;
+	/* Not IFF_RUNNING: some kernels say so only up to a second later. */
+	ret->up = (ifi->ifi_flags & (IFF_UP | IFF_LOWER_UP)) == (IFF_UP | IFF_LOWER_UP);
 	if (ret_flags)
 		*ret_flags = ifi->ifi_flags;
 	if (tb[IFLA_IFNAME])
@@ -312,8 +315,7 @@ static int on_look(void *arg, unsigned i, struct nlmsghdr *h, struct qt_err *e)
 		if (i == 0)
 			k->lo_up = flags & IFF_UP;
 		else
-			/* Not IFF_RUNNING: some kernels say so only up to a second later. */
-			k->eth_up = (flags & (IFF_UP | IFF_LOWER_UP)) == (IFF_UP | IFF_LOWER_UP);
+			k->eth_up = l.up;
 		k->eth_index = l.index;
 		return 0;
 	}
@@ -327,18 +329,20 @@ static int on_look(void *arg, unsigned i, struct nlmsghdr *h, struct qt_err *e)
 	return 0;
 }
 
-bool rt_rtnl_inner_ok(struct rt_rtnl *r, uint32_t gateway, uint32_t ip)
+unsigned rt_rtnl_inner_look(struct rt_rtnl *r, uint32_t gateway, uint32_t ip)
 {
 	const uint32_t outside = 0x01010101; /* any address that only the default route leads to; nothing is sent */
 	struct looks k = {.gateway = gateway};
 	struct rt_nlb b = {0};
 	struct qt_err e = {0};
 
+	/* What is not there is an error of its question; the others are answered all the same. */
 	if (put_get_link(r, &b, "lo", RTEXT_FILTER_SKIP_STATS, &e) < 0 ||
 	    put_get_link(r, &b, RT_INNER_LINK, RTEXT_FILTER_SKIP_STATS, &e) < 0 || put_ask_route(r, &b, ip, &e) < 0 ||
-	    put_ask_route(r, &b, outside, &e) < 0 || rt_nlb_run(r, &b, on_look, &k, &e) < 0)
-		return false;
-	return k.lo_up && k.eth_up && k.local && k.routed;
+	    put_ask_route(r, &b, outside, &e) < 0)
+		return 0;
+	(void)rt_nlb_run(r, &b, on_look, &k, &e);
+	return (k.lo_up && k.eth_up ? RT_NET_LINK : 0U) | (k.local ? RT_NET_ADDRESS : 0U) | (k.routed ? RT_NET_ROUTE : 0U);
 }
 
 int rt_rtnl_delete(struct rt_rtnl *r, const char *link, struct qt_err *e)

@@ -32,8 +32,15 @@ int rt_rtnl_host_end(struct rt_rtnl *r, int index, const char *alias, uint32_t g
  * the address says. */
 int rt_rtnl_inner_end(struct rt_rtnl *r, uint32_t gateway, uint32_t ip, struct qt_err *e);
 
-/* Does it look so? Four questions with bounded answers: the namespace may have been filled by somebody hostile. */
-bool rt_rtnl_inner_ok(struct rt_rtnl *r, uint32_t gateway, uint32_t ip);
+/* Does it look so? RT_NET_LINK, RT_NET_ADDRESS and RT_NET_ROUTE (rt.h). Four questions with bounded answers: the namespace may have been
+ * filled by somebody hostile. */
+unsigned rt_rtnl_inner_look(struct rt_rtnl *r, uint32_t gateway, uint32_t ip);
+
+/* By a socket of the container's namespace: a route to DST by GATEWAY, marked as one of these; both idempotent. */
+int rt_rtnl_route_add(struct rt_rtnl *r, uint32_t gateway, const struct rt_cidr *dst, struct qt_err *e);
+int rt_rtnl_route_del(struct rt_rtnl *r, const struct rt_cidr *dst, struct qt_err *e);
+/* Those that are so marked, at most RT_ROUTES_MAX; their number, or -1. */
+int rt_rtnl_routes(struct rt_rtnl *r, struct rt_cidr *out, struct qt_err *e);
 
 /* Remove a link by name. Waits for the kernel's RCU: about 18 ms. Success if there is none. */
 int rt_rtnl_delete(struct rt_rtnl *r, const char *link, struct qt_err *e);
@@ -41,7 +48,7 @@ int rt_rtnl_delete(struct rt_rtnl *r, const char *link, struct qt_err *e);
 struct rt_link {
 	int index;
 	unsigned mtu;
-	bool veth;
+	bool veth, up; /* up: and so is the other end */
 	char name[16], alias[64]; /* alias "" if none, or if it is longer */
 	struct rt_net_stats stats; /* as this end sees them */
 };

@@ -8,11 +8,13 @@
 #include "journal.h"
 #include "loop.h"
 #include "net.h"
+#include "obj.h"
 #include "ranges.h"
 #include "spawn.h"
 #include "store.h"
 
 struct rt_peers;
+struct rt_copy;
 
 struct rt {
 	struct qt_conf conf;
@@ -21,7 +23,10 @@ struct rt {
 	struct rt_net *net;
 	struct rt_cgroups *cgroups;
 	struct rt_spawner *spawner;
-	struct rt_journal journal;
+	struct rt_keep journal;
+	struct rt_objs objs;
+	struct rt_copy *copies;	    /* under way or waiting: copy.h */
+	struct rt_later copies_later;
 	struct rt_store store;
 	struct rt_ranges ranges;
 	struct rt_ctrs ctrs;

@@ -58,4 +58,7 @@ uint64_t rt_start_time(pid_t pid);
  * there and executable? Links are resolved inside. */
 bool rt_contract_holds(pid_t pid, const char *paths, size_t len);
 
+/* Is TARGET a place where a volume may go: absolute, normal, not the root, nor /proc, /sys, /dev or anything below them? */
+bool rt_target_ok(const char *target);
+
 #endif

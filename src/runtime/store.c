@@ -1,12 +1,8 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/btrfs.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -15,54 +11,22 @@
 #include "fdio.h"
 #include "log.h"
 #include "rnd.h"
-#include "store.h"
+#include "store_parts.h"
 #include "str.h"
 
 #define TRASH_AFTER_MS 50
+#define RESERVE	       (UINT64_C(64) << 20) /* what is there may still be changed, and the trash emptied */
 
-/* --- drivers ------------------------------------------------------------------------------------------- */
-
-static bool is_btrfs(int pool_fd)
-{
-	struct statfs st;
-
-	return fstatfs(pool_fd, &st) == 0 && (uint32_t)st.f_type == BTRFS_SUPER_MAGIC;
-}
-
-/* One subvolume for both: renaming from work to upper must not cross a border. */
-static int make_subvolume(int ctr_fd, const char *name, struct qt_err *e)
-{
-	struct btrfs_ioctl_vol_args args = {.fd = 0};
-
-	(void)qt_copy(args.name, sizeof(args.name), name);
-	if (ioctl(ctr_fd, BTRFS_IOC_SUBVOL_CREATE, &args) < 0)
-		return qt_fail_sys(e, errno, "make a subvolume");
-	return 0;
-}
-
-static bool any(int pool_fd)
-{
-	(void)pool_fd;
-	return true;
-}
-
-static int make_directory(int ctr_fd, const char *name, struct qt_err *e)
-{
-	return mkdirat(ctr_fd, name, 0700) < 0 ? qt_fail_sys(e, errno, "make a directory") : 0;
-}
-
-static const struct rt_store_driver drivers[] = {
-	{"btrfs", is_btrfs, make_subvolume},
-	{"copy", any, make_directory},
-};
+/* The first that fits is "auto". */
+static const struct rt_store_driver *const drivers[] = {&rt_store_btrfs, &rt_store_reflink, &rt_store_copy};
 
 static int choose_driver(struct rt_store *s, const char *name, struct qt_err *e)
 {
 	for (size_t i = 0; i < QT_LEN(drivers); i++) {
-		if (!qt_streq(name, "auto") && !qt_streq(name, drivers[i].name))
+		if (!qt_streq(name, "auto") && !qt_streq(name, drivers[i]->name))
 			continue;
-		if (drivers[i].fits(s->pool_fd)) {
-			s->driver = &drivers[i];
+		if (drivers[i]->fits(s->pool_fd)) {
+			s->driver = drivers[i];
 			return 0;
 		}
 	}
@@ -110,7 +74,8 @@ static int check_owner(struct rt_store *s, int state_fd, struct qt_err *e)
 		return *e = why, -1;
 	if (ours[0] && qt_streq(ours, theirs))
 		return 0;
-	if (rt_dir_each(s->ctr_fd, refuse, NULL, e) < 0)
+	if (rt_dir_each(s->ctr_fd, refuse, NULL, e) < 0 || rt_dir_each(s->vol_fd, refuse, NULL, e) < 0 ||
+	    rt_dir_each(s->snap_fd, refuse, NULL, e) < 0)
 		return -1;
 	if (!ours[0]) {
 		struct qt_id id = qt_id_new("pool");
@@ -122,24 +87,35 @@ static int check_owner(struct rt_store *s, int state_fd, struct qt_err *e)
 	return qt_replace_file(s->pool_fd, "id", ours, strlen(ours), 0600, true, e);
 }
 
+static int open_dirs(struct rt_store *s, struct qt_err *e)
+{
+	const struct {
+		const char *name;
+		int *fd;
+	} dirs[] = {{"images", &s->images_fd}, {"ctr", &s->ctr_fd}, {"vol", &s->vol_fd}, {"snap", &s->snap_fd}, {"trash", &s->trash_fd}};
+
+	for (size_t i = 0; i < QT_LEN(dirs); i++) {
+		*dirs[i].fd = rt_dir_make(s->pool_fd, dirs[i].name, 0700, e);
+		if (*dirs[i].fd < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int rt_store_open(struct rt_store *s, struct rt_loop *loop, const struct qt_conf *conf, int state_fd, struct qt_err *e)
 {
-	*s = (struct rt_store){.loop = loop, .pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .trash_fd = -1};
+	*s = (struct rt_store){.loop = loop, .pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .vol_fd = -1, .snap_fd = -1, .trash_fd = -1,
+			       .ctr_bytes = conf->container_disk_bytes, .vol_bytes = conf->volume_bytes};
 	s->pool_fd = rt_dir_make_path(conf->pool_dir, 0700, e);
 	if (s->pool_fd < 0)
 		return -1;
-	if (check_mount(s->pool_fd, e) < 0 || choose_driver(s, conf->storage_driver, e) < 0)
+	if (check_mount(s->pool_fd, e) < 0 || choose_driver(s, conf->storage_driver, e) < 0 || open_dirs(s, e) < 0 ||
+	    check_owner(s, state_fd, e) < 0)
 		return -1;
-	s->images_fd = rt_dir_make(s->pool_fd, "images", 0700, e);
-	if (s->images_fd < 0)
-		return -1;
-	s->ctr_fd = rt_dir_make(s->pool_fd, "ctr", 0700, e);
-	if (s->ctr_fd < 0)
-		return -1;
-	s->trash_fd = rt_dir_make(s->pool_fd, "trash", 0700, e);
-	if (s->trash_fd < 0)
-		return -1;
-	return check_owner(s, state_fd, e);
+	s->limits = s->driver->limits && s->driver->limits(s->pool_fd);
+	if (!s->limits && (s->ctr_bytes || s->vol_bytes))
+		qt_log(QT_LOG_WARN, "the sizes of layers and volumes have no limit: this file system, or this kernel, has none");
+	return 0;
 }
 
 void rt_store_close(struct rt_store *s)
@@ -149,24 +125,68 @@ void rt_store_close(struct rt_store *s)
 	qt_reset_fd(&s->pool_fd, -1);
 	qt_reset_fd(&s->images_fd, -1);
 	qt_reset_fd(&s->ctr_fd, -1);
+	qt_reset_fd(&s->vol_fd, -1);
+	qt_reset_fd(&s->snap_fd, -1);
 	qt_reset_fd(&s->trash_fd, -1);
 }
 
+const char *rt_store_driver_name(const struct rt_store *s)
+{
+	return s->driver->name;
+}
+
 /* --- trees --------------------------------------------------------------------------------------------- */
+
+int rt_store_room(const struct rt_store *s, struct qt_err *e)
+{
+	uint64_t total, left;
+
+	rt_store_space(s, &total, &left);
+	return left < RESERVE ? qt_fail(e, QT_E_INSUFFICIENT_STORAGE, "the node's storage is full") : 0;
+}
+
+int rt_store_limit(struct rt_store *s, int dir_fd, const char *name, uint64_t max_bytes, struct qt_err *e)
+{
+	auto_close int fd = -1;
+
+	if (!s->limits || max_bytes == 0)
+		return 0;
+	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? qt_fail_sys(e, errno, "open a tree") : s->driver->limit(fd, max_bytes, e);
+}
+
+/* A new tree, with the directory that users will see as a root: the mode is what they see. */
+static int make(struct rt_store *s, int dir_fd, const char *name, const char *root, uint64_t max_bytes, int *ret_fd, struct qt_err *e)
+{
+	auto_close int fd = -1;
+
+	if (s->driver->make(dir_fd, name, e) < 0)
+		return -1;
+	fd = rt_dir_make(dir_fd, name, 0700, e);
+	if (fd < 0)
+		return -1;
+	if (s->limits && max_bytes > 0 && s->driver->limit(fd, max_bytes, e) < 0)
+		return -1;
+	if (mkdirat(fd, root, 0755) < 0 || fchmodat(fd, root, 0755, 0) < 0)
+		return qt_fail_sys(e, errno, "make a tree");
+	*ret_fd = qt_take_fd(&fd);
+	return 0;
+}
 
 int rt_store_make(struct rt_store *s, const struct qt_id *id, struct qt_err *e)
 {
 	auto_close int fd = -1;
 
-	if (s->driver->make(s->ctr_fd, id->s, e) < 0)
+	if (make(s, s->ctr_fd, id->s, "upper", s->ctr_bytes, &fd, e) < 0)
 		return -1;
-	fd = rt_dir_make(s->ctr_fd, id->s, 0700, e);
-	if (fd < 0)
-		return -1;
-	/* The mode of upper is that of the container's root directory. */
-	if (mkdirat(fd, "upper", 0755) < 0 || fchmodat(fd, "upper", 0755, 0) < 0 || mkdirat(fd, "work", 0700) < 0)
-		return qt_fail_sys(e, errno, "make the container's layer");
-	return 0;
+	return mkdirat(fd, "work", 0700) < 0 ? qt_fail_sys(e, errno, "make the container's layer") : 0;
+}
+
+int rt_store_make_volume(struct rt_store *s, const struct qt_id *id, uint64_t max_bytes, struct qt_err *e)
+{
+	auto_close int fd = -1;
+
+	return make(s, s->vol_fd, id->s, "data", max_bytes ? max_bytes : s->vol_bytes, &fd, e);
 }
 
 int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, int *ret_work, struct qt_err *e)
@@ -185,12 +205,20 @@ int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, in
 	return 0;
 }
 
+int rt_store_volume(struct rt_store *s, const struct qt_id *id, struct qt_err *e)
+{
+	auto_close int fd = openat(s->vol_fd, id->s, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int data = fd < 0 ? -1 : openat(fd, "data", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return data >= 0 ? data : qt_fail_sys(e, errno, "open a volume");
+}
+
 static void empty_soon(void *arg)
 {
 	rt_store_empty_trash(arg);
 }
 
-int rt_store_drop(struct rt_store *s, const char *name, struct qt_err *e)
+int rt_store_drop(struct rt_store *s, int dir_fd, const char *name, struct qt_err *e)
 {
 	unsigned char r[8];
 	char hex[17], to[96];
@@ -199,7 +227,7 @@ int rt_store_drop(struct rt_store *s, const char *name, struct qt_err *e)
 	qt_hex(hex, r, sizeof(r));
 	if (!qt_fmt(to, sizeof(to), "%.64s.%s", name, hex))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "a name too long");
-	if (renameat(s->ctr_fd, name, s->trash_fd, to) < 0)
+	if (renameat(dir_fd, name, s->trash_fd, to) < 0)
 		return errno == ENOENT ? 0 : qt_fail_sys(e, errno, "move a tree to the trash");
 	/* Not at once: a burst of deletes is one job, and none of them waits for the fork. */
 	if (rt_timer_set(s->loop, &s->soon, TRASH_AFTER_MS, empty_soon, s, e) < 0)

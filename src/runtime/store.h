@@ -1,10 +1,14 @@
 /*
- * store.h - the pool: images, the containers' own layers, and the trash.
+ * store.h - the pool: images, containers' own layers, snapshots, volumes, and the trash.
  *
  *   POOL/id                    names the state directory that this pool belongs to
  *   POOL/images/NAME/          rootfs/ and image.conf
- *   POOL/ctr/ID/               upper/ and work/ of the overlay; on btrfs a subvolume
+ *   POOL/ctr/ID/               a tree: upper/ and work/ of the overlay
+ *   POOL/vol/ID/               a tree: data/
+ *   POOL/snap/ID/              ctr/, a container's tree, and for each captured volume vol_…/, a volume's tree
  *   POOL/trash/                what is to be deleted, by a job
+ *
+ * A tree is what a storage driver makes and copies; on btrfs it is a subvolume. None stands on another: each can go at any time.
  */
 #ifndef RT_STORE_H
 #define RT_STORE_H
@@ -14,16 +18,14 @@
 #include "image.h"
 #include "job.h"
 
-struct rt_store_driver {
-	const char *name;
-	bool (*fits)(int pool_fd);
-	int (*make)(int ctr_fd, const char *name, struct qt_err *e); /* the empty tree of a container */
-};
+struct rt_store_driver;
 
 struct rt_store {
 	const struct rt_store_driver *driver;
 	struct rt_loop *loop;
-	int pool_fd, images_fd, ctr_fd, trash_fd;
+	int pool_fd, images_fd, ctr_fd, vol_fd, snap_fd, trash_fd;
+	bool limits; /* trees can be held to a size */
+	uint64_t ctr_bytes, vol_bytes; /* of the settings; 0: no bound */
 	struct rt_job emptier;
 	struct rt_timer soon;
 	bool again; /* something came while the trash was emptied */
@@ -33,12 +35,24 @@ struct rt_store {
  * belongs to another state directory (STATE_FD): then nothing in it is unknown rubbish, and nothing may be swept. */
 int rt_store_open(struct rt_store *s, struct rt_loop *loop, const struct qt_conf *conf, int state_fd, struct qt_err *e);
 void rt_store_close(struct rt_store *s);
+const char *rt_store_driver_name(const struct rt_store *s);
 
+/* INSUFFICIENT_STORAGE when the pool has too little left for anything new. */
+int rt_store_room(const struct rt_store *s, struct qt_err *e);
+
+/* Empty trees. Of a volume: MAX_BYTES 0 is the setting. */
 int rt_store_make(struct rt_store *s, const struct qt_id *id, struct qt_err *e);
+int rt_store_make_volume(struct rt_store *s, const struct qt_id *id, uint64_t max_bytes, struct qt_err *e);
+/* Hold the tree DIR_FD/NAME to so much, where that can be done. */
+int rt_store_limit(struct rt_store *s, int dir_fd, const char *name, uint64_t max_bytes, struct qt_err *e);
+
 /* Descriptors (O_PATH) of upper and work, the caller's. */
 int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, int *ret_work, struct qt_err *e);
-/* Into the trash: gone under its name when this returns. Idempotent. */
-int rt_store_drop(struct rt_store *s, const char *name, struct qt_err *e);
+/* The root directory of a volume (O_PATH), the caller's. */
+int rt_store_volume(struct rt_store *s, const struct qt_id *id, struct qt_err *e);
+
+/* DIR_FD/NAME into the trash: gone under its name when this returns. Idempotent. */
+int rt_store_drop(struct rt_store *s, int dir_fd, const char *name, struct qt_err *e);
 /* Empty the trash, in a job. */
 void rt_store_empty_trash(struct rt_store *s);
 

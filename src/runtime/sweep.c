@@ -17,6 +17,7 @@
 #include "undo.h"
 
 #define UNDO_MS 10000
+#define THAW_MS 1000
 
 static int load_one(const struct rt_entry *en, void *arg, struct qt_err *e)
 {
@@ -86,6 +87,10 @@ static int adopt(struct rt_ctr *c, struct qt_err *e)
 	struct qt_err why = {0};
 
 	c->made |= RT_MADE_ALL;
+	/* The last runtime may have died while it copied this one. */
+	if (rt_cgroup_freeze(c->rt->cgroups, &c->id, false, THAW_MS, &why) < 0)
+		qt_log_err(QT_LOG_ERROR, &why, "container %s: cannot be thawed", c->id.s);
+	qt_err_reset(&why);
 	if (rt_net_adopt(c->rt->net, &c->addr, &c->tenant, &why) < 0)
 		qt_log_err(QT_LOG_ERROR, &why, "container %s: its network cannot be put back", c->id.s);
 	return rt_life_watch(c, e);
@@ -145,7 +150,7 @@ static bool known(struct rt *rt, const char *name)
 	struct qt_id id;
 
 	/* The file of its entry is rotten: what the container was nobody knows any more, but its data is somebody's. */
-	if (rt_journal_is_bad(&rt->journal, name))
+	if (rt_keep_is_bad(&rt->journal, name))
 		return true;
 	return qt_id_parse(&id, "ctr", name) && rt_ctr_find(&rt->ctrs, &id);
 }
@@ -213,14 +218,59 @@ static int tree_found(const char *name, void *arg, struct qt_err *e)
 	if (known(rt, name))
 		return 0;
 	qt_log(QT_LOG_WARN, "the layer %.64s belongs to no container, and goes", name);
-	return rt_store_drop(&rt->store, name, e);
+	return rt_store_drop(&rt->store, rt->store.ctr_fd, name, e);
+}
+
+static bool object_known(struct rt *rt, const char *name)
+{
+	return rt_obj_find(&rt->objs, name) || rt_keep_is_bad(&rt->objs.keep, name);
+}
+
+static int snapshot_found(const char *name, void *arg, struct qt_err *e)
+{
+	struct rt *rt = arg;
+
+	if (object_known(rt, name))
+		return 0;
+	qt_log(QT_LOG_WARN, "the snapshot %.64s was not finished, or not quite deleted, and goes", name);
+	return rt_store_drop(&rt->store, rt->store.snap_fd, name, e);
+}
+
+static int volume_found(const char *name, void *arg, struct qt_err *e)
+{
+	struct rt *rt = arg;
+
+	if (object_known(rt, name))
+		return 0;
+	qt_log(QT_LOG_WARN, "the volume %.64s was not finished, or not quite deleted, and goes", name);
+	return rt_store_drop(&rt->store, rt->store.vol_fd, name, e);
+}
+
+/* The file of a volume is on disk at once, its empty tree when the file system comes to it, or somebody in a container syncs: a machine that
+ * died before that has lost nothing which it had promised to keep. */
+static int settle_object(struct rt *rt, const struct rt_obj *o, struct qt_err *e)
+{
+	if (!qt_starts(o->id.s, "vol_") || faccessat(rt->store.vol_fd, o->id.s, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	qt_log(QT_LOG_WARN, "volume %s: the machine died before anything in it was synced; it is empty", o->id.s);
+	return rt_store_make_volume(&rt->store, &o->id, o->max_bytes, e);
+}
+
+static int sweep_objects(struct rt *rt, struct qt_err *e)
+{
+	for (uint32_t i = 0; i < rt->objs.n; i++)
+		if (settle_object(rt, rt->objs.v[i], e) < 0)
+			return -1;
+	if (rt_dir_each(rt->store.snap_fd, snapshot_found, rt, e) < 0)
+		return -1;
+	return rt_dir_each(rt->store.vol_fd, volume_found, rt, e);
 }
 
 int rt_sweep(struct rt *rt, struct qt_err *e)
 {
 	int links;
 
-	if (rt_journal_load(&rt->journal, load_one, rt, e) < 0)
+	if (rt_journal_load(&rt->journal, load_one, rt, e) < 0 || rt_objs_load(&rt->objs, e) < 0)
 		return -1;
 	/* From the end: settling one may take it out. */
 	for (uint32_t i = rt->ctrs.n; i > 0; i--)
@@ -233,7 +283,7 @@ int rt_sweep(struct rt *rt, struct qt_err *e)
 	if (links > 0)
 		qt_log(QT_LOG_WARN, "%d links belonged to no container, and are gone", links);
 	if (rt_dir_each(rt->sock_fd, socket_found, rt, e) < 0 || rt_dir_each(rt->ctr_state_fd, files_found, rt, e) < 0 ||
-	    rt_dir_each(rt->store.ctr_fd, tree_found, rt, e) < 0)
+	    rt_dir_each(rt->store.ctr_fd, tree_found, rt, e) < 0 || sweep_objects(rt, e) < 0)
 		return -1;
 	rt_store_empty_trash(&rt->store);
 	return 0;

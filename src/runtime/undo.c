@@ -89,7 +89,7 @@ static bool undo_tree(struct rt_ctr *c)
 {
 	struct qt_err e = {0};
 
-	if (rt_store_drop(&c->rt->store, c->id.s, &e) < 0)
+	if (rt_store_drop(&c->rt->store, c->rt->store.ctr_fd, c->id.s, &e) < 0)
 		return tell(c, &e, "the layer"), false;
 	return true;
 }

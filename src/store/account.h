@@ -6,6 +6,9 @@
 
 extern const struct qt_mtable qt_tenant_table, qt_apikey_table;
 
+/* PLAN and its quotas into T. VALIDATION_ERROR: there is no such plan. */
+int qt_tenant_set_plan(struct qt_tenant *t, const char *plan, struct qt_err *e);
+
 /* Lower-case hexadecimal of the SHA-256 of KEY. */
 int qt_key_digest(char out[65], const char *key, struct qt_err *e);
 

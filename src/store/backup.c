@@ -71,7 +71,11 @@ static int put_tenant(struct qt_store *s, const json_t *o, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
 	struct qt_tenant t = {0};
+	const char *plan = json_string_value(json_object_get(o, "plan"));
 
+	/* Quotas that an older version did not write are those of the plan. */
+	if (qt_tenant_set_plan(&t, plan ? plan : "", &(struct qt_err){0}) < 0)
+		(void)qt_copy(t.plan, sizeof(t.plan), "");
 	if (read_record(&qt_tenant_table, o, &t, e) < 0)
 		return -1;
 	qt_fcall(&w, "qt_tenant_restore", false, "");

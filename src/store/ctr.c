@@ -47,7 +47,13 @@ int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t dea
 	reserved.deadline_ms = deadline_ms;
 	call_for(&w, "qt_ctr_reserve", false, &c->tenant, c->id.s);
 	qt_words_fields(&w, &qt_ctr_table, &reserved, 0);
-	return qt_call_ok(s, &w, e);
+	if (qt_call_ok(s, &w, e) == 0)
+		return 0;
+	if (e->code == QT_E_VOLUME_NOT_FOUND) {
+		(void)qt_fmt(e->msg, sizeof(e->msg), "there is no volume \"%s\"", s->rest);
+		(void)qt_copy(e->field, sizeof(e->field), "/volumes");
+	}
+	return -1;
 }
 
 /* "created,running" of the bits in FROM. */
@@ -244,6 +250,27 @@ int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struc
 			     QT_ENV_MAX, QT_ARGV_BYTES);
 	}
 	return -1;
+}
+
+int qt_store_ctr_route(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *net, bool remove,
+		       struct qt_ctr *ret, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_for(&w, "qt_ctr_route", false, tenant, id->s);
+	qt_word(&w, remove ? "remove" : "add");
+	qt_word(&w, net);
+	qt_word_i64(&w, QT_ROUTES_MAX);
+	return call_ctr(s, &w, ret, e);
+}
+
+int qt_store_ctr_address(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *ip, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_for(&w, "qt_ctr_address", false, tenant, id->s);
+	qt_word(&w, ip);
+	return qt_call_ok(s, &w, e);
 }
 
 int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e)

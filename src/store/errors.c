@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "conn.h"
@@ -11,14 +12,22 @@ static const struct {
 } rows[] = {
 	{"QT_NO_CTR", QT_E_CONTAINER_NOT_FOUND, "there is no such container"},
 	{"QT_NO_OP", QT_E_OPERATION_NOT_FOUND, "there is no such operation"},
+	{"QT_NO_JOB", QT_E_JOB_NOT_FOUND, "there is no such job"},
 	{"QT_NO_KEY", QT_E_UNAUTHORIZED, "the API key is not valid"},
 	{"QT_NO_NODE", QT_E_NOT_FOUND, "has never been heard of"},
 	{"QT_NO_KEY_ID", QT_E_NOT_FOUND, "there is no such key"},
 	{"QT_NO_TENANT", QT_E_NOT_FOUND, "there is no such tenant"},
 	{"QT_NAME_TAKEN", QT_E_CONTAINER_NAME_CONFLICT, "a container named \"%s\" exists already"},
-	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the tenant has all the containers that its quota allows (%s)"},
+	{"QT_NO_SNAP", QT_E_SNAPSHOT_NOT_FOUND, "there is no such snapshot"},
+	{"QT_SNAP_PINNED", QT_E_SNAPSHOT_PINNED, "the snapshot is pinned"},
+	{"QT_SNAP_USED", QT_E_SNAPSHOT_IN_USE, "the snapshot is being made, or a container is being made of it"},
+	{"QT_VOL_NAME", QT_E_VOLUME_NAME_CONFLICT, "a volume named \"%s\" exists already"},
+	{"QT_VOL_IN_USE", QT_E_VOLUME_IN_USE, "container %s has the volume"},
+	{"QT_NO_VOL", QT_E_VOLUME_NOT_FOUND, "there is no such volume"},
+	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the quota of the tenant has no room for this"},
 	{"QT_STATE", QT_E_INVALID_STATE, "the container is in state %s"},
 	{"QT_EXISTS", QT_E_CONFLICT, "the record of %s exists already"},
+	{"QT_ROUTES_FULL", QT_E_CONFLICT, "the container has its %s routes"},
 	{"QT_ENV_TOO_LARGE", QT_E_VALIDATION_ERROR, "the environment has too many variables or bytes"},
 	{"QT_CURSOR", QT_E_VALIDATION_ERROR, "the cursor is not one that a list gave out"},
 	{"QT_RATE", QT_E_RATE_LIMITED, "too many requests with this API key"},
@@ -48,6 +57,14 @@ static int fail_by_row(size_t i, const char *rest, struct qt_err *e)
 	return qt_fail(e, rows[i].code, "%s", rows[i].msg);
 }
 
+/* "containers 10 10": which quota, what it allows, what is taken. */
+static void read_quota(const char *rest, struct qt_err *e)
+{
+	if (sscanf(rest, "%23s %llu %llu", e->quota, &e->quota_limit, &e->quota_used) == 3)
+		(void)qt_fmt(e->msg, sizeof(e->msg), "the tenant's quota has no room for this: of %s, %llu of %llu are taken", e->quota,
+			     e->quota_used, e->quota_limit);
+}
+
 int qt_reply_error(struct qt_store *s, const char *text, size_t len, struct qt_err *e)
 {
 	char line[128];
@@ -73,6 +90,8 @@ int qt_reply_error(struct qt_store *s, const char *text, size_t len, struct qt_e
 		(void)fail_by_row(i, s->rest, e);
 		if (e->code == QT_E_INVALID_STATE)
 			(void)qt_copy(e->state, sizeof(e->state), s->rest);
+		if (e->code == QT_E_QUOTA_EXCEEDED)
+			read_quota(s->rest, e);
 		return -1;
 	}
 	if (more)

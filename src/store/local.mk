@@ -3,10 +3,16 @@ qt_lua = \
 	src/store/lua/common.lua \
 	src/store/lua/keys.lua \
 	src/store/lua/events.lua \
+	src/store/lua/page.lua \
+	src/store/lua/quota.lua \
+	src/store/lua/vol.lua \
 	src/store/lua/job.lua \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \
+	src/store/lua/usage.lua \
 	src/store/lua/op.lua \
+	src/store/lua/snap.lua \
+	src/store/lua/snap_list.lua \
 	src/store/lua/account.lua \
 	src/store/lua/auth.lua \
 	src/store/lua/node.lua
@@ -20,14 +26,18 @@ libqstore_a_SOURCES = \
 	src/store/conn.c src/store/conn.h \
 	src/store/ctr.c \
 	src/store/errors.c \
+	src/store/event.c \
 	src/store/functions.c src/store/functions.h \
 	src/store/job.c \
 	src/store/keys.c src/store/keys.h \
 	src/store/node.c \
 	src/store/op.c \
-	src/store/plans.def \
+	src/store/plans.def src/store/quotas.def \
+	src/store/snap.c src/store/snaps.h \
 	src/store/store.h \
-	src/store/tenant.c
+	src/store/tenant.c \
+	src/store/usage.c \
+	src/store/vol.c
 nodist_libqstore_a_SOURCES = src/store/functions_text.c
 
 # What a program that uses the store links, after it.

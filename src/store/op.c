@@ -222,9 +222,9 @@ int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer,
 	return r > 0 ? claim(s, node, &p, consumer, lease_ms, ret, e) : r;
 }
 
-static void call_held(struct qt_words *w, const char *function, const struct qt_op_entry *x)
+static void call_held(struct qt_words *w, const char *function, bool ro, const struct qt_op_entry *x)
 {
-	qt_fcall(w, function, false, qt_key_node_ops(x->op.node).s);
+	qt_fcall(w, function, ro, qt_key_node_ops(x->op.node).s);
 	qt_word(w, x->op.node);
 	qt_word(w, x->entry);
 	qt_word(w, x->op.tenant.s);
@@ -236,9 +236,36 @@ int qt_store_op_renew(struct qt_store *s, const struct qt_op_entry *x, int lease
 {
 	auto_words struct qt_words w = {0};
 
-	call_held(&w, "qt_op_renew", x);
+	call_held(&w, "qt_op_renew", false, x);
 	qt_word_i64(&w, lease_ms);
 	return qt_call_ok(s, &w, e);
+}
+
+static int asked(struct qt_store *s, struct qt_words *w, struct qt_err *e)
+{
+	auto_reply redisReply *r = qt_call(s, w, 0, e);
+
+	if (!r)
+		return -1;
+	return r->type == REDIS_REPLY_INTEGER ? r->integer == 1 : qt_reply_bad(e);
+}
+
+int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_held(&w, "qt_op_progress", false, x);
+	qt_word_i64(&w, x->op.progress_pct);
+	qt_word(&w, x->op.message);
+	return asked(s, &w, e);
+}
+
+int qt_store_op_asked(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_held(&w, "qt_op_asked", true, x);
+	return asked(s, &w, e);
 }
 
 int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
@@ -248,7 +275,7 @@ int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct q
 	if (!qt_op_final(x->op.status))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "operation %s cannot end as %s", x->op.id.s,
 			       qt_op_status_name(x->op.status));
-	call_held(&w, "qt_op_finish", x);
+	call_held(&w, "qt_op_finish", false, x);
 	qt_word_i64(&w, (int64_t)s->operation_keep_s);
 	qt_words_fields(&w, &qt_op_table, &x->op, QT_CF_RUN);
 	return qt_call_ok(s, &w, e);

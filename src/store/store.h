@@ -22,8 +22,10 @@ int qt_store_ping(struct qt_store *s, struct qt_err *e);
 struct qt_tenant {
 	struct qt_id id;
 	char name[64], plan[32];
-	uint64_t max_containers; /* quota; more follow */
 	int64_t created_ms;
+#define QT_QUOTA(name, standard, large, unlimited, doc) uint64_t max_##name;
+#include "quotas.def"
+#undef QT_QUOTA
 };
 struct qt_apikey {
 	struct qt_id id, tenant;
@@ -39,6 +41,13 @@ int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey 
 /* PLAN is one of plans.def; NULL: the first. Names need not be unique. VALIDATION_ERROR. */
 int qt_store_tenant_create(struct qt_store *s, const char *name, const char *plan, struct qt_tenant *ret, struct qt_err *e);
 int qt_store_tenant_get(struct qt_store *s, const char *id, struct qt_tenant *ret, struct qt_err *e);
+/* One quota of a tenant: NAME as in quotas.def. VALIDATION_ERROR, NOT_FOUND. */
+int qt_store_tenant_quota(struct qt_store *s, const struct qt_id *tenant, const char *name, uint64_t value, struct qt_err *e);
+/* Calls FN for each quota, in the order of quotas.def: what it allows and what is taken (rounded up). */
+int qt_store_tenant_quotas(struct qt_store *s, const struct qt_id *tenant,
+			   void (*fn)(const char *name, uint64_t limit, uint64_t used, const char *doc, void *arg), void *arg, struct qt_err *e);
+/* After an upgrade: quotas that an older version did not know are those of the plan, and what is taken is counted anew. All tenants. */
+int qt_store_tenants_mend(struct qt_store *s, struct qt_err *e);
 /* KEY_TEXT gets "quilt_sk_" and 32 hexadecimal digits: the only time that it is seen. At least 42 bytes. */
 int qt_store_key_create(struct qt_store *s, const struct qt_id *tenant, const char *name, char *key_text, struct qt_apikey *ret,
 			struct qt_err *e);
@@ -53,8 +62,9 @@ int qt_store_import(struct qt_store *s, const json_t *copy, struct qt_err *e);
 
 /* --- containers --------------------------------------------------------------------------------------- */
 
-/* Reserve: the name is free and the quota has room -> the record exists in state created, with DEADLINE_MS (wall clock) after which the
- * agent may take it away if the runtime knows nothing of it. CONTAINER_NAME_CONFLICT, QUOTA_EXCEEDED. */
+/* Reserve: the name is free, its volumes are there, and the quotas have room -> the record exists in state created, with DEADLINE_MS (wall clock) after which the
+ * agent may take it away if the runtime knows nothing of it. From here on its volumes are in use. CONTAINER_NAME_CONFLICT, VOLUME_NOT_FOUND,
+ * QUOTA_EXCEEDED with e->quota. */
 int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e);
 
 /* FROM is a bit set of states (1 << QT_ST_…). One winner among racing callers: if the state is not in FROM, INVALID_STATE with e->state.
@@ -84,6 +94,12 @@ int qt_store_ctr_rename(struct qt_store *s, const struct qt_id *tenant, const st
  * (VALIDATION_ERROR). *RET is the new record, initialised here: the caller hands it to the runtime too. */
 int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *env, bool merge,
 		     struct qt_ctr *ret, struct qt_err *e);
+/* NET is one of the container's further routes from now on, or no longer; both idempotent. CONFLICT when there are QT_ROUTES_MAX.
+ * *RET is the new record, initialised here. */
+int qt_store_ctr_route(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *net, bool remove,
+		       struct qt_ctr *ret, struct qt_err *e);
+/* The address of one that does not run. INVALID_STATE. */
+int qt_store_ctr_address(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *ip, struct qt_err *e);
 /* A delete has begun: sets deleting_ms to now (again, if it was set). From then on the container cannot be moved to starting (INVALID_STATE), and the
  * agent finishes the delete if whoever began it died. CONTAINER_NOT_FOUND. */
 int qt_store_ctr_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
@@ -94,6 +110,43 @@ int qt_store_ctr_remove(struct qt_store *s, const struct qt_id *tenant, const st
 int qt_store_ctr_restore(struct qt_store *s, const struct qt_ctr *c, struct qt_err *e);
 /* Every container of NODE, all tenants: for the agent. */
 int qt_store_ctr_of_node(struct qt_store *s, const char *node, struct qt_ctr_list *ret, struct qt_err *e);
+
+/* --- volumes ------------------------------------------------------------------------------------------ */
+/* A volume is in use while the record of a container names it, in whatever state that is. */
+
+/* Reserve: the name is free and the quotas have room -> the record exists, status "creating", with DEADLINE_MS (wall clock) after which the agent
+ * may take it away if the runtime knows nothing of it. VOLUME_NAME_CONFLICT, QUOTA_EXCEEDED with e->quota. */
+int qt_store_vol_reserve(struct qt_store *s, const struct qt_vol *v, int64_t deadline_ms, struct qt_err *e);
+/* It is made: status "ready"; the event and the usage record, once. VOLUME_NOT_FOUND. */
+int qt_store_vol_commit(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* RET is initialised here on success; VOLUME_NOT_FOUND (also for another tenant's). WHO is an id or a name; an id wins. Also one that is being made or
+ * deleted: look at qt_vol_status(). */
+int qt_store_vol_get(struct qt_store *s, const struct qt_id *tenant, const char *who, struct qt_vol *ret, struct qt_err *e);
+
+/* As of containers. The caller frees with qt_vol_list_done(). */
+struct qt_vol_list {
+	struct qt_vol *v;
+	size_t n;
+	char cursor[64];
+};
+int qt_store_vol_list(struct qt_store *s, const struct qt_id *tenant, unsigned limit, const char *cursor, struct qt_vol_list *ret,
+		      struct qt_err *e);
+/* Every volume of NODE, all tenants: for the agent. */
+int qt_store_vol_of_node(struct qt_store *s, const char *node, struct qt_vol_list *ret, struct qt_err *e);
+void qt_vol_list_done(struct qt_vol_list *l);
+
+/* The ids of the containers that have it: an array, a new reference. VOLUME_NOT_FOUND. */
+json_t *qt_store_vol_users(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* VOLUME_NOT_FOUND, VOLUME_IN_USE, VOLUME_NAME_CONFLICT. OLD_NAME has QT_VOLNAME_MAX + 1 bytes. */
+int qt_store_vol_rename(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *new_name, char *old_name,
+			struct qt_err *e);
+/* A delete has begun: no container can be made with it any more, and the agent finishes the delete if whoever began it died. VOLUME_NOT_FOUND,
+ * VOLUME_IN_USE. */
+int qt_store_vol_deleting(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* Take the record away, with event and usage record. VOLUME_NOT_FOUND the second time. */
+int qt_store_vol_remove(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, struct qt_err *e);
+/* As qt_store_ctr_restore(). VOLUME_NOT_FOUND: it was removed less than two minutes ago, and stays away. */
+int qt_store_vol_restore(struct qt_store *s, const struct qt_vol *v, struct qt_err *e);
 
 /* --- operations --------------------------------------------------------------------------------------- */
 
@@ -111,14 +164,40 @@ struct qt_op_entry {
 int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, struct qt_op_entry *ret,
 		     struct qt_err *e);
 int qt_store_op_renew(struct qt_store *s, const struct qt_op_entry *x, int lease_ms, struct qt_err *e);
+/* x->op's percentage and message into the record, and an event. 1: a client asked for its end; 0: nobody did. CONFLICT if the lease was lost. */
+int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
+/* The same question, and nothing written. */
+int qt_store_op_asked(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
 /* Final: status, result, error from x->op; acknowledges the entry, writes the event. CONFLICT if the lease was lost. */
 int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
 
 /* --- jobs: the record of each exec -------------------------------------------------------------------- */
 /* RECORD is the contract's job object (7.2); kept operation_keep_s or until the container goes, and the newest 1000 of a tenant. Its
- * texts are cut to what 32 KiB hold, and output_truncated set. CONTAINER_NOT_FOUND. */
+ * texts are cut to what 32 KiB hold, and output_truncated set. Putting it again replaces it. CONTAINER_NOT_FOUND. */
 int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
 		     struct qt_err *e);
+/* A new reference. JOB_NOT_FOUND. */
+json_t *qt_store_job_get(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, struct qt_err *e);
+/* An array, the newest first, at most 1000; RUNNING: only those whose record says so. A new reference. */
+json_t *qt_store_job_list(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, bool running, struct qt_err *e);
+
+/* --- usage -------------------------------------------------------------------------------------------- */
+/* A record container_runtime for each container of NODE that runs and has none yet in this period of PERIOD_S, by Redis's clock. */
+int qt_store_usage_sample(struct qt_store *s, const char *node, unsigned period_s, struct qt_err *e);
+
+/* A record. Of the stop and the samples of a container FROM_MS to UNTIL_MS is when it ran; of the end of a volume, when it was there; else both are
+ * when it was written. A sample lies within the stop that follows it: who sums takes the union of a subject's times. */
+struct qt_usage {
+	char event_type[32];
+	char subject[QT_ID_MAX + 1]; /* the container or the volume */
+	int64_t from_ms, until_ms;
+	uint64_t memory_mb, max_bytes;
+	double cpu_percent;
+};
+/* Calls FN for each record of TENANT that was written at FROM_MS or later, in the order in which they were. *RET_WHOLE: the stream still has everything
+ * since then. As the administrator. */
+int qt_store_usage_each(struct qt_store *s, const struct qt_id *tenant, int64_t from_ms, void (*fn)(const struct qt_usage *u, void *arg),
+			void *arg, bool *ret_whole, struct qt_err *e);
 
 /* --- nodes -------------------------------------------------------------------------------------------- */
 /* FACTS is an object; its members become fields of the node's hash. */
@@ -128,6 +207,16 @@ int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, str
 
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
+
+/* The tenant's newest events, the newest first, at most MOST before the event BEFORE ("" from the end). FN gets each, with texts that last
+ * for the call; DATA is an object. */
+struct qt_event {
+	const char *id, *kind;
+	const json_t *data;
+	int64_t at_ms;
+};
+int qt_store_events(struct qt_store *s, const struct qt_id *tenant, unsigned most, const char *before,
+		    void (*fn)(const struct qt_event *ev, void *arg), void *arg, struct qt_err *e);
 
 /* `quiltctl store init`: load the function library; as the administrator. */
 int qt_store_load_functions(struct qt_store *s, struct qt_err *e);

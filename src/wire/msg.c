@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "msg.h"
@@ -230,6 +231,53 @@ void rt_decode_error(struct qt_err *ret, const struct rt_head *head, const void 
 	(void)qt_copy(ret->expected, sizeof(ret->expected), w.expected.s);
 	(void)qt_copy(ret->received, sizeof(ret->received), w.received.s);
 	(void)qt_copy(ret->state, sizeof(ret->state), w.state.s);
+}
+
+/* The text of a field, which begins with its pointer in all three types; *LEN with the NUL behind a text. */
+static const char **text_of(const struct rt_field *f, void *at, size_t *len)
+{
+	switch (f->type) {
+	case RT_F_STR:
+	case RT_F_BLOB:
+		*len = ((struct rt_str *)at)->len + 1U;
+		return &((struct rt_str *)at)->s;
+	case RT_F_STRV:
+		*len = ((struct rt_strv *)at)->len + 1U;
+		return &((struct rt_strv *)at)->s;
+	case RT_F_U32:
+	case RT_F_U64:
+	case RT_F_ID:
+		break;
+	}
+	return NULL;
+}
+
+void *rt_dup(const struct rt_field *fields, size_t n, const void *struct_, size_t size)
+{
+	size_t sum = size, len;
+	char *copy, *at;
+
+	for (size_t i = 0; i < n; i++)
+		if (text_of(&fields[i], (char *)(uintptr_t)struct_ + fields[i].off, &len))
+			sum += len;
+	copy = malloc(sum);
+	if (!copy)
+		return NULL;
+	memcpy(copy, struct_, size);
+	at = copy + size;
+	for (size_t i = 0; i < n; i++) {
+		const char **text = text_of(&fields[i], copy + fields[i].off, &len);
+
+		if (!text)
+			continue;
+		/* The byte behind a list or a blob is not the sender's. */
+		if (len > 1)
+			memcpy(at, *text, len - 1);
+		at[len - 1] = '\0';
+		*text = at;
+		at += len;
+	}
+	return copy;
 }
 
 bool rt_strv_add(struct rt_strv *v, char *buf, size_t size, const char *text)

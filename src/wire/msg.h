@@ -23,4 +23,7 @@ int rt_decode(void *ret, size_t ret_size, const struct rt_field *fields, size_t 
 /* The error in a reply whose head has a code. */
 void rt_decode_error(struct qt_err *ret, const struct rt_head *head, const void *buf, size_t len);
 
+/* A copy of STRUCT_ (SIZE bytes, rows FIELDS) and of all that its texts point to, in one block for free(3). NULL: out of memory. */
+void *rt_dup(const struct rt_field *fields, size_t n, const void *struct_, size_t size);
+
 #endif

@@ -51,6 +51,8 @@ enum rt_net_check {
 	RT_NET_ADDRESS = 1 << 2,
 	RT_NET_ROUTE = 1 << 3,	   /* the default route */
 	RT_NET_FILTER = 1 << 4,	   /* the rules know it */
+	RT_NET_DNS = 1 << 5,	   /* of the node: a resolver has its sockets and is there */
+	RT_NET_EGRESS = 1 << 6,	   /* of the node: there is an uplink */
 };
 
 /* How a field lies in its struct. Text and bytes point into the message that was decoded, or to the caller's own memory when

@@ -7,6 +7,7 @@ import pytest
 
 from harness.fixtures import fresh_name
 from harness.stack import Stack
+from harness.usage import records, usage_of
 from harness.wait import wait_for
 
 
@@ -109,7 +110,7 @@ def test_operations_wait_for_an_agent(stack, api, make_container):
 @pytest.fixture(scope="module")
 def lonely():
     """A stack of its own, whose Redis may be emptied."""
-    s = Stack(conf={"reconcile_s": 1})
+    s = Stack(conf={"reconcile_s": 1, "usage_sample_s": 1})
     try:
         s.up()
         yield s
@@ -157,3 +158,97 @@ def test_flushall_is_mended(lonely):
     assert api.exec(ids[1], "/bin/sh", "-c", "echo $I$NEW")["stdout"] == "1yes\n"
     for cid in ids:
         assert api.delete(f"/api/containers/{cid}").status == 200
+
+
+@pytest.fixture
+def lonely_api(lonely):
+    """A client of a new tenant of that stack."""
+    from harness.client import Api
+
+    tenant = lonely.ctl("tenant", "create", fresh_name()).stdout.split()[0]
+    return Api(lonely, lonely.ctl("key", "create", "--tenant", tenant, "--name", "k").stdout.strip(), tenant)
+
+
+def test_volumes_cut_off(lonely, lonely_api):
+    """A worker died after it had reserved; another after it had begun a delete."""
+    api, tenant = lonely_api, lonely_api.tenant_id
+    v = api.post("/api/volumes", {"name": "data"}).json
+    model = json.loads(lonely.redis("--json", "HGETALL", f"{keys_of(lonely, tenant)}:vol:{v['id']}"))
+    lost = "vol_" + "0" * 25 + "1"
+    fields = model | {"id": lost, "name": "lost", "deadline_ms": "1"}
+    args = [tenant, lost] + [x for pair in fields.items() for x in pair]
+    assert lonely.redis("FCALL", "qt_vol_reserve", "1", f"{keys_of(lonely, tenant)}:ctrs", *args) == "OK"
+    lonely.redis("HSET", f"{keys_of(lonely, tenant)}:vol:{v['id']}", "deleting_ms", "1")
+    wait_for(lambda: lonely.redis("EXISTS", f"{keys_of(lonely, tenant)}:vol:{lost}") == "0", what="the reservation is released")
+    wait_for(lambda: api.get(f"/api/volumes/{v['id']}").status == 404, what="the delete is finished")
+    assert usage_of(lonely, tenant, v["id"]) == ["volume_created", "volume_deleted"]
+    assert usage_of(lonely, tenant, lost) == []
+
+
+def test_samples_and_sums(lonely, lonely_api):
+    """One sample a period, also when the agent dies; and what quiltctl sums is what the stop tells."""
+    api, tenant = lonely_api, lonely_api.tenant_id
+    cid = api.post("/api/containers", {"name": "c", "image": "busybox", "memory_limit_mb": 64})["container_id"]
+
+    def samples():
+        return [r for r in records(lonely, tenant) if r["event_type"] == "container_runtime"]
+
+    wait_for(samples, what="a sample")
+    for _ in range(2):
+        lonely.kill("agent")
+    seen = len(samples())
+    wait_for(lambda: len(samples()) > seen, what="a sample of the new agent")
+    assert api.post(f"/api/containers/{cid}/kill").status == 200
+    all_of_it = usage_of(lonely, tenant, cid)
+    assert [all_of_it.count(k) for k in ("container_created", "container_started", "network_allocated", "container_stopped")] == [1] * 4
+    got = samples()
+    periods = [r["metadata"]["until_ms"] // 1000 for r in got]
+    assert len(set(periods)) == len(periods), periods
+    # Each begins where the one before ended, the first one with the container.
+    stop = records(lonely, tenant)[-1]
+    assert stop["event_type"] == "container_stopped" and stop["memory_mb"] == "64"
+    edges = [stop["metadata"]["from_ms"]] + [r["metadata"]["until_ms"] for r in got]
+    assert [r["metadata"]["from_ms"] for r in got] == edges[:-1]
+    ran = (max(stop["metadata"]["until_ms"], edges[-1]) - edges[0]) / 1000
+    assert abs(float(stop["duration_seconds"]) - ran) < 1
+    total = json.loads(lonely.ctl("usage", "--tenant", tenant, "--json").stdout)[0]
+    assert abs(total["container_seconds"] - ran) < 0.01 and abs(total["memory_mb_seconds"] - 64 * ran) < 1, (total, ran)
+    assert total["containers_created"] == total["container_starts"] == 1 and total["complete"] is True
+    assert api.delete(f"/api/containers/{cid}").status == 200
+
+
+def test_flushall_keeps_volumes(lonely, lonely_api):
+    api, tenant = lonely_api, lonely_api.tenant_id
+    v = api.post("/api/volumes", {"name": "data", "labels": {"a": "b"}, "options": {"size": "64M"}}).json
+    assert api.post("/api/volumes/data/rename", {"new_name": "kept"}).status == 200
+    assert api.post("/api/volumes", {"name": "spare"}).status == 201
+    r = api.post("/api/containers", {"name": "c", "image": "busybox", "volumes": ["kept:/data"]})
+    assert r.status == 201, r
+    cid = r["container_id"]
+    assert api.exec(cid, "/bin/sh", "-c", "echo hi >/data/f")["exit_code"] == 0
+    before = api.get("/api/volumes").json
+    quota = lonely.ctl("tenant", "quota", tenant, "--set", "volumes=77")
+    assert quota.returncode == 0
+
+    def copied():
+        with open(f"{lonely.state}/agent/keys.json", encoding="utf-8") as f:
+            return any(t["id"] == tenant and t["max_volumes"] == "77" for t in json.load(f)["tenants"])
+
+    wait_for(copied, what="the agent's copy has the tenant")
+    assert lonely.redis("FLUSHALL") == "OK"
+
+    def mended():
+        r = api.get("/api/volumes")
+        return r.status == 200 and r.json == before and api.get("/api/containers/by-name/c").status == 200
+
+    wait_for(mended, what="Redis has everything again")
+    assert lonely.redis("HGET", f"quilt:tenant:{tenant}", "max_volumes") == "77"
+    assert api.get(f"/api/volumes/{v['id']}/inspect")["used_by"] == [cid]
+    assert api.delete("/api/volumes/kept").status == 409
+    assert api.exec(cid, "cat", "/data/f")["stdout"] == "hi\n"
+    assert api.post(f"/api/containers/{cid}/kill").status == 200
+    assert api.operation(api.post(f"/api/containers/{cid}/start"))["status"] == "succeeded"
+    assert api.exec(cid, "cat", "/data/f")["stdout"] == "hi\n"
+    assert api.delete(f"/api/containers/{cid}").status == 200
+    for name in ("kept", "spare"):
+        assert api.delete(f"/api/volumes/{name}?execution=sync").status == 200

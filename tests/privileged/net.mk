@@ -6,4 +6,4 @@ tests_privileged_net_test_SOURCES = \
 	tests/privileged/net_look.c tests/privileged/net_look.h
 tests_privileged_net_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/runtime
 tests_privileged_net_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(NFT_CFLAGS)
-tests_privileged_net_test_LDADD = libqnet.a libqbase.a $(NL_LIBS) $(NFT_LIBS) $(CMOCKA_LIBS)
+tests_privileged_net_test_LDADD = libqnet.a libqwire.a libqbase.a $(NL_LIBS) $(NFT_LIBS) $(CMOCKA_LIBS)

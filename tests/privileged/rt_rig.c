@@ -74,7 +74,7 @@ void rig_make(struct rig *r, const char *pool)
 	(void)snprintf(r->prefix, sizeof(r->prefix), "x%c%c%c", base36(0), base36(1), base36(2));
 	assert_int_equal(chmod(r->dir, 0755), 0);
 	shell("mkdir %s/pool %s/state %s/run", r->dir, r->dir, r->dir);
-	if (qt_streq(pool, "btrfs"))
+	if (!qt_streq(pool, "tmpfs"))
 		shell("truncate -s 256M %s/img; mkfs.btrfs -q %s/img >/dev/null 2>&1; mount -o loop,nosuid,nodev,noexec %s/img %s/pool", r->dir, r->dir,
 		      r->dir, r->dir);
 	else
@@ -93,6 +93,12 @@ void rig_make(struct rig *r, const char *pool)
 	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 128 + (int)(getpid() / 256 % 128),
 	      (int)(getpid() % 256),
 	      1000000000U + (unsigned)(getpid() % 100) * 16777216U);
+	rig_set(r, qt_streq(pool, "reflink") ? "storage_driver = reflink" : "storage_driver = auto");
+}
+
+void rig_set(struct rig *r, const char *line)
+{
+	shell("sed -i '/^%.*s=/d' %s/conf; echo '%s' >> %s/conf", (int)strcspn(line, "="), line, r->dir, line, r->dir);
 }
 
 static unsigned count_dir(const struct rig *r, const char *name)
@@ -266,7 +272,7 @@ void rig_reset(struct rig *r)
 {
 	rig_kill(r);
 	rig_shutdown(r);
-	shell("cd %s; rm -rf state/journal/* state/journal.bad/* state/ctr/* pool/ctr/*", r->dir);
+	shell("cd %s; rm -rf state/journal/* state/journal.bad/* state/ctr/* pool/ctr/* pool/snap/* pool/vol/* state/objects/*", r->dir);
 }
 
 /* --- containers ---------------------------------------------------------------------------------------- */
@@ -393,6 +399,10 @@ static const char *wrong(struct rig *r, unsigned n, unsigned running, unsigned *
 		{"journal.bad", count_dir(r, "state/journal.bad"), 0},
 		{"files", count_dir(r, "state/ctr"), n},
 		{"trees", count_dir(r, "pool/ctr"), n},
+		{"snapshots", count_dir(r, "pool/snap"), r->snapshots},
+		{"volumes", count_dir(r, "pool/vol"), r->volumes},
+		{"objects", count_dir(r, "state/objects"), r->snapshots + r->volumes},
+		{"objects.bad", count_dir(r, "state/objects.bad"), 0},
 		{"trash", count_dir(r, "pool/trash"), 0},
 		{"sockets", count_dir(r, "run/c"), running},
 		{"cgroups", count_cgroups(r, false), running},
@@ -408,6 +418,12 @@ static const char *wrong(struct rig *r, unsigned n, unsigned running, unsigned *
 		return all[i].what;
 	}
 	return NULL;
+}
+
+void rig_expect(struct rig *r, unsigned snapshots, unsigned volumes)
+{
+	r->snapshots = snapshots;
+	r->volumes = volumes;
 }
 
 void rig_census(struct rig *r, unsigned n, unsigned running)

@@ -13,11 +13,14 @@ struct rig {
 	char dir[64];	   /* pool/ (a mount), state/, run/, conf */
 	char instance[8], prefix[5];
 	pid_t pid;	   /* of the runtime; 0: none */
+	unsigned snapshots, volumes;
 	struct rt_client rt;
 };
 
-/* Make directories, pool and image. POOL: "copy", a plain directory, or "btrfs" on a loop file. */
+/* Make directories, pool and image. POOL: "copy", a plain directory, "btrfs" on a loop file, or "reflink": the same with that driver. */
 void rig_make(struct rig *r, const char *pool);
+/* A line of its configuration: "name = value", for the next start. */
+void rig_set(struct rig *r, const char *line);
 /* Nothing of it is left on the machine afterwards; fails if something of the runtime's was. */
 void rig_unmake(struct rig *r);
 
@@ -40,11 +43,38 @@ struct rt_get_rep rig_get(struct rig *r, struct qt_id id);
 /* Run argv in the container by RT_CONNECT, collect what it writes to stdout, check that it ended with 0. */
 void rig_exec(struct rig *r, struct qt_id id, const char *command, char *out, size_t size);
 
-/* What is on the machine: exactly N containers' worth of files, and RUNNING containers' worth of cgroups, links and sockets. Waits for
+/* What is on the machine: exactly N containers' worth of files, and RUNNING containers' worth of cgroups, links and sockets, and
+ * as many snapshots and volumes as was said by rig_expect(). Waits for
  * what the kernel does in its own time (links go with their namespaces; the trash is emptied). */
 void rig_census(struct rig *r, unsigned n, unsigned running);
 
+void rig_expect(struct rig *r, unsigned snapshots, unsigned volumes);
+
 /* The client id of a list. Its number of containers. */
 unsigned rig_list(struct rig *r, struct qt_id *ids, unsigned max);
+
+/* The test fails unless the runtime answers, or refuses with the code WANT. */
+#define CALL(r, verb, rep, ...)                                                                              \
+	({                                                                                                   \
+		struct rt_##verb##_req req_ = {__VA_ARGS__};                                                 \
+		struct qt_err e_ = {0};                                                                      \
+		memset((rep), 0, sizeof(*(rep)));                                                            \
+		if (rt_##verb(&(r)->rt, &req_, (rep), BUDGET_MS, &e_) < 0)                                   \
+			fail_msg(#verb ": %s: %s", qt_err_row(e_.code)->name, e_.msg);                       \
+	})
+
+#define REFUSED(r, want, verb, ...)                                                                          \
+	({                                                                                                   \
+		struct rt_##verb##_req req_ = {__VA_ARGS__};                                                 \
+		struct rt_##verb##_rep rep_;                                                                 \
+		struct qt_err e_ = {0};                                                                      \
+		assert_int_equal(rt_##verb(&(r)->rt, &req_, &rep_, BUDGET_MS, &e_), -1);                     \
+		assert_string_equal(qt_err_row(e_.code)->name, qt_err_row(want)->name);                      \
+		assert_null(strstr(e_.msg, "/tmp"));                                                         \
+		e_;                                                                                          \
+	})
+
+/* N texts in one literal, a NUL between each. */
+#define WORDS(n, literal) ((struct rt_strv){literal, sizeof(literal), n})
 
 #endif

@@ -64,29 +64,6 @@ static int unmake(void **state)
 	return 0;
 }
 
-#define CALL(r, verb, rep, ...)                                                                              \
-	({                                                                                                   \
-		struct rt_##verb##_req req_ = {__VA_ARGS__};                                                 \
-		struct qt_err e_ = {0};                                                                      \
-		memset((rep), 0, sizeof(*(rep)));                                                            \
-		if (rt_##verb(&(r)->rt, &req_, (rep), BUDGET_MS, &e_) < 0)                                   \
-			fail_msg(#verb ": %s: %s", qt_err_row(e_.code)->name, e_.msg);                       \
-	})
-
-#define REFUSED(r, want, verb, ...)                                                                          \
-	({                                                                                                   \
-		struct rt_##verb##_req req_ = {__VA_ARGS__};                                                 \
-		struct rt_##verb##_rep rep_;                                                                 \
-		struct qt_err e_ = {0};                                                                      \
-		assert_int_equal(rt_##verb(&(r)->rt, &req_, &rep_, BUDGET_MS, &e_), -1);                     \
-		assert_string_equal(qt_err_row(e_.code)->name, qt_err_row(want)->name);                      \
-		assert_null(strstr(e_.msg, "/tmp"));                                                         \
-		e_;                                                                                          \
-	})
-
-/* N texts in one literal, a NUL between each. */
-#define WORDS(n, literal) ((struct rt_strv){literal, sizeof(literal), n})
-
 /* --- the life of one ----------------------------------------------------------------------------------- */
 
 static void logs_hold(struct rig *r, struct qt_id id, const char *text)
@@ -747,7 +724,8 @@ static void survives_every_fail_point(void **state)
 {
 	for (size_t i = 0; i < QT_LEN(points); i++)
 		for (int die = 0; die < 2; die++)
-			hit(*state, points[i].name, points[i].verb, die);
+			if (strstr(" create start stop delete ", points[i].verb)) /* the others: pool_test.c */
+				hit(*state, points[i].name, points[i].verb, die);
 }
 #endif
 

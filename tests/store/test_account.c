@@ -60,9 +60,11 @@ static void test_keys(void **state)
 	must(qt_store_tenant_create(boss, "t", NULL, &t, e));
 	must(qt_store_tenant_create(boss, "t", "large", &u, e));
 	assert_int_equal(t.max_containers, 100);
+	assert_int_equal(t.max_snapshots, 100);
 	must(qt_store_tenant_get(worker, u.id.s, &u, e));
 	assert_string_equal(u.plan, "large");
 	assert_int_equal(u.max_containers, 1000);
+	assert_int_equal(u.max_snapshots, 10000);
 	must_not(qt_store_tenant_get(worker, "ten_unknown", &u, e), QT_E_NOT_FOUND);
 	must_not(qt_store_tenant_get(worker, "*", &u, e), QT_E_NOT_FOUND);
 	must_not(qt_store_key_create(boss, &(struct qt_id){"ten_unknown"}, "n", text, &made, e), QT_E_NOT_FOUND);

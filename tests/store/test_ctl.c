@@ -136,6 +136,135 @@ static void test_accounts(void **state)
 	qt_store_free(worker);
 }
 
+/* Quotas can be read and changed one by one, and an upgrade fills in and counts anew what an older version did not write. */
+static void test_quotas(void **state)
+{
+	char tenant[QT_ID_MAX + 1], line[256];
+	struct qt_tenant t;
+	struct qt_store *s = store_as("quilt-worker");
+	struct qt_vol v;
+
+	(void)state;
+	run_ok("store init");
+	run_ok("tenant create quotas");
+	r.out[strcspn(r.out, "\n")] = '\0';
+	assert_true(qt_copy(tenant, sizeof(tenant), r.out));
+	(void)qt_fmt(line, sizeof(line), "tenant quota %s --set volumes=7", tenant);
+	run_ok(line);
+	must(qt_store_tenant_get(s, tenant, &t, e));
+	assert_int_equal(t.max_volumes, 7);
+	assert_int_equal(t.max_containers, 100);
+
+	qt_vol_init(&v);
+	v.id = qt_id_new("vol");
+	v.tenant = t.id;
+	v.created_ms = 1;
+	v.max_bytes = 5 << 20;
+	(void)qt_copy(v.name, sizeof(v.name), "data");
+	(void)qt_copy(v.node, sizeof(v.node), "n");
+	must(qt_store_vol_reserve(s, &v, 1, e));
+	/* As an older version left it. */
+	(void)admin_int("HDEL quilt:tenant:%s max_disk_bytes max_gpus", tenant);
+	(void)admin_int("DEL quilt:{%s}:used", tenant);
+	run_ok("store init");
+	must(qt_store_tenant_get(s, tenant, &t, e));
+	assert_int_equal(t.max_disk_bytes, 1099511627776);
+	assert_int_equal(t.max_volumes, 7);
+	(void)qt_fmt(line, sizeof(line), "tenant quota %s", tenant);
+	run_ok(line);
+	assert_non_null(strstr(r.out, "volumes                      7                 1  volumes\n"));
+	assert_non_null(strstr(r.out, "disk_bytes       1099511627776           5242880  "));
+	must(qt_store_vol_remove(s, &t.id, &v.id, e));
+	qt_vol_done(&v);
+
+	for (const char *const *p = (const char *const[]){"volumes", "volumes=", "volumes=-1", "bicycles=1", "=1", NULL}; *p; p++) {
+		(void)qt_fmt(line, sizeof(line), "tenant quota %s --set %s", tenant, *p);
+		run(line);
+		assert_int_equal(r.status, 1);
+	}
+	run("tenant quota ten_nobody --set volumes=1");
+	assert_int_equal(r.status, 1);
+	qt_store_free(s);
+}
+
+static void record(const char *tenant, const char *at, const char *event, const char *subject, const char *rest)
+{
+	redisReply *a = admin("XADD quilt:{%s}:usage %s tenant_id %s event_type %s%s%s timestamp 0 duration_seconds 0 %s", tenant, at, tenant,
+			      event, *subject ? " container_id " : "", subject, rest);
+
+	assert_int_equal(a->type, REDIS_REPLY_STRING);
+	freeReplyObject(a);
+}
+
+#define RUN(from, until) "memory_mb 512 cpu_percent 50.00 metadata {\"from_ms\":" #from ",\"until_ms\":" #until "}"
+
+/* The sum takes the union of samples and stops, cut to the period; all times are seconds of 2026-01-02, in ms since 1970. */
+static void test_usage(void **state)
+{
+	static const struct {
+		const char *period;
+		double seconds;
+		int starts;
+	} rows[] = {
+		{"--since 2026-01-01 --until 2026-01-03", 100 + 30, 2},
+		{"--since 2026-01-02T00:00:50Z --until 2026-01-02T00:01:10Z", 20, 0},	/* in the midst of a run */
+		{"--since 2026-01-02T00:01:35Z --until 2026-01-03", 5 + 30, 1},		/* what the stop tells and the samples do not */
+		{"--since 2026-01-01 --until 2026-01-02", 0, 0},
+	};
+	char tenant[QT_ID_MAX + 1], line[256];
+
+	(void)state;
+	run_ok("tenant create usage");
+	r.out[strcspn(r.out, "\n")] = '\0';
+	assert_true(qt_copy(tenant, sizeof(tenant), r.out));
+	record(tenant, "1767312000001-0", "container_created", "ctr_1", "memory_mb 512");
+	record(tenant, "1767312000001-1", "container_started", "ctr_1", "memory_mb 512");
+	record(tenant, "1767312030000-0", "container_runtime", "ctr_1", RUN(1767312000000, 1767312030000));
+	record(tenant, "1767312090000-0", "container_runtime", "ctr_1", RUN(1767312030000, 1767312090000));
+	record(tenant, "1767312100000-0", "container_stopped", "ctr_1", RUN(1767312000000, 1767312100000));
+	record(tenant, "1767312200000-0", "container_started", "ctr_1", "memory_mb 512");
+	record(tenant, "1767312230000-0", "container_stopped", "ctr_1", RUN(1767312200000, 1767312230000));
+	record(tenant, "1767312231000-0", "volume_created", "", "metadata {\"volume_id\":\"vol_1\",\"max_bytes\":2097152}");
+	record(tenant, "1767312241000-0", "volume_deleted", "",
+	       "metadata {\"volume_id\":\"vol_1\",\"max_bytes\":2097152,\"from_ms\":1767312231000,\"until_ms\":1767312241000}");
+	for (size_t i = 0; i < QT_LEN(rows); i++) {
+		json_t *list, *u;
+
+		(void)qt_fmt(line, sizeof(line), "usage --json --tenant %s %s", tenant, rows[i].period);
+		run_ok(line);
+		list = json_loads(r.out, 0, NULL);
+		u = json_array_get(list, 0);
+		assert_int_equal(json_array_size(list), 1);
+		assert_true(json_number_value(json_object_get(u, "container_seconds")) == rows[i].seconds);
+		assert_true(json_number_value(json_object_get(u, "memory_mb_seconds")) == 512 * rows[i].seconds);
+		assert_true(json_number_value(json_object_get(u, "cpu_seconds")) == rows[i].seconds / 2);
+		assert_int_equal(json_integer_value(json_object_get(u, "container_starts")), rows[i].starts);
+		if (i == 0) {
+			assert_true(json_number_value(json_object_get(u, "volume_mb_seconds")) == 20);
+			assert_int_equal(json_integer_value(json_object_get(u, "volumes_created")), 1);
+			assert_int_equal(json_integer_value(json_object_get(u, "containers_created")), 1);
+		}
+		json_decref(list);
+	}
+	(void)qt_fmt(line, sizeof(line), "usage --tenant %s --since 2026-01-01 --until 2026-01-03", tenant);
+	run_ok(line);
+	assert_non_null(strstr(r.out, "MEMORY_MB_S"));
+	assert_non_null(strstr(r.out, " 130 "));
+	assert_non_null(strstr(r.out, " 66560 "));
+	/* What the stream has lost is said. */
+	(void)admin_int("XTRIM quilt:{%s}:usage MAXLEN 3", tenant);
+	run(line);
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.err, "too small"));
+	run_ok("usage");
+	run("usage --tenant ten_nobody");
+	assert_int_equal(r.status, 1);
+	run("usage --since yesterday");
+	assert_int_equal(r.status, 1);
+	run("usage --since 2026-01-02 --until 2026-01-01");
+	assert_int_equal(r.status, 1);
+}
+
 static void test_failures(void **state)
 {
 	static const struct {
@@ -217,13 +346,15 @@ static void test_manual(void **state)
 			fail_msg("quiltctl.1 lacks: %s", wanted);
 		commands++;
 	}
-	assert_int_equal(commands, 9);
+	assert_int_equal(commands, 11);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_accounts),
+		cmocka_unit_test(test_quotas),
+		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_manual),

@@ -1,4 +1,5 @@
 /* Containers in a real Redis, as quilt-worker and quilt-agent. */
+#include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,7 +124,9 @@ static void test_life(void **state)
 	c.started_ms = c.created_ms + 5;
 	must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", "container_started", e));
 	expect_event(&t, &c, "demo", "running", "started");
-	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), 2);
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), 3); /* created, started, and its address */
+	last_of(text, sizeof(text), "usage", &t, "metadata");
+	assert_string_equal(text, "{\"ip_address\":\"10.42.0.17\"}");
 	assert_int_equal(admin_int("SISMEMBER quilt:{%s}:state:running %s", t.id.s, c.id.s), 1);
 	assert_int_equal(admin_int("SISMEMBER quilt:{%s}:state:created %s", t.id.s, c.id.s), 0);
 	must(qt_store_ctr_get(worker, &t.id, "demo", &g, e));
@@ -151,7 +154,7 @@ static void test_life(void **state)
 		assert_string_equal(e.state, "exited");
 		assert_string_equal(e.expected, "running");
 	}
-	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), 3);
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), 4);
 
 	must(qt_store_ctr_rename(worker, &t.id, &c.id, "other", old, e));
 	assert_string_equal(old, "demo");
@@ -476,6 +479,47 @@ static void test_restore(void **state)
 	must(qt_store_ctr_remove(worker, &t.id, &a.id, e));
 }
 
+/* A sample of each that runs, once a period, whoever asks how often; the next one begins where the last one ended. */
+static void test_samples(void **state)
+{
+	struct qt_tenant t = new_tenant("samples", NULL);
+	auto_ctr struct qt_ctr c, idle;
+	char text[160];
+	long long before;
+	int64_t from, until;
+
+	(void)state;
+	new_ctr(&c, &t, "runs");
+	new_ctr(&idle, &t, "does-not");
+	must(qt_store_ctr_reserve(worker, &c, 1, e));
+	must(qt_store_ctr_reserve(worker, &idle, 1, e));
+	c.started_ms = qt_now_ms() - 5000;
+	must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", "container_started", e));
+	before = admin_int("XLEN quilt:{%s}:usage", t.id.s);
+	for (int i = 0; i < 3; i++)
+		must(qt_store_usage_sample(agent, "node-1", 1000000000, e));
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), before + 1);
+	last_of(text, sizeof(text), "usage", &t, "event_type");
+	assert_string_equal(text, "container_runtime");
+	last_of(text, sizeof(text), "usage", &t, "container_id");
+	assert_string_equal(text, c.id.s);
+	last_of(text, sizeof(text), "usage", &t, "metadata");
+	assert_int_equal(sscanf(text, "{\"from_ms\":%" SCNi64 ",\"until_ms\":%" SCNi64 "}", &from, &until), 2);
+	assert_int_equal(from, c.started_ms);
+	assert_true(until >= from + 5000);
+	/* The last one was in a period long past. */
+	(void)admin_int("HSET quilt:{%s}:ctr:%s sampled_ms %lld", t.id.s, c.id.s, (long long)c.started_ms + 2000);
+	must(qt_store_usage_sample(agent, "node-1", 1, e));
+	last_of(text, sizeof(text), "usage", &t, "metadata");
+	assert_int_equal(sscanf(text, "{\"from_ms\":%" SCNi64 ",\"until_ms\":%" SCNi64 "}", &from, &until), 2);
+	assert_int_equal(from, c.started_ms + 2000);
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), before + 2);
+	must(qt_store_usage_sample(agent, "node-2", 1, e));
+	assert_int_equal(admin_int("XLEN quilt:{%s}:usage", t.id.s), before + 2);
+	must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	must(qt_store_ctr_remove(worker, &t.id, &idle.id, e));
+}
+
 static void test_jobs(void **state)
 {
 	struct qt_tenant t = new_tenant("jobs", NULL);
@@ -514,7 +558,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life), cmocka_unit_test(test_tenants_apart), cmocka_unit_test(test_races),
 		cmocka_unit_test(test_list), cmocka_unit_test(test_env),	   cmocka_unit_test(test_restore),
-		cmocka_unit_test(test_jobs),
+		cmocka_unit_test(test_jobs), cmocka_unit_test(test_samples),
 	};
 
 	return cmocka_run_group_tests(tests, up, down);

@@ -119,6 +119,43 @@ static void test_whole(void **state)
 	qt_op_done(&x.op);
 }
 
+/* Every kind of operation has the view in Redis that it has in C; and progress, which only its holder may tell. */
+static void test_views(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < QT_OPT_COUNT; i++) {
+		auto_op struct qt_op o;
+		struct qt_op_entry x = {0};
+
+		new_op(&o, "n6");
+		o.type = (enum qt_op_type)i;
+		o.snapshot = (struct qt_id){"snap_1"};
+		(void)qt_copy(o.volume, sizeof(o.volume), "data");
+		json_array_append_new(o.items, json_pack("{s:i, s:s}", "index", 0, "name", "a"));
+		must(qt_store_op_submit(worker, &o, e));
+		expect_event(&o);
+		assert_int_equal(must(qt_store_op_next(agent, "n6", "a", 10000, LONG_MS, &x, e)), 1);
+		x.op.progress_pct = 40;
+		(void)qt_copy(x.op.message, sizeof(x.op.message), "under way");
+		assert_int_equal(must(qt_store_op_progress(agent, &x, e)), 0);
+		assert_int_equal(must(qt_store_op_asked(agent, &x, e)), 0);
+		expect_event(&x.op);
+		json_array_append_new(x.op.warnings, json_string("w"));
+		json_array_append_new(x.op.downgrades, json_string("d"));
+		x.op.status = QT_OP_SUCCEEDED;
+		x.token++;
+		must_not(qt_store_op_progress(agent, &x, e), QT_E_CONFLICT);
+		must_not(qt_store_op_asked(agent, &x, e), QT_E_CONFLICT);
+		x.token--;
+		must(qt_store_op_finish(agent, &x, e));
+		qt_op_done(&o);
+		must(qt_store_op_get(worker, &tenant, x.op.id.s, &o, e));
+		expect_event(&o);
+		assert_int_equal(json_array_size(o.warnings) + json_array_size(o.downgrades) + json_array_size(o.items), 3);
+		qt_op_done(&x.op);
+	}
+}
+
 /* An agent dies with a claim; another takes over when the lease is over, and the dead one's word counts no more. */
 static void test_lease(void **state)
 {
@@ -217,7 +254,7 @@ static void test_node(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole), cmocka_unit_test(test_lease), cmocka_unit_test(test_debris),
+		cmocka_unit_test(test_whole), cmocka_unit_test(test_views), cmocka_unit_test(test_lease), cmocka_unit_test(test_debris),
 		cmocka_unit_test(test_flush), cmocka_unit_test(test_node),
 	};
 

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "fdio.h"
 #include "redis.h"
+#include "snaps.h"
 #include "str.h"
 
 #define KEYS_MAX 64
@@ -29,15 +30,27 @@ static void fill(void)
 	struct qt_op o;
 	struct qt_op_entry x = {0};
 	struct qt_ctr c;
-	json_t *empty = json_object();
+	struct qt_vol v;
+	json_t *empty = json_object(), *running = json_pack("{s:s}", "status", "running");
 	char text[64];
 	unsigned after;
 
 	must(qt_store_tenant_create(boss, "t", NULL, &t, e));
 	must(qt_store_key_create(boss, &t.id, "k", text, &k, e));
 	must(qt_store_auth_limited(worker, text, &k, &after, e));
+	qt_vol_init(&v);
+	v.id = qt_id_new("vol");
+	v.tenant = t.id;
+	v.max_bytes = 1 << 20;
+	v.created_ms = qt_now_ms();
+	(void)qt_copy(v.node, sizeof(v.node), "n");
+	(void)qt_copy(v.name, sizeof(v.name), "data");
+	must(qt_store_vol_reserve(worker, &v, 1, e));
+	must(qt_store_vol_commit(worker, &t.id, &v.id, e));
+	qt_vol_done(&v);
 	qt_ctr_init(&c);
 	c.tenant = t.id;
+	json_array_append_new(c.volumes, json_string("data:/data"));
 	c.created_ms = qt_now_ms();
 	(void)qt_copy(c.node, sizeof(c.node), "n");
 	for (int i = 0; i < 2; i++) {
@@ -48,8 +61,23 @@ static void fill(void)
 		c.started_ms = 1;
 		must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", "container_started", e));
 		must(qt_store_job_put(worker, &t.id, &c.id, qt_id_new("job").s, empty, e));
+		must(qt_store_job_put(worker, &t.id, &c.id, qt_id_new("job").s, running, e));
 		if (i == 0)
 			must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	}
+	for (int i = 0; i < 2; i++) {
+		auto_snap struct qt_snap s;
+
+		qt_snap_init(&s);
+		s.id = qt_id_new("snap");
+		s.tenant = t.id;
+		s.source = c.id;
+		s.created_ms = s.expires_ms = qt_now_ms();
+		(void)qt_copy(s.node, sizeof(s.node), "n");
+		must(qt_store_snap_reserve(worker, &s, e));
+		must(qt_store_snap_ready(agent, &t.id, &s.id, 1, e));
+		if (i == 0)
+			must(qt_store_snap_remove(worker, &t.id, &s.id, "removed", e));
 	}
 	qt_op_init(&o);
 	o.id = qt_id_new("op");
@@ -57,11 +85,13 @@ static void fill(void)
 	(void)qt_copy(o.node, sizeof(o.node), "n");
 	must(qt_store_op_submit(worker, &o, e));
 	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, &x, e)), 1);
+	must(qt_store_usage_sample(agent, "n", 1000000, e));
 	must(qt_store_node_beat(agent, "n", empty, e));
 	qt_op_done(&o);
 	qt_op_done(&x.op);
 	qt_ctr_done(&c);
 	json_decref(empty);
+	json_decref(running);
 	qt_store_free(boss);
 	qt_store_free(worker);
 	qt_store_free(agent);
@@ -169,6 +199,9 @@ static void test_fields(void **state)
 {
 	(void)state;
 	fields("quilt:{<t>}:ctr:<id>");
+	fields("quilt:{<t>}:snap:<id>");
+	fields("quilt:{<t>}:vol:<id>");
+	fields("quilt:{<t>}:used");
 	fields("quilt:{<t>}:op:<id>");
 	fields("quilt:tenant:<t>");
 	fields("quilt:apikey:<sha256>");

@@ -3,7 +3,7 @@ check_PROGRAMS += tests/unit/test_netpool
 tests_unit_test_netpool_SOURCES = tests/unit/test_netpool.c
 tests_unit_test_netpool_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/runtime
 tests_unit_test_netpool_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_netpool_LDADD = libqnet.a libqbase.a $(CMOCKA_LIBS)
+tests_unit_test_netpool_LDADD = libqnet.a libqwire.a libqbase.a $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_runtime
 tests_unit_test_runtime_SOURCES = tests/unit/test_runtime.c
 tests_unit_test_runtime_CPPFLAGS = $(AM_CPPFLAGS) -DQT_TEST_SRCDIR='"$(abs_top_srcdir)"'

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "conf.h"
 #include "life.h"
+#include "life_volumes.h"
 #include "settle.h"
 #include "str.h"
 #include "strv.h"
@@ -35,10 +36,11 @@ static struct {
 	/* what fails: the n-th request from now on, and all after it; 0: none. LOST: it is carried out, and the answer is lost. */
 	unsigned redis_dies, rt_dies;
 	bool lost;
+	bool cancelled; /* a client asked for the end of the operation */
 } w;
 
 static struct qt_conf conf;
-static struct qt_life life;
+struct qt_life life;
 static struct qt_id ID, TENANT;
 
 static bool dies(unsigned *n)
@@ -50,9 +52,21 @@ static bool dies(unsigned *n)
 	return *n == 1;
 }
 
-static int redis_away(struct qt_err *e)
+int redis_away(struct qt_err *e)
 {
 	return dies(&w.redis_dies) ? qt_fail(e, QT_E_STORE_UNAVAILABLE, "Redis is away") : 0;
+}
+
+void world_dies(unsigned redis, unsigned rt, bool lost)
+{
+	w.redis_dies = redis;
+	w.rt_dies = rt;
+	w.lost = lost;
+}
+
+unsigned world_asked(enum rt_op op)
+{
+	return w.asked[op];
 }
 
 static int no_ctr(struct qt_err *e)
@@ -235,6 +249,21 @@ int qt_store_op_submit(struct qt_store *s, const struct qt_op *o, struct qt_err 
 	return redis_away(e);
 }
 
+int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
+{
+	(void)s;
+	(void)x;
+	return redis_away(e);
+}
+
+int qt_store_op_asked(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
+{
+	(void)s;
+	(void)x;
+	(void)e;
+	return w.cancelled;
+}
+
 int rt_client_init(struct rt_client *c, const char *path, struct qt_err *e)
 {
 	(void)path;
@@ -277,6 +306,8 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	const struct rt_list_req *list = req;
 	static char ids[64];
 
+	if (op >= RT_OBJ_GET && op <= RT_VOL_MAKE)
+		return vol_carry_out(op, req, rep, e);
 	if (op == RT_LIST) {
 		struct rt_strv *v = &((struct rt_list_rep *)rep)->ids;
 
@@ -343,6 +374,38 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	}
 }
 
+/* Jobs are not what this test is about: no container here has any. */
+int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
+		     struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	(void)ctr;
+	(void)job_id;
+	(void)record;
+	return qt_fail(e, QT_E_INTERNAL_ERROR, "no jobs here");
+}
+
+json_t *qt_store_job_get(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	(void)ctr;
+	(void)job_id;
+	(void)qt_fail(e, QT_E_JOB_NOT_FOUND, "no jobs here");
+	return NULL;
+}
+
+json_t *qt_store_job_list(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, bool running, struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	(void)ctr;
+	(void)running;
+	(void)e;
+	return json_array();
+}
+
 int rt_call(struct rt_client *c, enum rt_op op, const void *req, const int *fds_in, void *rep, int *fds_out, int budget_ms,
 	    struct qt_err *e)
 {
@@ -377,9 +440,10 @@ static void new_ctr(struct qt_ctr *c)
 	json_object_set_new(c->environment, "FOO", json_string("bar"));
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
 	(void)state;
+	vol_world_clear();
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
 	memset(&w, 0, sizeof(w));
@@ -390,9 +454,10 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
+int teardown(void **state)
 {
 	(void)state;
+	vol_world_clear();
 	qt_life_done(&life);
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
@@ -812,6 +877,22 @@ static void test_create_as_operation(void **state)
 	assert_int_equal(w.asked[RT_CREATE], 1);
 }
 
+/* Cancelled before it changed anything: nothing was asked of the runtime. */
+static void test_cancelled(void **state)
+{
+	(void)state;
+	given(QT_ST_RUNNING);
+	w.cancelled = true;
+	assert_int_equal(execute(QT_OPT_CTR_STOP, 0, ""), QT_OP_CANCELLED);
+	assert_int_equal(w.asked[RT_STOP], 0);
+	w.cancelled = false;
+	assert_int_equal(execute(QT_OPT_CTR_STOP, 0, ""), QT_OP_SUCCEEDED);
+	/* What is done cannot be cancelled any more. */
+	w.cancelled = true;
+	assert_int_equal(execute(QT_OPT_CTR_STOP, 1000, ""), QT_OP_SUCCEEDED);
+	w.cancelled = false;
+}
+
 static void test_operation_waits_for_redis(void **state)
 {
 	struct qt_op_entry x = {.token = 1};
@@ -856,8 +937,9 @@ int main(void)
 		T(test_lost_by_the_node),
 		T(test_operations),
 		T(test_create_as_operation),
+		T(test_cancelled),
 		T(test_operation_waits_for_redis),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests();
 }

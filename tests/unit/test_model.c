@@ -204,7 +204,7 @@ static void test_op_view(void **state)
 	o.created_ms = 1783002930999;
 	v = qt_op_view(&o);
 	assert_non_null(v);
-	assert_int_equal(json_object_size(v), 21);
+	assert_int_equal(json_object_size(v), 22);
 	assert_string_equal(json_string_value(json_object_get(v, "status")), "failed");
 	assert_string_equal(json_string_value(json_object_get(v, "operation_type")), "container.create");
 	assert_string_equal(json_string_value(json_object_get(v, "error_message")), "no room");
@@ -247,8 +247,97 @@ static int env_exec(const char *field, const char *name, struct qt_err *e)
 	return qt_check_env(field, name, "v", true, e);
 }
 
+static int vol_size(const char *field, const char *text, struct qt_err *e)
+{
+	uint64_t n;
+
+	return qt_check_size(field, text, &n, e);
+}
+
+static void test_volume(void **state)
+{
+	auto_vol struct qt_vol a, b;
+	struct qt_err e = {0};
+	auto_free char *text = NULL, *again = NULL;
+	json_t *v;
+
+	(void)state;
+	qt_vol_init(&a);
+	strcpy(a.id.s, "vol_1");
+	strcpy(a.tenant.s, "ten_2");
+	strcpy(a.name, "data");
+	a.created_ms = 1783002930123;
+	a.max_bytes = 1ULL << 50;
+	json_object_set_new(a.labels, "team", json_string("qä"));
+	json_object_set_new(a.options, "size", json_string("1024T"));
+	text = qt_vol_dump(&a, &e);
+	assert_non_null(text);
+	assert_int_equal(qt_vol_load(&b, text, strlen(text), &e), 0);
+	again = qt_vol_dump(&b, &e);
+	assert_string_equal(text, again);
+	v = qt_vol_view(&b);
+	assert_int_equal(json_object_size(v), 11);
+	assert_string_equal(json_string_value(json_object_get(v, "name")), "data");
+	assert_string_equal(json_string_value(json_object_get(v, "status")), "ready");
+	assert_true(json_is_null(json_object_get(v, "mount_point")) && json_is_null(json_object_get(v, "mountpoint")));
+	assert_int_equal(json_integer_value(json_object_get(v, "created_at")), 1783002930);
+	json_decref(v);
+	a.deadline_ms = 1;
+	assert_string_equal(qt_vol_status(&a), "creating");
+	a.deleting_ms = 1;
+	assert_string_equal(qt_vol_status(&a), "deleting");
+	for (size_t i = 0; i < strlen(text); i++) {
+		struct qt_vol d;
+
+		qt_err_reset(&e);
+		assert_int_equal(qt_vol_load(&d, text, i, &e), -1);
+		assert_int_equal(e.code, QT_E_INTERNAL_ERROR);
+	}
+}
+
+/* Which lists of volumes a container may have. */
+static void test_volume_lists(void **state)
+{
+	static const struct {
+		const char *list;
+		bool ok;
+	} rows[] = {
+		{"[]", true}, {"[\"a:/x\"]", true}, {"[\"a:/x\", \"b:/y\"]", true}, {"[\"a:/x\", \"a:/y:ro\"]", true},
+		{"[\"a:/x\", \"b:/x/y\"]", true}, {"[\"a:/x/y\", \"b:/xy\"]", true}, {"[\"a:/x\", \"b:/x\"]", false},
+		{"[\"a:/x\", \"b:/./x//\"]", false}, {"[\"a:/x/y\", \"b:/x\"]", false},
+		{"[\"a:/x/y/z\", \"b:/q\", \"c:/x\"]", false}, {"[\"a\"]", false},
+	};
+	struct qt_mount m;
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(rows); i++) {
+		json_t *list = json_loads(rows[i].list, 0, NULL);
+		struct qt_err e = {0};
+
+		if ((qt_check_volumes("/volumes", list, &e) == 0) != rows[i].ok)
+			fail_msg("%s: %s", rows[i].list, e.msg);
+		assert_true(rows[i].ok || (e.code == QT_E_VALIDATION_ERROR && strncmp(e.field, "/volumes/", 9) == 0));
+		json_decref(list);
+	}
+	assert_int_equal(qt_mount_parse("/f", "d-1:/a//b/./c:ro", &m, &(struct qt_err){0}), 0);
+	assert_string_equal(m.name, "d-1");
+	assert_string_equal(m.target, "/a/b/c");
+	assert_true(m.read_only);
+}
+
 static void test_checks(void **state)
 {
+	static const struct sample vol_names[] = {
+		{"data", true}, {"a", true}, {"-", true}, {"A_b-9", true}, {"", false}, {"a.b", false}, {"a/b", false}, {"vol_1", false},
+		{"volume", true}, {"é", false}, {"a b", false},
+		{"1234567890123456789012345678901234567890123456789012345678901234", true},
+		{"12345678901234567890123456789012345678901234567890123456789012345", false},
+	};
+	static const struct sample sizes[] = {
+		{"10G", true}, {"1048576", true}, {"1M", true}, {"1024k", true}, {"1T", true}, {"1048575", false}, {"", false}, {"G", false},
+		{"-1G", false}, {"1.5G", false}, {"1GB", false}, {" 1G", false}, {"99999999999T", false}, {"10P", false},
+		{"8388607T", true}, {"8388608T", false},
+	};
 	static const struct sample names[] = {
 		{"a", true}, {"Demo-1.x_y", true}, {"0", true}, {"", false}, {"-a", false}, {".a", false}, {"a b", false},
 		{"a/b", false}, {"é", false}, {"help", false}, {"by-name", false}, {"batch", false}, {"health", false},
@@ -283,6 +372,8 @@ static void test_checks(void **state)
 	walk(vars, QT_LEN(vars), env_name);
 	walk(exec_vars, QT_LEN(exec_vars), env_exec);
 	walk(volumes, QT_LEN(volumes), qt_check_volume);
+	walk(vol_names, QT_LEN(vol_names), qt_check_volume_name);
+	walk(sizes, QT_LEN(sizes), vol_size);
 }
 
 int main(void)
@@ -291,7 +382,8 @@ int main(void)
 		cmocka_unit_test(test_words),	      cmocka_unit_test(test_record),
 		cmocka_unit_test(test_hostile_record), cmocka_unit_test(test_record_too_large),
 		cmocka_unit_test(test_view),	      cmocka_unit_test(test_op_view),
-		cmocka_unit_test(test_checks),
+		cmocka_unit_test(test_checks),	      cmocka_unit_test(test_volume),
+		cmocka_unit_test(test_volume_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,53 @@ static struct rt_pool *pool(const char *net, uint32_t gateway, uint32_t start)
 	return p;
 }
 
+static void routes(void **state)
+{
+	static const char *const good[] = {"10.0.0.0/8", "1.0.0.0/8", "8.8.8.8/32", "169.255.0.0/16", "223.255.255.0/24", "128.0.0.0/3"};
+	static const char *const bad[] = {"",		 "10.0.0.0",	   "10.0.0.1/8",  "10.0.0.0/33", "0.0.0.0/0",	"0.0.0.0/8",
+					  "0.1.0.0/16",	 "127.0.0.1/32",   "96.0.0.0/3",  "169.254.0.0/16", "169.254.169.254/32",
+					  "168.0.0.0/5", "224.0.0.0/4",	   "255.255.255.255/32", "192.0.0.0/2", "::/1",	"10.0.0.0/8 "};
+	struct rt_cidr c;
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(good); i++) {
+		struct qt_err e = {0};
+
+		assert_int_equal(rt_route_parse(&c, good[i], &e), 0);
+	}
+	for (size_t i = 0; i < QT_LEN(bad); i++) {
+		struct qt_err e = {0};
+
+		if (rt_route_parse(&c, bad[i], &e) == 0)
+			fail_msg("%s", bad[i]);
+		assert_int_equal(e.code, QT_E_VALIDATION_ERROR);
+		assert_string_equal(e.field, "/destination");
+	}
+}
+
+static void a_chosen_one(void **state)
+{
+	const struct rt_cidr net = {0x0a4d0000, 24};
+	struct rt_addr a, b;
+	struct rt_pool *p;
+	struct qt_err e = {0};
+
+	(void)state;
+	assert_int_equal(rt_pool_new(&p, &net, 0x0a4d0001, "qt", 7, &e), 0);
+	assert_int_equal(rt_pool_take_ip(p, 0x0a4d0011, &a, &e), 0);
+	assert_true(rt_pool_has(p, &a) && rt_link_ok("qt", a.link));
+	assert_int_equal(rt_pool_take_ip(p, 0x0a4d0011, &b, &e), -1);
+	assert_int_equal(e.code, QT_E_CONFLICT);
+	for (size_t i = 0; i < 4; i++) {
+		static const uint32_t none[] = {0x0a4d0000, 0x0a4d00ff, 0x0a4d0001, 0x0a4d0111};
+
+		qt_err_reset(&e);
+		assert_int_equal(rt_pool_take_ip(p, none[i], &b, &e), -1);
+		assert_int_equal(e.code, QT_E_VALIDATION_ERROR);
+	}
+	rt_pool_free(p);
+}
+
 static void bad_pools(void **state)
 {
 	static const struct {
@@ -224,7 +271,8 @@ int main(void)
 		cmocka_unit_test(text_and_back),    cmocka_unit_test(networks),
 		cmocka_unit_test(bad_pools),	    cmocka_unit_test(all_but_the_ends),
 		cmocka_unit_test(remembered_ones),  cmocka_unit_test(a_freed_one_waits_longest),
-		cmocka_unit_test(nameservers),
+		cmocka_unit_test(nameservers),	    cmocka_unit_test(routes),
+		cmocka_unit_test(a_chosen_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

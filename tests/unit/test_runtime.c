@@ -78,7 +78,8 @@ static const struct {
 	      {RT_S_CREATED, "created"},
 	      {RT_S_RUNNING, "running"},
 	      {RT_S_ENDING, "ending"},
-	      {RT_S_EXITED, "exited"}};
+	      {RT_S_EXITED, "exited"},
+	      {RT_S_MAKING, "making"}};
 
 static void print_policy(FILE *out)
 {
@@ -185,7 +186,7 @@ static int see(const struct rt_entry *en, void *arg, struct qt_err *e)
 	return 0;
 }
 
-static ssize_t read_entry(struct rt_journal *j, const char *id, char *buf, size_t size)
+static ssize_t read_entry(struct rt_keep *j, const char *id, char *buf, size_t size)
 {
 	struct qt_err e = {0};
 
@@ -201,7 +202,7 @@ static void put_file(int fd, const char *name, const char *data, size_t len)
 
 static void journal_keeps(void **state)
 {
-	struct rt_journal j;
+	struct rt_keep j;
 	struct rt_entry a = sample("ctr_a"), b = sample("ctr_b");
 	struct qt_err e = {0};
 	struct seen seen = {0};
@@ -220,7 +221,7 @@ static void journal_keeps(void **state)
 	assert_int_equal(rt_journal_load(&j, see, &seen, &e), 0);
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(rt_journal_drop(&j, &b.id, &e), 0);
-	rt_journal_close(&j);
+	rt_keep_close(&j);
 }
 
 /* Cut anywhere, or with any byte changed: set aside, and the others are read. */
@@ -228,7 +229,7 @@ static void journal_survives_rot(void **state)
 {
 	struct rt_entry a = sample("ctr_a"), good = sample("ctr_good");
 	struct qt_err e = {0};
-	struct rt_journal j;
+	struct rt_keep j;
 	char whole[4096], bad[4096];
 	ssize_t len;
 
@@ -248,10 +249,10 @@ static void journal_survives_rot(void **state)
 		if (i >= len + 4 && i < len + 8)
 			continue; /* the version: see below */
 		put_file(j.dir_fd, "ctr_a", bad, n);
-		assert_false(rt_journal_is_bad(&j, "ctr_a"));
+		assert_false(rt_keep_is_bad(&j, "ctr_a"));
 		assert_int_equal(rt_journal_load(&j, see, &seen, &e), 0);
 		assert_int_equal(seen.n, 1);
-		assert_true(rt_journal_is_bad(&j, "ctr_a"));
+		assert_true(rt_keep_is_bad(&j, "ctr_a"));
 		assert_int_equal(unlinkat(j.bad_fd, "ctr_a", 0), 0);
 	}
 	/* Whole, but of another name; and no entry at all. */
@@ -262,8 +263,8 @@ static void journal_survives_rot(void **state)
 
 		assert_int_equal(rt_journal_load(&j, see, &seen, &e), 0);
 		assert_int_equal(seen.n, 1);
-		assert_true(rt_journal_is_bad(&j, "ctr_other"));
-		assert_true(rt_journal_is_bad(&j, "README"));
+		assert_true(rt_keep_is_bad(&j, "ctr_other"));
+		assert_true(rt_keep_is_bad(&j, "README"));
 	}
 	/* A newer version: touch nothing, say so. */
 	memcpy(bad, whole, (size_t)len);
@@ -274,11 +275,11 @@ static void journal_survives_rot(void **state)
 		struct seen seen = {0};
 
 		assert_int_equal(rt_journal_load(&j, see, &seen, &e), -1);
-		assert_non_null(strstr(e.msg, "version 2"));
+		assert_non_null(strstr(e.msg, "version 3"));
 		assert_int_equal(seen.n, 0);
-		assert_false(rt_journal_is_bad(&j, "ctr_rotten"));
+		assert_false(rt_keep_is_bad(&j, "ctr_rotten"));
 	}
-	rt_journal_close(&j);
+	rt_keep_close(&j);
 	assert_int_equal(rt_dir_empty(dir_fd), 0);
 }
 

@@ -49,6 +49,45 @@ redis.register_function{ function_name = 'qt_tenant_list', flags = { 'no-writes'
   end)
 end }
 
+-- id, field of a quota, value
+redis.register_function('qt_tenant_quota', function(keys, args)
+  if redis.call('EXISTS', K.tenant(args[1])) == 0 then
+    return fail('QT_NO_TENANT')
+  end
+  redis.call('HSET', K.tenant(args[1]), args[2], args[3])
+  return 'OK'
+end)
+
+-- id: what it has of each quota: name, number, ...
+redis.register_function{ function_name = 'qt_tenant_used', flags = { 'no-writes' }, callback = function(keys, args)
+  local t = args[1]
+  if redis.call('EXISTS', K.tenant(t)) == 0 then
+    return fail('QT_NO_TENANT')
+  end
+  local out = redis.call('HGETALL', K.used(t))
+  for name, zset in pairs({ containers = K.ctrs(t), volumes = K.vols(t), snapshots = K.snaps(t) }) do
+    out[#out + 1] = name
+    out[#out + 1] = int(redis.call('ZCARD', zset))
+  end
+  return out
+end }
+
+-- id, field, value, ...: after an upgrade: the quotas that an older version did not know, and the sums counted anew
+redis.register_function('qt_tenant_mend', function(keys, args)
+  local t = args[1]
+  for i = 2, #args, 2 do
+    redis.call('HSETNX', K.tenant(t), args[i], args[i + 1])
+  end
+  redis.call('DEL', K.used(t))
+  for _, id in ipairs(redis.call('ZRANGE', K.ctrs(t), 0, -1)) do
+    ctr_use(t, hash(K.ctr(t, id)) or {}, 1)
+  end
+  for _, id in ipairs(redis.call('ZRANGE', K.vols(t), 0, -1)) do
+    use(t, 'disk_bytes', tonumber(redis.call('HGET', K.vol(t, id), 'max_bytes')) or 0)
+  end
+  return 'OK'
+end)
+
 -- sha256, tenant, field, value, ...
 redis.register_function('qt_key_create', function(keys, args)
   if redis.call('EXISTS', K.tenant(args[2])) == 0 then

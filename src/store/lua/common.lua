@@ -35,3 +35,12 @@ local function hash(key)
   end
   return out
 end
+
+-- The value of NAME in a list of name, value, ...
+local function field_in(pairs_, name)
+  for i = 1, #pairs_, 2 do
+    if pairs_[i] == name then
+      return pairs_[i + 1]
+    end
+  end
+end

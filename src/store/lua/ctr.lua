@@ -1,11 +1,20 @@
 -- Containers: each change of one, whole.
 
--- The sets and indexes of a hash that was just written.
+-- What a container of these fields adds to the sums of its tenant: +1 when it is made, -1 when it goes.
+local function ctr_use(t, c, sign)
+  use(t, 'memory_mb', sign * (tonumber(c.memory_limit_mb) or 0))
+  use(t, 'cpu_percent', sign * (tonumber(c.cpu_limit_centi) or 0) / 100)
+  use(t, 'gpus', sign * (tonumber(c.gpu_count) or 0))
+end
+
+-- The sets, indexes and sums of a hash that was just written.
 local function ctr_index(t, c)
   redis.call('ZADD', K.ctrs(t), c.created_ms, c.id)
   redis.call('SADD', K.state(t, c.state), c.id)
   redis.call('HSETNX', K.names(t), c.name, c.id)
   redis.call('SADD', K.node_ctrs(c.node), t .. '/' .. c.id)
+  vol_attach(t, c.id, vol_refs(c.volumes))
+  ctr_use(t, c, 1)
 end
 
 local function ctr_write(t, id, pairs_)
@@ -15,29 +24,25 @@ local function ctr_write(t, id, pairs_)
   return c
 end
 
-local function field_in(pairs_, name)
-  for i = 1, #pairs_, 2 do
-    if pairs_[i] == name then
-      return pairs_[i + 1]
-    end
-  end
-end
-
 -- tenant, id, field, value, ...
 redis.register_function('qt_ctr_reserve', function(keys, args)
   local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
-  local quota = tonumber(redis.call('HGET', K.tenant(t), 'max_containers'))
-  if not quota then
-    return fail('QT_NO_TENANT')
-  end
   if redis.call('EXISTS', K.ctr(t, id)) == 1 then
     return fail('QT_EXISTS', id)
   end
   if redis.call('HEXISTS', K.names(t), field_in(pairs_, 'name')) == 1 then
     return fail('QT_NAME_TAKEN', field_in(pairs_, 'name'))
   end
-  if redis.call('ZCARD', K.ctrs(t)) >= quota then
-    return fail('QT_QUOTA', int(quota))
+  local missing = vol_missing(t, vol_refs(field_in(pairs_, 'volumes')))
+  if missing then
+    return fail('QT_NO_VOL', missing)
+  end
+  local over = over_quota(t, 'containers', redis.call('ZCARD', K.ctrs(t)), 1) or
+    over_quota(t, 'memory_mb', used(t, 'memory_mb'), tonumber(field_in(pairs_, 'memory_limit_mb'))) or
+    over_quota(t, 'cpu_percent', used(t, 'cpu_percent'), tonumber(field_in(pairs_, 'cpu_limit_centi')) / 100) or
+    over_quota(t, 'gpus', used(t, 'gpus'), tonumber(field_in(pairs_, 'gpu_count')))
+  if over then
+    return over
   end
   ctr_event(t, ctr_write(t, id, pairs_), 'created')
   return 'OK'
@@ -73,7 +78,16 @@ redis.register_function{ function_name = 'qt_ctr_move', flags = { 'allow-oom' },
     if args[4] == 'container_started' and old.started_ms == '0' then
       usage(t, c, 'container_created')
     end
-    usage(t, c, args[4])
+    if args[4] == 'container_stopped' then
+      usage_stopped(t, c)
+    else
+      usage(t, c, args[4])
+    end
+  end
+  -- Once: a container keeps its address.
+  if old.ip_address == '' and c.ip_address ~= '' then
+    usage_write(t, { event_type = 'network_allocated', container_id = id, seconds = 0,
+      metadata = '{"ip_address":' .. cjson.encode(c.ip_address) .. '}' })
   end
   return 'OK'
 end }
@@ -137,6 +151,44 @@ redis.register_function('qt_ctr_env', function(keys, args)
   return redis.call('HMGET', K.ctr(t, id), unpack(rest_of(args, 8)))
 end)
 
+-- tenant, id, "add" or "remove", IPv4 network, most routes; then the fields to answer
+redis.register_function('qt_ctr_route', function(keys, args)
+  local t, id, net = args[1], args[2], args[4]
+  local c = hash(K.ctr(t, id))
+  if not c then
+    return fail('QT_NO_CTR', id)
+  end
+  local routes = {}
+  for _, have in ipairs(cjson.decode(c.routes or '[]')) do
+    if have ~= net then
+      routes[#routes + 1] = have
+    end
+  end
+  if args[3] == 'add' then
+    routes[#routes + 1] = net
+  end
+  if #routes > tonumber(args[5]) then
+    return fail('QT_ROUTES_FULL', args[5])
+  end
+  -- An empty table would become an object.
+  redis.call('HSET', K.ctr(t, id), 'routes', #routes > 0 and cjson.encode(routes) or '[]')
+  return redis.call('HMGET', K.ctr(t, id), unpack(rest_of(args, 6)))
+end)
+
+-- tenant, id, address: of a container that does not run.
+redis.register_function('qt_ctr_address', function(keys, args)
+  local t, id = args[1], args[2]
+  local c = hash(K.ctr(t, id))
+  if not c then
+    return fail('QT_NO_CTR', id)
+  end
+  if c.state == 'running' or c.state == 'starting' then
+    return fail('QT_STATE', c.state)
+  end
+  redis.call('HSET', K.ctr(t, id), 'ip_address', args[3])
+  return 'OK'
+end)
+
 -- tenant, id
 redis.register_function{ function_name = 'qt_ctr_deleting', flags = { 'allow-oom' }, callback = function(keys, args)
   if redis.call('EXISTS', K.ctr(args[1], args[2])) == 0 then
@@ -158,12 +210,14 @@ redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' 
   redis.call('SREM', K.state(t, c.state), id)
   redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. id)
   name_free(t, c)
+  vol_detach(t, id, vol_refs(c.volumes))
+  ctr_use(t, c, -1)
   jobs_remove(t, id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
   redis.call('SET', K.gone(t, id), '1', 'EX', 120)
   if c.state == 'running' then
     c.exited_ms = int(now_ms())
-    usage(t, c, 'container_stopped')
+    usage_stopped(t, c)
   end
   ctr_event(t, c, 'removed')
   return 'OK'

@@ -17,6 +17,14 @@ function K.ctrs(t) return K.of(t, 'ctrs') end
 function K.names(t) return K.of(t, 'names') end
 function K.state(t, state) return K.of(t, 'state:' .. state) end
 function K.gone(t, id) return K.of(t, 'gone:' .. id) end
+function K.snap(t, id) return K.of(t, 'snap:' .. id) end
+function K.snaps(t) return K.of(t, 'snaps') end
+function K.snaps_of(t, ctr) return K.of(t, 'snaps:' .. ctr) end
+function K.vol(t, id) return K.of(t, 'vol:' .. id) end
+function K.vols(t) return K.of(t, 'vols') end
+function K.volnames(t) return K.of(t, 'volnames') end
+function K.voluse(t, who) return K.of(t, 'voluse:' .. who) end
+function K.used(t) return K.of(t, 'used') end
 function K.op(t, id) return K.of(t, 'op:' .. id) end
 function K.fence(t) return K.of(t, 'fence') end
 function K.events(t) return K.of(t, 'events') end
@@ -24,7 +32,11 @@ function K.usage(t) return K.of(t, 'usage') end
 function K.job(t, id) return K.of(t, 'job:' .. id) end
 function K.jobs(t) return K.of(t, 'jobs') end
 function K.jobs_of(t, ctr) return K.of(t, 'jobs:' .. ctr) end
+function K.jobs_running(t, ctr) return K.of(t, 'jobs-running:' .. ctr) end
 
 function K.node(n) return 'quilt:node:' .. n end
 function K.node_ctrs(n) return 'quilt:node:' .. n .. ':ctrs' end
+function K.node_vols(n) return 'quilt:node:' .. n .. ':vols' end
 function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end
+function K.node_snaps(n) return 'quilt:node:' .. n .. ':snaps' end
+function K.node_expiry(n) return 'quilt:node:' .. n .. ':expiry' end

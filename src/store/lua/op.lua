@@ -11,16 +11,23 @@ local function seconds_or_null(ms)
   return n > 0 and int(math.floor(n / 1000)) or 'null'
 end
 
+-- What is not about a container (src/model/optypes.def), and where its id stands.
+local TARGET = { ['snapshot.create'] = 'snapshot', ['volume.delete'] = 'volume', ['volume.archive_upload'] = 'volume' }
+local TARGET_FIELD = { container = 'container_id', snapshot = 'snapshot_id', volume = 'volume' }
+
 -- The contract's record (4.2), as qt_op_view() in C; a test compares the two. Put together by hand, since cjson cannot tell {} from [].
 local function op_view(o)
-  local ctr, why = text_or_null(o.container_id), text_or_null(o.error)
+  local ctr, why, kind = text_or_null(o.container_id), text_or_null(o.error), TARGET[o.type] or 'container'
+  local target = text_or_null(o[TARGET_FIELD[kind]])
   return '{"operation_id":' .. cjson.encode(o.id) .. ',"operation_type":' .. cjson.encode(o.type) ..
     ',"status":' .. cjson.encode(o.status) .. ',"message":' .. cjson.encode(o.message or '') ..
     ',"progress_pct":' .. int(tonumber(o.progress_pct) or 0) .. ',"result":' .. (o.result or '{}') ..
-    ',"container_id":' .. ctr .. ',"snapshot_id":null,"result_container_id":' .. ctr ..
-    ',"target_resource_type":' .. (ctr == 'null' and ctr or '"container"') .. ',"target_resource_id":' .. ctr ..
+    ',"container_id":' .. ctr .. ',"snapshot_id":' .. text_or_null(o.snapshot_id) ..
+    ',"result_container_id":' .. (kind == 'container' and ctr or 'null') ..
+    ',"target_resource_type":' .. (target == 'null' and target or cjson.encode(kind)) .. ',"target_resource_id":' .. target ..
     ',"error":' .. why .. ',"error_message":' .. why .. ',"reason_code":' .. text_or_null(o.error_code) ..
-    ',"reason_message":' .. why .. ',"warnings":[],"capability_downgrades":[],"created_at":' .. seconds_or_null(o.created_ms) ..
+    ',"reason_message":' .. why .. ',"warnings":' .. (o.warnings or '[]') .. ',"capability_downgrades":' .. (o.downgrades or '[]') ..
+    ',"items":' .. (o.items or '[]') .. ',"created_at":' .. seconds_or_null(o.created_ms) ..
     ',"started_at":' .. seconds_or_null(o.started_ms) .. ',"updated_at":' .. seconds_or_null(o.updated_ms) ..
     ',"completed_at":' .. seconds_or_null(o.completed_ms) .. '}'
 end
@@ -94,6 +101,27 @@ redis.register_function{ function_name = 'qt_op_renew', flags = { 'allow-oom' },
   redis.call('XCLAIM', K.node_ops(args[1]), GROUP, o.owner, 0, args[2], 'JUSTID')
   redis.call('HSET', K.op(t, id), 'lease_until_ms', int(now_ms() + tonumber(args[6])))
   return 'OK'
+end }
+
+-- node, entry, tenant, id, token, percent, message. Answers as qt_op_asked does.
+redis.register_function{ function_name = 'qt_op_progress', flags = { 'allow-oom' }, callback = function(keys, args)
+  local t, id = args[3], args[4]
+  local o = held(t, id, args[5])
+  if not o then
+    return fail('QT_LEASE', id)
+  end
+  redis.call('HSET', K.op(t, id), 'progress_pct', args[6], 'message', args[7], 'updated_ms', int(now_ms()))
+  op_event(t, id)
+  return (tonumber(o.cancel_ms) or 0) > 0 and 1 or 0
+end }
+
+-- node, entry, tenant, id, token: 1 when a client wants it to end, 0 when nobody does.
+redis.register_function{ function_name = 'qt_op_asked', flags = { 'no-writes' }, callback = function(keys, args)
+  local o = held(args[3], args[4], args[5])
+  if not o then
+    return fail('QT_LEASE', args[4])
+  end
+  return (tonumber(o.cancel_ms) or 0) > 0 and 1 or 0
 end }
 
 -- node, entry, tenant, id, token, seconds that it is kept, field, value, ...

@@ -1,0 +1,56 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "settle_in.h"
+
+void qt_ids_done(struct qt_ids *i)
+{
+	free(qt_take(&i->v));
+}
+
+int qt_ids_add(struct qt_ids *i, const struct qt_id *id, struct qt_err *e)
+{
+	if (i->n == i->cap) {
+		size_t cap = i->cap ? 2 * i->cap : 64;
+		struct qt_id *v = reallocarray(i->v, cap, sizeof(*v));
+
+		if (!v)
+			return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+		i->v = v;
+		i->cap = cap;
+	}
+	i->v[i->n++] = *id;
+	return 0;
+}
+
+int qt_ids_add_page(struct qt_ids *i, const struct rt_strv *page, const char *prefix, char *after, struct qt_err *e)
+{
+	const char *p = NULL;
+	struct qt_id id;
+
+	while ((p = rt_strv_next(page, p))) {
+		if (!qt_id_parse(&id, prefix, p) || strcmp(id.s, after) <= 0)
+			return qt_fail(e, QT_E_RUNTIME_UNAVAILABLE, "the runtime's list is not one");
+		if (qt_ids_add(i, &id, e) < 0)
+			return -1;
+		memcpy(after, id.s, sizeof(id.s));
+	}
+	return page->n > 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return strcmp(((const struct qt_id *)a)->s, ((const struct qt_id *)b)->s);
+}
+
+void qt_ids_sort(struct qt_ids *i)
+{
+	if (i->n > 0)
+		qsort(i->v, i->n, sizeof(*i->v), by_id);
+}
+
+bool qt_ids_have(const struct qt_ids *i, const struct qt_id *id)
+{
+	return i->n > 0 && bsearch(id, i->v, i->n, sizeof(*i->v), by_id);
+}

@@ -1,0 +1,79 @@
+/* Trees as plain directories, copied file by file: with blocks shared where the file system can (XFS), else with all their bytes. Such a
+ * copy is not of one moment by itself: who takes one of a running container freezes it meanwhile (copy.c). */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "dirs.h"
+#include "store_parts.h"
+
+static const char *const parts[] = {"upper", "data"}; /* of a tree; `work` is made anew */
+
+static int make(int dir_fd, const char *name, struct qt_err *e)
+{
+	return mkdirat(dir_fd, name, 0700) < 0 ? qt_fail_sys(e, errno, "make a directory") : 0;
+}
+
+static int copy_part(int from_fd, int to_fd, const char *part, bool share, struct qt_err *e)
+{
+	auto_close int from = openat(from_fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), to = -1, links = -1;
+
+	if (from < 0)
+		return errno == ENOENT ? 0 : qt_fail_sys(e, errno, "open a tree");
+	to = rt_dir_make(to_fd, part, 0700, e);
+	links = to < 0 ? -1 : rt_dir_make(to_fd, "links", 0700, e);
+	if (links < 0 || rt_copy_tree(from, to, links, share, e) < 0)
+		return -1;
+	if (rt_dir_empty(links) < 0 || unlinkat(to_fd, "links", AT_REMOVEDIR) < 0)
+		return qt_fail_sys(e, errno, "end a copy");
+	return 0;
+}
+
+static int copy(int from_fd, int to_dir_fd, const char *name, bool share, struct qt_err *e)
+{
+	auto_close int fd = rt_dir_make(to_dir_fd, name, 0700, e);
+
+	if (fd < 0)
+		return -1;
+	for (size_t i = 0; i < QT_LEN(parts); i++)
+		if (copy_part(from_fd, fd, parts[i], share, e) < 0)
+			return -1;
+	if (faccessat(from_fd, "work", F_OK, AT_SYMLINK_NOFOLLOW) == 0 && mkdirat(fd, "work", 0700) < 0)
+		return qt_fail_sys(e, errno, "make a layer");
+	/* On disk before anybody writes down that it is there. */
+	return syncfs(fd) < 0 ? qt_fail_sys(e, errno, "sync a copy") : 0;
+}
+
+static int copy_bytes(int from_fd, int to_dir_fd, const char *name, bool read_only, struct qt_err *e)
+{
+	(void)read_only;
+	return copy(from_fd, to_dir_fd, name, false, e);
+}
+
+static int copy_shared(int from_fd, int to_dir_fd, const char *name, bool read_only, struct qt_err *e)
+{
+	(void)read_only;
+	return copy(from_fd, to_dir_fd, name, true, e);
+}
+
+static bool any(int pool_fd)
+{
+	(void)pool_fd;
+	return true;
+}
+
+/* By trying. */
+static bool can_share(int pool_fd)
+{
+	auto_close int a = openat(pool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	auto_close int b = openat(pool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	return a >= 0 && b >= 0 && write(a, "x", 1) == 1 && ioctl(b, FICLONE, a) == 0;
+}
+
+const struct rt_store_driver rt_store_reflink = {.name = "reflink", .fits = can_share, .make = make, .copy = copy_shared};
+const struct rt_store_driver rt_store_copy = {.name = "copy", .fits = any, .make = make, .copy = copy_bytes};

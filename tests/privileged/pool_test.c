@@ -1,0 +1,572 @@
+/* Snapshots, forks, clones and volumes of the real runtime, with each storage driver. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "rt_rig.h"
+#include "str.h"
+
+static struct rig rig;
+
+static int make(void **state, const char *pool)
+{
+	rig_make(&rig, pool);
+	*state = &rig;
+	return 0;
+}
+
+static int make_btrfs(void **state)
+{
+	return make(state, "btrfs");
+}
+
+static int make_tmpfs(void **state)
+{
+	return make(state, "tmpfs");
+}
+
+static int make_reflink(void **state)
+{
+	return make(state, "reflink");
+}
+
+static int unmake(void **state)
+{
+	rig_unmake(*state);
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct rig *r = *state;
+
+	rig_expect(r, 0, 0);
+	if (r->pid)
+		rig_reset(r);
+	return 0;
+}
+
+/* --- asking -------------------------------------------------------------------------------------------- */
+
+static struct qt_id tenant(void)
+{
+	struct qt_id t;
+
+	assert_true(qt_id_parse(&t, "ten", "ten_a"));
+	return t;
+}
+
+static struct qt_id make_volume(struct rig *r, const char *from_snapshot, const char *from_volume, uint64_t max_bytes)
+{
+	struct qt_id id = qt_id_new("vol");
+	struct rt_vol_make_rep rep;
+
+	CALL(r, vol_make, &rep, .id = id, .tenant = tenant(), .from_snapshot = rt_str(from_snapshot),
+	     .from_volume = rt_str(from_volume), .max_bytes = max_bytes, .record = {"rec", 3});
+	return id;
+}
+
+static void delete_object(struct rig *r, struct qt_id id)
+{
+	struct rt_obj_delete_rep rep;
+
+	CALL(r, obj_delete, &rep, .id = id);
+}
+
+static void delete_container(struct rig *r, struct qt_id id)
+{
+	struct qt_err e = {0};
+
+	if (rig_delete(r, id, &e) < 0)
+		fail_msg("delete: %s", e.msg);
+}
+
+/* VOLUMES: texts divided by '|', NULL for none. */
+static struct rt_strv list_of(const char *texts, char *buf, size_t size)
+{
+	struct rt_strv v = {.s = ""};
+	char copy[1024], *save = NULL;
+
+	assert_true(qt_copy(copy, sizeof(copy), texts ? texts : ""));
+	for (char *t = strtok_r(copy, "|", &save); t; t = strtok_r(NULL, "|", &save))
+		assert_true(rt_strv_add(&v, buf, size, t));
+	return v;
+}
+
+static int try_create(struct rig *r, struct qt_id id, const char *from, const char *volumes, uint32_t no_start, uint32_t consistency,
+		      struct rt_create_rep *rep, struct qt_err *e)
+{
+	struct rt_create_req req = rig_create_req(id);
+	char buf[1024];
+
+	req.from = rt_str(from);
+	req.volumes = list_of(volumes, buf, sizeof(buf));
+	req.no_start = no_start;
+	req.consistency = consistency;
+	return rt_create(&r->rt, &req, rep, BUDGET_MS, e);
+}
+
+static struct qt_id create(struct rig *r, const char *from, const char *volumes, uint32_t no_start)
+{
+	struct qt_id id = qt_id_new("ctr");
+	struct rt_create_rep rep;
+	struct qt_err e = {0};
+
+	if (try_create(r, id, from, volumes, no_start, RT_CRASH_CONSISTENT, &rep, &e) < 0)
+		fail_msg("create: %s: %s", qt_err_row(e.code)->name, e.msg);
+	return id;
+}
+
+static void create_fails(struct rig *r, enum qt_code want, const char *from, const char *volumes)
+{
+	struct rt_create_rep rep;
+	struct qt_err e = {0};
+
+	assert_int_equal(try_create(r, qt_id_new("ctr"), from, volumes, 0, 0, &rep, &e), -1);
+	if (e.code != want)
+		fail_msg("%s: %s, and not %s", qt_err_row(e.code)->name, e.msg, qt_err_row(want)->name);
+	assert_null(strstr(e.msg, "/tmp"));
+}
+
+static void start(struct rig *r, struct qt_id id, const char *volumes)
+{
+	struct rt_start_rep rep;
+	char buf[1024];
+
+	CALL(r, start, &rep, .id = id, .hostname = rt_str("demo"), .argv.s = "", .env = {"PATH=/bin", 10, 1},
+	     .volumes = list_of(volumes, buf, sizeof(buf)));
+}
+
+static void stop(struct rig *r, struct qt_id id)
+{
+	struct rt_kill_rep rep;
+
+	CALL(r, kill, &rep, .id = id);
+}
+
+static void expect(struct rig *r, struct qt_id id, const char *command, const char *want)
+{
+	static char out[65536];
+
+	rig_exec(r, id, command, out, sizeof(out));
+	if (!qt_streq(out, want))
+		fail_msg("`%s` said `%s`, and not `%s`", command, out, want);
+}
+
+static struct rt_snapshot_rep snapshot(struct rig *r, struct qt_id ctr, struct qt_id id, uint32_t consistency, const char *volumes)
+{
+	struct rt_snapshot_rep rep;
+	char buf[1024];
+
+	CALL(r, snapshot, &rep, .id = ctr, .snapshot = id, .consistency = consistency, .volumes = list_of(volumes, buf, sizeof(buf)),
+	     .record = {"snap!", 5});
+	return rep;
+}
+
+static const char *text(const char *fmt, ...)
+{
+	static char buf[8][512];
+	static unsigned n;
+	char *to = buf[n++ % 8];
+	va_list ap;
+
+	va_start(ap, fmt);
+	assert_true(vsnprintf(to, sizeof(buf[0]), fmt, ap) < (int)sizeof(buf[0]));
+	va_end(ap);
+	return to;
+}
+
+/* --- volumes ------------------------------------------------------------------------------------------- */
+
+static void volumes_are_shared(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id vol, a, b, other;
+	struct rt_obj_get_rep got;
+	struct rt_obj_list_rep list;
+	struct rt_obj_record_rep recorded;
+	struct rt_vol_make_rep again;
+	struct rt_vol_make_req foreign = {.record = {"", 0}};
+	struct rt_vol_make_rep made;
+	struct qt_err e = {0};
+
+	rig_start(r, NULL);
+	vol = make_volume(r, "", "", 0);
+	rig_expect(r, 0, 1);
+	CALL(r, vol_make, &again, .id = vol, .tenant = tenant(), .from_snapshot = rt_str(""), .from_volume = rt_str(""), .record = {"", 0});
+	a = create(r, "", text("%s:/data|%s:/srv/deep/ro:ro", vol.s, vol.s), 0);
+	b = create(r, "", text("%s:/other:ro", vol.s), 0);
+	expect(r, a, "ls -ld /data | { read m n u rest; echo $m $u; }; id -u >/data/f; cat /srv/deep/ro/f", "drwxr-xr-x 0\n0\n");
+	expect(r, b, "cat /other/f; echo x >/other/f || echo refused", "0\n/bin/sh: can't create /other/f: Read-only file system\nrefused\n");
+	expect(r, a, "echo x >/srv/deep/ro/f || echo refused", "/bin/sh: can't create /srv/deep/ro/f: Read-only file system\nrefused\n");
+	/* Programs in volumes run; setuid ones are worth nothing, and there are no devices. */
+	expect(r, a, "cp /bin/busybox /data/busybox; /data/busybox echo runs; busybox grep -c ' /data .*nosuid,nodev' /proc/mounts;"
+		     "busybox grep ' /data ' /proc/mounts | busybox grep -c noexec; true", "runs\n1\n0\n");
+	CALL(r, obj_get, &got, .id = vol, .count = 1);
+	assert_string_equal(got.tenant.s, "ten_a");
+	assert_memory_equal(got.record.s, "rec", 3);
+	assert_int_equal(got.files, 2);
+	assert_true(got.size_bytes > 100000 && got.created_ms > 0);
+	(void)REFUSED(r, QT_E_VOLUME_IN_USE, obj_delete, .id = vol);
+	CALL(r, obj_record, &recorded, .id = vol, .record = {"new", 3});
+
+	rig_kill(r);
+	rig_start(r, NULL);
+	(void)REFUSED(r, QT_E_VOLUME_IN_USE, obj_delete, .id = vol);
+	CALL(r, obj_get, &got, .id = vol, .count = 1);
+	assert_memory_equal(got.record.s, "new", 3);
+	CALL(r, obj_list, &list, .kind = rt_str("vol"), .after = rt_str(""));
+	assert_int_equal(list.ids.n, 1);
+	assert_string_equal(list.ids.s, vol.s);
+	CALL(r, obj_list, &list, .kind = rt_str("vol"), .after = rt_str(vol.s));
+	assert_int_equal(list.ids.n, 0);
+
+	/* Of somebody else, or not there, or nowhere to put it. */
+	foreign.id = vol;
+	foreign.from_snapshot = foreign.from_volume = rt_str("");
+	assert_true(qt_id_parse(&foreign.tenant, "ten", "ten_b"));
+	assert_int_equal(rt_vol_make(&r->rt, &foreign, &made, BUDGET_MS, &e), -1);
+	assert_int_equal(e.code, QT_E_CONFLICT);
+	foreign.id = other = qt_id_new("vol");
+	qt_err_reset(&e);
+	assert_int_equal(rt_vol_make(&r->rt, &foreign, &made, BUDGET_MS, &e), 0);
+	create_fails(r, QT_E_VOLUME_NOT_FOUND, "", text("%s:/data", other.s));
+	create_fails(r, QT_E_VOLUME_NOT_FOUND, "", "vol_nothere:/data");
+	create_fails(r, QT_E_VALIDATION_ERROR, "", text("%s:/proc/x", vol.s));
+	create_fails(r, QT_E_VALIDATION_ERROR, "", text("%s:/a/../b", vol.s));
+	create_fails(r, QT_E_VALIDATION_ERROR, "", text("%s:data", vol.s));
+	create_fails(r, QT_E_VALIDATION_ERROR, "", text("%s:/data:rw", vol.s));
+	create_fails(r, QT_E_VALIDATION_ERROR, "", text("%s:/data|%s:/data:ro", vol.s, vol.s));
+	create_fails(r, QT_E_VALIDATION_ERROR, "", text("%s:/data", a.s));
+	delete_object(r, other);
+
+	/* A link in the container's way: not followed, whoever made it. */
+	expect(r, b, "busybox ln -s /etc /way", "");
+	stop(r, b);
+	{
+		struct rt_start_rep rep;
+		char buf[256];
+
+		struct rt_start_req req = {.id = b, .hostname = rt_str("demo"), .argv.s = "", .env.s = "",
+					   .volumes = list_of(text("%s:/way/x", vol.s), buf, sizeof(buf))};
+		qt_err_reset(&e);
+		assert_int_equal(rt_start(&r->rt, &req, &rep, BUDGET_MS, &e), -1);
+		assert_int_equal(e.code, QT_E_VALIDATION_ERROR);
+	}
+	start(r, b, text("%s:/elsewhere", vol.s));
+	expect(r, b, "cat /elsewhere/f; ls /other", "0\n");
+	delete_container(r, a);
+	delete_container(r, b);
+	/* It outlives them all. */
+	a = create(r, "", text("%s:/data", vol.s), 0);
+	expect(r, a, "cat /data/f", "0\n");
+	stop(r, a);
+	delete_object(r, vol);
+	delete_object(r, vol);
+	(void)REFUSED(r, QT_E_VOLUME_NOT_FOUND, obj_get, .id = vol);
+	(void)REFUSED(r, QT_E_VOLUME_NOT_FOUND, start, .id = a, .hostname = rt_str("demo"), .argv.s = "", .env.s = "",
+		      .volumes = {text("%s:/data", vol.s), (uint32_t)strlen(vol.s) + 7, 1});
+	delete_container(r, a);
+	rig_expect(r, 0, 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+/* --- forks, clones, snapshots -------------------------------------------------------------------------- */
+
+static void forks_part(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id a, b, c, d;
+
+	rig_start(r, NULL);
+	a = create(r, "", NULL, 0);
+	expect(r, a, "echo one >/f; mkdir -p /d/e; echo x >/d/e/x; busybox rm /bin/hostname; busybox rm -r /var; mkdir /var; busybox chown 1000:1000 /f", "");
+	b = create(r, a.s, NULL, 0);
+	expect(r, b, "cat /f /d/e/x; busybox stat -c %u:%g:%a /f; ls /bin/hostname 2>/dev/null || echo gone; ls /var", "one\nx\n1000:1000:644\ngone\n");
+	expect(r, b, "echo two >/f; busybox rm -r /d; echo new >/var/n", "");
+	expect(r, a, "cat /f /d/e/x; ls /var", "one\nx\n");
+	expect(r, a, "echo three >/f", "");
+	expect(r, b, "cat /f; ls /d 2>/dev/null || echo gone", "two\ngone\n");
+	/* A fork of a fork, of one that does not run, and of one that was never started. */
+	stop(r, b);
+	c = create(r, b.s, NULL, 1);
+	assert_int_equal(rig_get(r, c).state, RT_ST_CREATED);
+	assert_int_equal(rig_get(r, c).pid, 0);
+	d = create(r, c.s, NULL, 0);
+	expect(r, d, "cat /f /var/n", "two\nnew\n");
+	rig_census(r, 4, 2);
+	/* Known after a death, and startable; what it stood on may go first. */
+	rig_kill(r);
+	rig_start(r, NULL);
+	assert_int_equal(rig_get(r, c).state, RT_ST_CREATED);
+	delete_container(r, a);
+	delete_container(r, b);
+	start(r, c, NULL);
+	expect(r, c, "cat /f", "two\n");
+	delete_container(r, c);
+	create_fails(r, QT_E_CONTAINER_NOT_FOUND, a.s, NULL);
+	create_fails(r, QT_E_SNAPSHOT_NOT_FOUND, "snap_nothere", NULL);
+	create_fails(r, QT_E_VALIDATION_ERROR, "vol_x", NULL);
+	delete_container(r, d);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+static void snapshots_stand_alone(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id vol = {""}, a, b, snap = qt_id_new("snap"), copy;
+	struct rt_snapshot_rep taken, again;
+	struct rt_obj_get_rep got;
+	struct rt_obj_list_rep list;
+	struct qt_id app = qt_id_new("snap");
+
+	rig_start(r, NULL);
+	vol = make_volume(r, "", "", 0);
+	a = create(r, "", text("%s:/data", vol.s), 0);
+	expect(r, a, "echo layer >/f; echo volume >/data/f; busybox head -c 3000000 /dev/urandom >/big", "");
+	taken = snapshot(r, a, snap, RT_CRASH_CONSISTENT, vol.s);
+	assert_true(taken.size_bytes > 2900000 && taken.size_bytes < 4000000);
+	again = snapshot(r, a, snap, RT_CRASH_CONSISTENT, vol.s);
+	assert_int_equal(again.size_bytes, taken.size_bytes);
+	rig_expect(r, 1, 1);
+	rig_census(r, 1, 1);
+	expect(r, a, "echo later >/f; echo later >/data/f", "");
+	rig_kill(r);
+	rig_start(r, NULL);
+	CALL(r, obj_get, &got, .id = snap);
+	assert_int_equal(got.size_bytes, taken.size_bytes);
+	assert_memory_equal(got.record.s, "snap!", 5);
+	CALL(r, obj_list, &list, .kind = rt_str("snap"), .after = rt_str(""));
+	assert_int_equal(list.ids.n, 1);
+	(void)REFUSED(r, QT_E_VALIDATION_ERROR, snapshot, .id = a, .snapshot = qt_id_new("snap"),
+		      .volumes = {"vol_other", 10, 1}, .record = {"", 0});
+	(void)REFUSED(r, QT_E_VOLUME_NOT_FOUND, vol_make, .id = qt_id_new("vol"), .tenant = tenant(), .from_snapshot = rt_str(snap.s),
+		      .from_volume = rt_str("vol_other"), .record = {"", 0});
+
+	(void)snapshot(r, a, app, RT_APP_CONSISTENT, NULL);
+	rig_expect(r, 2, 1);
+	copy = make_volume(r, snap.s, vol.s, 0);
+	rig_expect(r, 2, 2);
+	delete_container(r, a);
+	b = create(r, snap.s, text("%s:/data", copy.s), 0);
+	expect(r, b, "cat /f /data/f; echo own >/f", "layer\nvolume\n");
+	/* Nothing stands on anything. */
+	delete_object(r, snap);
+	rig_expect(r, 1, 2);
+	rig_census(r, 1, 1);
+	expect(r, b, "cat /f /data/f", "own\nvolume\n");
+	stop(r, b);
+	delete_container(r, b);
+	b = create(r, app.s, NULL, 0);
+	expect(r, b, "cat /f", "later\n");
+	delete_container(r, b);
+	delete_object(r, app);
+	delete_object(r, copy);
+	delete_object(r, vol);
+	rig_expect(r, 0, 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+#define FORKS 24
+
+static void forks_of_forks(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id id[FORKS];
+
+	rig_start(r, NULL);
+	id[0] = create(r, "", NULL, 1);
+	for (int i = 1; i < FORKS; i++)
+		id[i] = create(r, id[i - 1].s, NULL, i < FORKS - 1);
+	rig_census(r, FORKS, 1);
+	for (int i = 0; i < FORKS; i++)
+		delete_container(r, id[i]);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+/* --- consistency --------------------------------------------------------------------------------------- */
+
+/* In a fork taken at any moment the second link is never newer than the first. Links, since their content is made with their name: what a
+ * program wrote into a file and did not sync, a crash may lose. */
+static void crash_consistent(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id a;
+
+	rig_start(r, NULL);
+	a = create(r, "", NULL, 0);
+	expect(r, a, "(i=0; while :; do i=$((i+1)); busybox ln -s $i /t && busybox mv -fT /t /first && busybox ln -s $i /t && busybox mv -fT /t /second; done) "
+		     ">/dev/null 2>&1 & while ! busybox readlink /second >/dev/null; do :; done; echo runs", "runs\n");
+	for (int i = 0; i < 10; i++) {
+		struct qt_id b = create(r, a.s, NULL, 0);
+
+		expect(r, b, "a=$(busybox readlink /first); b=$(busybox readlink /second); [ $b -le $a -a $((b+1)) -ge $a ] && echo whole", "whole\n");
+		delete_container(r, b);
+	}
+	delete_container(r, a);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+/* Two files, one in the layer and one in a volume, with content, never synced: frozen, both are as the writer left them. */
+static void app_consistent(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id vol, a;
+
+	rig_start(r, NULL);
+	vol = make_volume(r, "", "", 0);
+	a = create(r, "", text("%s:/data", vol.s), 0);
+	expect(r, a, "(i=0; while :; do i=$((i+1)); echo $i >/t; busybox mv /t /first; echo $i >/data/t; busybox mv /data/t /data/second; done) "
+		     ">/dev/null 2>&1 & while ! cat /data/second >/dev/null 2>&1; do :; done; echo runs", "runs\n");
+	for (int i = 0; i < 10; i++) {
+		struct qt_id snap = qt_id_new("snap"), copy, b;
+		struct rt_snapshot_rep taken = snapshot(r, a, snap, i % 2 ? RT_APP_CONSISTENT : RT_CRASH_CONSISTENT, vol.s);
+
+		assert_true(taken.paused_us > 0);
+		copy = make_volume(r, snap.s, vol.s, 0);
+		b = create(r, snap.s, text("%s:/data", copy.s), 0);
+		expect(r, b, "a=$(cat /first); b=$(cat /data/second); [ \"$b\" -le \"$a\" -a $((b+1)) -ge \"$a\" ] && echo whole", "whole\n");
+		/* And the source goes on. */
+		expect(r, a, "a=$(cat /data/second); while [ \"$(cat /data/second)\" = \"$a\" ]; do :; done; echo on", "on\n");
+		delete_container(r, b);
+		delete_object(r, copy);
+		delete_object(r, snap);
+	}
+	delete_container(r, a);
+	delete_object(r, vol);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+/* --- limits -------------------------------------------------------------------------------------------- */
+
+static void limits_hold(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id vol, a, b, c;
+
+	rig_set(r, "container_disk_bytes = 20000000");
+	rig_start(r, NULL);
+	vol = make_volume(r, "", "", 10000000);
+	a = create(r, "", text("%s:/data", vol.s), 0);
+	b = create(r, "", NULL, 0);
+	expect(r, a, "busybox dd if=/dev/zero of=/data/big bs=65536 count=400 conv=fsync 2>/dev/null || echo full; busybox dd if=/dev/zero of=/big bs=65536 "
+		     "count=600 conv=fsync 2>/dev/null || echo full; echo lives", "full\nfull\nlives\n");
+	expect(r, b, "echo fine >/f; busybox sync /f; cat /f", "fine\n");
+	/* It can make room for itself, and a fork has a limit of its own. */
+	expect(r, a, "busybox rm /data/big /big; busybox sync; busybox dd if=/dev/zero of=/data/small bs=65536 count=20 conv=fsync 2>/dev/null && echo room", "room\n");
+	c = create(r, a.s, NULL, 0);
+	expect(r, c, "busybox dd if=/dev/zero of=/big bs=65536 count=600 conv=fsync 2>/dev/null || echo full", "full\n");
+	delete_container(r, a);
+	delete_container(r, b);
+	delete_container(r, c);
+	delete_object(r, vol);
+	rig_census(r, 0, 0);
+	rig_term(r);
+	rig_set(r, "container_disk_bytes = 0");
+}
+
+/* Nothing new when there is hardly room for what is there: refused before anything is made. */
+static void full_pool(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id a;
+	char path[160];
+	int fd;
+
+	rig_start(r, NULL);
+	a = create(r, "", NULL, 0);
+	(void)snprintf(path, sizeof(path), "%s/pool/filler", r->dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(posix_fallocate(fd, 0, (512 - 50) << 20), 0);
+	create_fails(r, QT_E_INSUFFICIENT_STORAGE, "", NULL);
+	create_fails(r, QT_E_INSUFFICIENT_STORAGE, a.s, NULL);
+	(void)REFUSED(r, QT_E_INSUFFICIENT_STORAGE, vol_make, .id = qt_id_new("vol"), .tenant = tenant(), .from_snapshot = rt_str(""),
+		      .from_volume = rt_str(""), .record = {"", 0});
+	(void)REFUSED(r, QT_E_INSUFFICIENT_STORAGE, snapshot, .id = a, .snapshot = qt_id_new("snap"), .volumes.s = "", .record = {"", 0});
+	rig_census(r, 1, 1);
+	expect(r, a, "echo lives", "lives\n");
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	delete_container(r, a);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+/* --- the copying drivers ------------------------------------------------------------------------------- */
+
+/* One line for everything that a copy must keep. */
+#define LOOK \
+	"cd /x; busybox stat -c '%n %F %a %u:%g %s %h %t:%T' dir dir/sub file hard setuid link fifo sparse; busybox readlink link; cat file hard;" \
+	"[ $(busybox stat -c %b sparse) -lt 100 ] && echo holes; busybox stat -c %Y file; ls /bin/hostname 2>/dev/null || echo gone; ls -a /etc2 /var; " \
+	"busybox md5sum sparse"
+
+static void copies_are_faithful(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id a, b, c;
+	char before[4096], after[4096];
+
+	rig_start(r, NULL);
+	a = create(r, "", NULL, 0);
+	rig_exec(r, a,
+		 "mkdir -p /x/dir/sub; cd /x; echo content >file; busybox ln file hard; busybox ln -s /nowhere/at/all link; busybox mkfifo fifo; echo s >setuid;"
+		 "busybox chown 33:44 setuid dir/sub; busybox chmod 6755 setuid; busybox chmod 1770 dir/sub; busybox dd if=/bin/busybox of=sparse bs=4096 seek=20000 "
+		 "count=2 2>/dev/null; busybox touch -d @1000000000 file; busybox rm /bin/hostname; mkdir /etc2; busybox rm -r /var; mkdir /var; echo v >/var/v; "
+		 "true",
+		 before, sizeof(before));
+	rig_exec(r, a, LOOK " || true", before, sizeof(before));
+	assert_non_null(strstr(before, "hard regular file 644 0:0 8 2 0:0\n"));
+	assert_non_null(strstr(before, "setuid regular file 6755 33:44 2 1 0:0\n"));
+	assert_non_null(strstr(before, "dir/sub directory 1770 33:44"));
+	assert_non_null(strstr(before, "holes\n1000000000\ngone\n"));
+	b = create(r, a.s, NULL, 0);
+	c = create(r, b.s, NULL, 0);
+	rig_exec(r, c, LOOK " || true", after, sizeof(after));
+	assert_string_equal(after, before);
+	expect(r, c, "echo more >>/x/hard; cat /x/file", "content\nmore\n");
+	delete_container(r, a);
+	delete_container(r, b);
+	delete_container(r, c);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest all[] = {
+		cmocka_unit_test_teardown(volumes_are_shared, end),   cmocka_unit_test_teardown(forks_part, end),
+		cmocka_unit_test_teardown(snapshots_stand_alone, end), cmocka_unit_test_teardown(forks_of_forks, end),
+		cmocka_unit_test_teardown(crash_consistent, end),     cmocka_unit_test_teardown(app_consistent, end),
+		cmocka_unit_test_teardown(copies_are_faithful, end),
+	};
+	const struct CMUnitTest on_btrfs[] = {cmocka_unit_test_teardown(limits_hold, end)};
+	const struct CMUnitTest on_tmpfs[] = {cmocka_unit_test_teardown(full_pool, end)};
+	int failed = cmocka_run_group_tests_name("pool on btrfs", all, make_btrfs, unmake);
+
+	failed += cmocka_run_group_tests_name("limits on btrfs", on_btrfs, make_btrfs, unmake);
+	failed += cmocka_run_group_tests_name("pool with reflink", all, make_reflink, unmake);
+	failed += cmocka_run_group_tests_name("pool with copies", all, make_tmpfs, unmake);
+	return failed + cmocka_run_group_tests_name("a full pool", on_tmpfs, make_tmpfs, unmake);
+}
