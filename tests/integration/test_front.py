@@ -214,8 +214,10 @@ def test_sockets_of_a_service_manager_outlive_the_workers(stack, tmp_path):
     with Workers(stack, tmp_path, given):
         pass
     waiting = crowd(f"{tmp_path}/api.sock", 20)  # while nobody is there
-    with Workers(stack, tmp_path, given) as w:
-        assert all_answered(waiting)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(all_answered, waiting)
+        with Workers(stack, tmp_path, given) as w:
+            assert answers.result(60)
         assert os.path.exists(f"{w.run}/api.sock")
     for s in sockets + given:
         os.close(s if isinstance(s, int) else s.detach())
