@@ -89,11 +89,11 @@ static void answer_denied(const FCGX_Request *r, const char *error, struct qt_ou
 	(void)qt_fail(&e, code_of(error), "%s",
 		      qt_streq(error, "RATE_LIMITED") ? "too many requests with this API key"
 						      : "a valid API key is needed");
+	if (qt_u32(&retry, param(r, "QUILT_RETRY"), 1, 3600))
+		e.retry_after = (int)retry;
 	memset(out, 0, sizeof(*out));
 	qt_answer_error(&e, param(r, "QUILT_REQUEST_ID"), out);
 	out->route_id = "denied";
-	if (qt_u32(&retry, param(r, "QUILT_RETRY"), 1, 3600))
-		out->retry_after = (int)retry;
 }
 
 static int read_body(const struct qt_worker *w, const FCGX_Request *r, char **body, struct qt_in *in)

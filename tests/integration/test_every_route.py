@@ -1,4 +1,5 @@
 """What every route of the table answers alike: walked by the table itself, so that a new route is walked from its first day."""
+import hashlib
 import json
 import re
 import subprocess
@@ -61,6 +62,22 @@ def test_another_tenant_in_the_header(routes, make_tenant):
     for r in ours(routes):
         refused(client.request(r.method, r.url({}), r.body(), headers={"X-Tenant-Id": "ten_other", "Content-Type": "application/json"}),
                 403, "TENANT_MISMATCH")
+
+
+def test_rate_limit(routes, stack, make_tenant):
+    client = make_tenant("walk-rate")
+    bucket = "quilt:rate:" + hashlib.sha256(client.key.encode()).hexdigest()
+    assert client.get("/api/containers").status == 200
+    assert float(stack.redis("HGET", bucket, "tokens")) < int(stack.settings.get("rate_burst", 400))
+    # As after far too many requests: how many it takes depends on the machine.
+    now = stack.redis("TIME").split()[0]
+    stack.redis("HSET", bucket, "tokens", "-100000", "at", now)
+    for r in ours(routes):
+        a = client.request(r.method, r.url({}), r.body())
+        body = refused(a, 429, "RATE_LIMITED")
+        assert int(a.headers["Retry-After"]) == body["retry_after"] >= 1
+    stack.redis("HSET", bucket, "tokens", "-100", "at", now)
+    wait_for(lambda: client.get("/api/containers").status == 200, what="the bucket fills again")
 
 
 def test_wrong_methods(routes, make_tenant):

@@ -11,7 +11,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 # Codes that only a broken machine, a full disk or a full node gives: no route needs to have said them.
 RARE = {"INTERNAL_ERROR", "TIMEOUT", "UNAVAILABLE", "INSUFFICIENT_STORAGE", "EXEC_NOT_READY", "CAPACITY_FULL"}
 # What is said before the route is known: once is enough.
-ANYWHERE = {"RATE_LIMITED", "PAYLOAD_TOO_LARGE"}
+ANYWHERE = {"PAYLOAD_TOO_LARGE"}
 # What nginx says before a route is known.
 NGINX = {"BAD_REQUEST", "PAYLOAD_TOO_LARGE", "URI_TOO_LONG", "UNAVAILABLE", "BAD_GATEWAY", "TIMEOUT", "RATE_LIMITED"}
 
