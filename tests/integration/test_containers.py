@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from harness.fixtures import fresh_name
+from harness.usage import usage_of
 from harness.wait import wait_for
 
 SEED = {
@@ -143,6 +144,30 @@ def test_one_winner(api, make_container):
     assert {r.status for r in answers} <= {200, 404, 409}, answers
     assert [r.status for r in answers[2::3]].count(200) == 1, answers
     assert api.get(path).status == 404
+
+
+@pytest.mark.parametrize("verb", ["stop", "kill"])
+def test_two_callers_end_it_once(stack, api, make_container, verb):
+    """One state, one end, one record of usage; the second caller is told that it has ended, or the same end."""
+    for _ in range(3):
+        c = make_container(memory_limit_mb=32)
+        path = f"/api/containers/{c['container_id']}"
+        barrier = threading.Barrier(2)
+
+        def race(_):
+            barrier.wait()
+            return api.post(f"{path}/{verb}")
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            answers = sorted(pool.map(race, range(2)), key=lambda r: r.status)
+        now = api.get(path).json
+        assert now["state"] == "exited" and answers[0].status == 200, answers
+        for r in answers:
+            if r.status == 200:
+                assert (r["exit_code"], r["exited_at"]) == (now["exit_code"], now["exited_at"]), answers
+            else:
+                assert r.status == 409 and r["error_code"] == "INVALID_STATE" and r["details"]["state"] in ("running", "exited"), answers
+        assert usage_of(stack, c["tenant_id"], c["container_id"]).count("container_stopped") == 1
 
 
 def test_names(api, make_container):
