@@ -11,6 +11,7 @@
 #include "store.h"
 
 #define AGENT_SLOTS    4     /* operations at once */
+#define AGENT_QUEUE    32    /* that wait for a slot, and are "queued"; what is behind them stays in the stream, "accepted" */
 #define AGENT_LEASE_MS 8000  /* an operation of an agent that died is another's after it */
 #define AGENT_DUE_MAX  4096
 
@@ -34,6 +35,9 @@ struct agent {
 		bool busy;
 		struct qt_op_entry lease; /* the names only: its JSON is not ours */
 	} slots[AGENT_SLOTS];
+	pthread_cond_t work;			 /* the queue or the slots have changed */
+	struct qt_op_entry queue[AGENT_QUEUE];	 /* claimed, oldest first */
+	unsigned n_queue, n_idle;		 /* slots that wait for it */
 };
 
 /* For the mender: ID is to be looked at in DELAY_MS; everything, at once. */
@@ -42,6 +46,9 @@ void agent_all_due(struct agent *a);
 
 /* Sleep, but not longer than until the agent is told to stop. */
 void agent_pause(struct agent *a, int ms);
+
+/* take.c: the next of the queue for slot I, which then holds its lease; waits a little. False: there was none. *RET is the caller's. */
+bool agent_take(struct agent *a, unsigned i, struct qt_op_entry *ret);
 
 /* A condition that lasts is logged when it begins and when it ends, not each time it is met. */
 struct agent_trouble {
@@ -57,6 +64,7 @@ struct agent_slot_arg {
 	unsigned i;
 };
 void *agent_slot_main(void *arg);  /* slots.c: executes */
+void *agent_take_main(void *arg);  /* take.c: claims, from the node's stream into the queue */
 void *agent_mend_main(void *arg);  /* mend.c: compares, and writes RUN_DIR/agent.ready after the first time */
 void *agent_watch_main(void *arg); /* watch.c: hears the runtime */
 void *agent_beat_main(void *arg);  /* beat.c: heartbeat, leases, copy of the keys */

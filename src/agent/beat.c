@@ -119,18 +119,30 @@ static int beat(struct agent *a, struct qt_life *l, struct qt_err *e)
 	return r;
 }
 
+/* Their names only: what executes them frees the rest meanwhile. */
+static unsigned leases(struct agent *a, struct qt_op_entry *v)
+{
+	unsigned n = 0;
+
+	(void)pthread_mutex_lock(&a->lock);
+	for (unsigned i = 0; i < AGENT_SLOTS; i++)
+		if (a->slots[i].busy)
+			v[n++] = a->slots[i].lease;
+	for (unsigned i = 0; i < a->n_queue; i++)
+		v[n++] = a->queue[i];
+	(void)pthread_mutex_unlock(&a->lock);
+	return n;
+}
+
 static void renew(struct agent *a, struct qt_store *s)
 {
-	for (unsigned i = 0; i < AGENT_SLOTS; i++) {
-		struct qt_op_entry x;
-		struct qt_err e = {0};
-		bool busy;
+	static struct qt_op_entry v[AGENT_SLOTS + AGENT_QUEUE]; /* of this one thread */
+	unsigned n = leases(a, v);
 
-		(void)pthread_mutex_lock(&a->lock);
-		busy = a->slots[i].busy;
-		x = a->slots[i].lease;
-		(void)pthread_mutex_unlock(&a->lock);
-		if (busy && qt_store_op_renew(s, &x, AGENT_LEASE_MS, &e) < 0 && e.code != QT_E_CONFLICT)
+	for (unsigned i = 0; i < n; i++) {
+		struct qt_err e = {0};
+
+		if (qt_store_op_renew(s, &v[i], AGENT_LEASE_MS, &e) < 0 && e.code != QT_E_CONFLICT)
 			return; /* Redis is away: the leases run out, and are taken anew */
 	}
 }

@@ -5,6 +5,7 @@ quilt_agent_SOURCES = \
 	src/agent/main.c \
 	src/agent/mend.c \
 	src/agent/slots.c \
+	src/agent/take.c \
 	src/agent/watch.c
 quilt_agent_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 quilt_agent_CFLAGS = $(AM_CFLAGS) -pthread

@@ -95,7 +95,7 @@ static int open_dirs(struct agent *a, struct qt_err *e)
 }
 
 struct threads {
-	pthread_t v[AGENT_SLOTS + 3];
+	pthread_t v[AGENT_SLOTS + 4];
 	unsigned n;
 };
 
@@ -120,6 +120,8 @@ static int run(struct agent *a, const sigset_t *signals, struct qt_err *e)
 		args[i] = (struct agent_slot_arg){a, i};
 		r = start_thread(&t, agent_slot_main, &args[i], e);
 	}
+	if (r == 0)
+		r = start_thread(&t, agent_take_main, a, e);
 	if (r == 0)
 		r = start_thread(&t, agent_mend_main, a, e);
 	if (r == 0)
@@ -188,6 +190,7 @@ int main(int argc, char **argv)
 	(void)pthread_condattr_init(&monotonic);
 	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&a.wake, &monotonic);
+	(void)pthread_cond_init(&a.work, &monotonic);
 	if (qt_conf_load(&a.conf, conf, &e) < 0 || open_dirs(&a, &e) < 0 || run(&a, &signals, &e) < 0) {
 		qt_log_err(QT_LOG_ERROR, &e, "the agent cannot run");
 		return 1;

@@ -13,12 +13,26 @@
 #include "str.h"
 
 #define AWAY_GAP_MS 500
+#define GRACE_MS    30000 /* after an operation's deadline: whoever has it ends it himself */
+#define GONE_MS	    60000 /* a node whose agent was not heard of for so long has none */
 
 static void report(const struct qt_settled *s)
 {
 	if (s->adopted + s->ended + s->restored + s->released + s->deleted + s->lost + s->copied > 0)
 		qt_log(QT_LOG_INFO, "mended: adopted=%u ended=%u restored=%u released=%u deleted=%u lost=%u copied=%u", s->adopted,
 		       s->ended, s->restored, s->released, s->deleted, s->lost, s->copied);
+}
+
+/* Operations that nobody will end. */
+static int time_out(struct qt_life *l, struct qt_err *e)
+{
+	unsigned n = 0;
+
+	if (qt_store_op_overdue(l->store, GRACE_MS, GONE_MS, &n, e) < 0)
+		return -1;
+	if (n > 0)
+		qt_log(QT_LOG_INFO, "operations that nobody carried out in time: %u", n);
+	return 0;
 }
 
 static void ready(struct agent *a)
@@ -114,7 +128,7 @@ void *agent_mend_main(void *arg)
 		if (one)
 			r = due.kind == AGENT_DUE_OOM ? tell_oom(&l, &due.id, &e) : qt_settle_id(&l, &due.id, &did, &e);
 		else if (all)
-			r = qt_settle_all(&l, &st, &did, &e);
+			r = qt_settle_all(&l, &st, &did, &e) < 0 ? -1 : time_out(&l, &e);
 		report(&did);
 		if (r < 0) {
 			agent_trouble(&away, &e);

@@ -1,4 +1,4 @@
-/* Operations: one thread a slot takes them from the node's stream and executes them. */
+/* Operations: one thread a slot takes them from the queue and executes them. */
 #include <string.h>
 
 #include "agent.h"
@@ -8,19 +8,13 @@
 #include "log.h"
 #include "str.h"
 
-#define WAIT_MS	    1000
 #define FINISH_S    10 /* so long a result is held for a store that is away; then the operation is executed again, and finds it done */
 #define AWAY_GAP_MS 500
 
-static void hold(struct agent *a, unsigned i, const struct qt_op_entry *x)
+static void let_go(struct agent *a, unsigned i)
 {
 	(void)pthread_mutex_lock(&a->lock);
-	a->slots[i].busy = x != NULL;
-	if (x) {
-		a->slots[i].lease = *x;
-		a->slots[i].lease.op.args = a->slots[i].lease.op.result = a->slots[i].lease.op.items = NULL;
-		a->slots[i].lease.op.warnings = a->slots[i].lease.op.downgrades = NULL;
-	}
+	a->slots[i].busy = false;
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
@@ -39,56 +33,48 @@ static void finish(struct agent *a, struct qt_life *l, const struct qt_op_entry 
 	}
 }
 
-static void execute(struct agent *a, struct qt_life *l, unsigned i, struct qt_op_entry *x)
+static void execute(struct agent *a, struct qt_life *l, struct qt_op_entry *x)
 {
 	int64_t begin = qt_mono_ms();
 	struct qt_err e = {0};
 
-	hold(a, i, x);
+	if (qt_store_op_begin(l->store, x, &e) < 0) {
+		if (e.code != QT_E_CONFLICT) /* cancelled, or another's: nothing to tell */
+			qt_log_err(QT_LOG_WARN, &e, "%s %s cannot begin", qt_op_type_name(x->op.type), x->op.id.s);
+		return;
+	}
 	if (qt_life_execute(l, x, &e) < 0) {
 		qt_log_err(QT_LOG_WARN, &e, "%s %s is put off", qt_op_type_name(x->op.type), x->op.id.s);
-	} else {
-		finish(a, l, x);
-		qt_log(QT_LOG_INFO, "%s %s container=%s status=%s attempt=%u ms=%lld%s%s", qt_op_type_name(x->op.type), x->op.id.s,
-		       x->op.container.s, qt_op_status_name(x->op.status), x->op.attempts, (long long)(qt_mono_ms() - begin),
-		       x->op.error_code[0] ? " code=" : "", x->op.error_code);
+		return;
 	}
-	hold(a, i, NULL);
+	finish(a, l, x);
+	qt_log(QT_LOG_INFO, "%s %s container=%s status=%s attempt=%u ms=%lld%s%s", qt_op_type_name(x->op.type), x->op.id.s,
+	       x->op.container.s, qt_op_status_name(x->op.status), x->op.attempts, (long long)(qt_mono_ms() - begin),
+	       x->op.error_code[0] ? " code=" : "", x->op.error_code);
 }
 
 void *agent_slot_main(void *arg_)
 {
 	const struct agent_slot_arg *arg = arg_;
-	struct agent_trouble away = {.what = "operations cannot be fetched"};
+	struct agent_trouble away = {.what = "a slot cannot begin"};
 	struct agent *a = arg->a;
-	char consumer[64];
 	struct qt_err e = {0};
 	struct qt_life l;
 
-	(void)qt_fmt(consumer, sizeof(consumer), "%s/%u", a->conf.node, arg->i);
-	while (qt_life_init(&l, &a->conf, &e) < 0 && !atomic_load(&a->stopping)) {
+	while (qt_life_init(&l, &a->conf, &e) < 0) {
 		agent_trouble(&away, &e);
 		qt_err_reset(&e);
 		agent_pause(a, AWAY_GAP_MS);
+		if (atomic_load(&a->stopping))
+			return NULL;
 	}
 	while (!atomic_load(&a->stopping)) {
 		struct qt_op_entry x;
-		int r;
 
-		memset(&x, 0, sizeof(x));
-		qt_err_reset(&e);
-		r = qt_store_op_next(l.store, a->conf.node, consumer, WAIT_MS, AGENT_LEASE_MS, &x, &e);
-		if (r < 0) {
-			if (e.code != QT_E_CONFLICT) { /* another took it */
-				agent_trouble(&away, &e);
-				agent_pause(a, AWAY_GAP_MS);
-			}
+		if (!agent_take(a, arg->i, &x))
 			continue;
-		}
-		agent_well(&away);
-		if (r == 0)
-			continue;
-		execute(a, &l, arg->i, &x);
+		execute(a, &l, &x);
+		let_go(a, arg->i);
 		qt_op_done(&x.op);
 	}
 	qt_life_done(&l);

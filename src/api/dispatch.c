@@ -5,6 +5,7 @@
 #include "answer.h"
 #include "cleanup.h"
 #include "dispatch.h"
+#include "idem.h"
 #include "identity.h"
 #include "log.h"
 #include "path.h"
@@ -57,7 +58,8 @@ static int read_body(struct qt_call *c, const struct qt_in *in, json_t **json, v
 	return 0;
 }
 
-static int run(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, json_t **json, void *req, struct qt_err *e)
+/* Which route, and for whom. */
+static int find(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, struct qt_err *e)
 {
 	if (qt_uri_parse(uri, in->uri, e) < 0)
 		return -1;
@@ -68,8 +70,11 @@ static int run(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, js
 	if (!c->route)
 		return -1;
 	c->rest = qt_path_rest(c->route->path, uri->segments);
-	if (c->route->scope != QT_SCOPE_PUBLIC && qt_identity_take(c, in->tenant, in->key_id, in->plan, e) < 0)
-		return -1;
+	return c->route->scope == QT_SCOPE_PUBLIC ? 0 : qt_identity_take(c, in->tenant, in->key_id, in->plan, e);
+}
+
+static int carry_out(struct qt_call *c, const struct qt_in *in, json_t **json, void *req, struct qt_err *e)
+{
 	if (read_body(c, in, json, req, e) < 0 || qt_query_check(c, e) < 0)
 		return -1;
 	return c->route->fn(c, e);
@@ -104,6 +109,27 @@ bool qt_dispatch_slow(const char *method, const char *raw_uri)
 	return r && r->flags & QT_R_SLOW;
 }
 
+static void refuse(struct qt_call *c, struct qt_out *out, const struct qt_err *e)
+{
+	if (c->route && !qt_route_may(c->route, e->code))
+		qt_log_err(QT_LOG_ERROR, e, "request_id=%s route=%s undocumented error", c->request_id, c->route->id);
+	else if (!qt_err_row(e->code)->show)
+		qt_log_err(QT_LOG_ERROR, e, "request_id=%s route=%s", c->request_id, out->route_id);
+	free(out->text);
+	qt_answer_error(e, c->request_id, out);
+	if (e->code == QT_E_METHOD_NOT_ALLOWED)
+		(void)qt_copy(out->allow, sizeof(out->allow), c->allow);
+	/* A reader of by-name asks for these two even of a miss (contract 3.5). */
+	if (c->reply && out->text) {
+		auto_json json_t *body = json_loads(out->text, 0, NULL);
+
+		json_object_update_missing(body, c->reply);
+		free(out->text);
+		out->text = json_dumps(body, JSON_COMPACT);
+		out->len = out->text ? strlen(out->text) : 0;
+	}
+}
+
 void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 {
 	_Alignas(16) char req[REQ_SIZE_MAX];
@@ -117,34 +143,25 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 			    .gone_arg = in->gone_arg,
 			    .life = l};
 	auto_free struct qt_uri *uri = malloc(sizeof(*uri));
+	struct qt_idem idem = {0};
 	json_t *json = NULL;
 	struct qt_err e = {0};
+	bool replayed = false;
 
 	memset(out, 0, sizeof(*out));
 	(void)qt_copy(c.request_id, sizeof(c.request_id), in->request_id);
 	if (!uri)
 		(void)qt_fail(&e, QT_E_UNAVAILABLE, "out of memory");
-	else if (run(&c, in, uri, &json, req, &e) == 0)
-		succeed(&c, out, &e);
+	else if (find(&c, in, uri, &e) == 0)
+		replayed = qt_idem_begin(&c, in, &idem, out, &e) == 1;
 	out->route_id = c.route ? c.route->id : "-";
-	if (e.code != QT_OK) {
-		if (c.route && !qt_route_may(c.route, e.code))
-			qt_log_err(QT_LOG_ERROR, &e, "request_id=%s route=%s undocumented error", c.request_id, c.route->id);
-		else if (!qt_err_row(e.code)->show)
-			qt_log_err(QT_LOG_ERROR, &e, "request_id=%s route=%s", c.request_id, out->route_id);
-		free(out->text);
-		qt_answer_error(&e, c.request_id, out);
-		if (e.code == QT_E_METHOD_NOT_ALLOWED)
-			(void)qt_copy(out->allow, sizeof(out->allow), c.allow);
-		/* A reader of by-name asks for these two even of a miss (contract 3.5). */
-		if (c.reply && out->text) {
-			auto_json json_t *body = json_loads(out->text, 0, NULL);
-
-			json_object_update_missing(body, c.reply);
-			free(out->text);
-			out->text = json_dumps(body, JSON_COMPACT);
-			out->len = out->text ? strlen(out->text) : 0;
-		}
+	if (!replayed) {
+		if (e.code == QT_OK && carry_out(&c, in, &json, req, &e) == 0)
+			succeed(&c, out, &e);
+		if (e.code != QT_OK)
+			refuse(&c, out, &e);
+		if (idem.token.s[0])
+			qt_idem_end(&c, &idem, out);
 	}
 	free(c.text);
 	json_decref(c.reply);

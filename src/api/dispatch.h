@@ -6,7 +6,7 @@
 
 /* What the front end (fcgi.c) read. Texts are "" when absent. */
 struct qt_in {
-	const char *method, *uri, *content_type, *accept, *tenant_header;
+	const char *method, *uri, *content_type, *accept, *tenant_header, *idempotency_key;
 	const char *tenant, *key_id, *plan; /* from nginx; NULL if it did not ask who this is */
 	const char *request_id;
 	const char *body;
@@ -22,13 +22,15 @@ struct qt_out {
 	char *text;
 	size_t len;
 	const char *type;
+	char type_text[64];   /* where type may point */
+	bool replayed;	      /* the answer of an earlier request with the same Idempotency-Key */
 	char allow[64];	      /* Allow, or "" */
 	int retry_after;      /* seconds, or 0 */
 	const char *route_id; /* for the log */
 	enum qt_code code;    /* QT_OK or the error's */
 };
 
-/* Find the row -> identity -> content type, length -> parse -> decode -> query -> handler -> encode. Always fills OUT; logs an error
+/* Find the row -> identity -> Idempotency-Key -> content type, length -> parse -> decode -> query -> handler -> encode. Always fills OUT; logs an error
  * that the client may not see, and one that the route does not document, under the request's id. */
 void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out);
 

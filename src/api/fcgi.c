@@ -139,6 +139,8 @@ static void put_answer(FCGX_Request *r, const struct qt_out *out, bool head)
 		(void)snprintf(text, sizeof(text), "Retry-After: %d\r\n", out->retry_after);
 		FCGX_PutS(text, r->out);
 	}
+	if (out->replayed)
+		FCGX_PutS("Idempotency-Replayed: true\r\n", r->out);
 	FCGX_PutS("\r\n", r->out);
 	if (!head && out->text)
 		FCGX_PutStr(out->text, (int)out->len, r->out);
@@ -154,6 +156,7 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 		.content_type = param(r, "CONTENT_TYPE"),
 		.accept = param(r, "QUILT_ACCEPT"),
 		.tenant_header = param(r, "QUILT_X_TENANT_ID"),
+		.idempotency_key = param(r, "QUILT_IDEMPOTENCY_KEY"),
 		.tenant = FCGX_GetParam("QUILT_TENANT", r->envp),
 		.key_id = FCGX_GetParam("QUILT_KEY", r->envp),
 		.plan = FCGX_GetParam("QUILT_PLAN", r->envp),

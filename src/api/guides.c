@@ -15,6 +15,8 @@ static const char *const notes[] = {
 	"Wherever a path has a container's id, its name is taken too; the id is safer.",
 	"start and resume answer 202 with an operation: GET its status_url until it is final.",
 	"execution=async on create, stop and delete answers 202 at once.",
+	"What is to outlive a container belongs in a volume: POST /api/volumes, then volumes: [\"NAME:/target\"] or [\"NAME:/target:ro\"] at create. Several "
+	"containers may share one; it can be renamed or deleted when none has it.",
 };
 
 static const struct {
@@ -22,6 +24,8 @@ static const struct {
 } examples[] = {
 	{"Create a container", "POST", "/api/containers",
 	 "{\"name\": \"demo\", \"image\": \"prod\", \"command\": [\"/bin/sh\", \"-lc\", \"echo hello && sleep 300\"]}"},
+	{"Make a volume", "POST", "/api/volumes", "{\"name\": \"data\", \"options\": {\"size\": \"1G\"}}"},
+	{"Create a container that has it", "POST", "/api/containers", "{\"name\": \"worker\", \"volumes\": [\"data:/data\"]}"},
 	{"Run a command in it", "POST", "/api/containers/demo/exec", "{\"command\": [\"/bin/sh\", \"-lc\", \"uname -a\"]}"},
 	{"See what it is ready for", "GET", "/api/containers/demo/ready", NULL},
 	{"Read its log", "GET", "/api/containers/demo/logs?limit=20", NULL},

@@ -95,35 +95,50 @@ static void replace(json_t **to, const json_t *from)
 	*to = json_incref((json_t *)(uintptr_t)from);
 }
 
+int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *k, struct qt_err *e)
+{
+	if (check_gpus(c, q, e) < 0 || check_image(q, e) < 0 || check_limits(c, q, e) < 0 ||
+	    qt_check_volumes("/volumes", q->volumes, e) < 0)
+		return -1;
+	qt_ctr_init(k);
+	k->id = qt_id_new("ctr");
+	k->tenant = c->tenant;
+	(void)qt_copy(k->name, sizeof(k->name), q->name);
+	(void)qt_copy(k->image, sizeof(k->image), q->image);
+	(void)qt_copy(k->workdir, sizeof(k->workdir), q->workdir);
+	k->memory_mb = (uint32_t)q->memory_mb;
+	k->cpu_centi = (uint32_t)(q->cpu_percent * 100.0 + 0.5);
+	if (k->cpu_centi == 0)
+		k->cpu_centi = 1;
+	k->strict = q->strict;
+	replace(&k->labels, q->labels);
+	replace(&k->environment, q->environment);
+	replace(&k->command, q->command);
+	replace(&k->volumes, q->volumes);
+	return 0;
+}
+
+/* Reserved and, if the operation cannot be submitted, released. */
+static int create_later(struct qt_call *c, struct qt_ctr *k, struct qt_err *e)
+{
+	if (qt_life_reserve(c->life, k, e) < 0)
+		return -1;
+	if (qt_h_receipt(c, QT_OPT_CTR_CREATE, k, json_object(), true, e) == 0)
+		return 0;
+	qt_life_undo_create(c->life, k);
+	return -1;
+}
+
 int qt_h_ctr_create(struct qt_call *c, struct qt_err *e)
 {
-	const struct qt_create_req *q = c->req;
 	struct qt_ready ready;
 	struct qt_ctr k;
 	int rc;
 
-	if (check_gpus(c, q, e) < 0 || check_image(q, e) < 0 || check_limits(c, q, e) < 0 ||
-	    qt_check_volumes("/volumes", q->volumes, e) < 0)
+	if (qt_h_create_take(c, c->req, &k, e) < 0)
 		return -1;
-	qt_ctr_init(&k);
-	k.id = qt_id_new("ctr");
-	k.tenant = c->tenant;
-	(void)qt_copy(k.name, sizeof(k.name), q->name);
-	(void)qt_copy(k.image, sizeof(k.image), q->image);
-	(void)qt_copy(k.workdir, sizeof(k.workdir), q->workdir);
-	k.memory_mb = (uint32_t)q->memory_mb;
-	k.cpu_centi = (uint32_t)(q->cpu_percent * 100.0 + 0.5);
-	if (k.cpu_centi == 0)
-		k.cpu_centi = 1;
-	k.strict = q->strict;
-	replace(&k.labels, q->labels);
-	replace(&k.environment, q->environment);
-	replace(&k.command, q->command);
-	replace(&k.volumes, q->volumes);
 	if (qt_h_async(c)) {
-		rc = qt_life_reserve(c->life, &k, e);
-		if (rc == 0)
-			rc = qt_h_receipt(c, QT_OPT_CTR_CREATE, &k, json_object(), true, e);
+		rc = create_later(c, &k, e);
 	} else {
 		rc = qt_life_create(c->life, &k, &ready, e);
 		if (rc == 0) {

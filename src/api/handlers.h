@@ -36,6 +36,11 @@ struct qt_exec_req {
 	bool capture, detach;
 };
 
+struct qt_batch_req {
+	const json_t *items;
+};
+extern const struct qt_field qt_create_body[];
+extern const struct qt_create_req qt_create_defaults;
 struct qt_address_req {
 	char ip[20];
 };
@@ -83,6 +88,12 @@ int qt_h_job_get(struct qt_call *c, struct qt_err *e);
 int qt_h_process_list(struct qt_call *c, struct qt_err *e);
 int qt_h_process_signal(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
+int qt_h_op_list(struct qt_call *c, struct qt_err *e);
+int qt_h_op_cancel(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_batch(struct qt_call *c, struct qt_err *e);
+
+/* Check Q against the plan and this node, and make RET of it: id, tenant and all that the request tells. RET is initialised on success. */
+int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *ret, struct qt_err *e);
 
 int qt_h_net_allocations(struct qt_call *c, struct qt_err *e);
 int qt_h_net_get(struct qt_call *c, struct qt_err *e);

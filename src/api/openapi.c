@@ -5,6 +5,7 @@
 
 #include "cleanup.h"
 #include "fdio.h"
+#include "idem.h"
 #include "openapi.h"
 #include "route.h"
 #include "str.h"
@@ -133,6 +134,8 @@ static void add_parameters(json_t *op, const struct qt_route *r)
 							      "description", q->doc, "schema", schema));
 		}
 	}
+	if (qt_idem_for(r))
+		json_array_append_new(list, json_pack("{s:s+}", "$ref", "#/components/parameters/", "IdempotencyKey"));
 	if (json_array_size(list) > 0)
 		json_object_set(op, "parameters", list);
 	json_decref(list);
@@ -170,6 +173,14 @@ static void add_route(const struct qt_route *r, void *arg)
 	json_object_set_new(path, method, op);
 }
 
+static json_t *header_parameters(void)
+{
+	return json_pack("{s:{s:s, s:s, s:s, s:{s:s, s:i, s:s}}}", "IdempotencyKey", "name", "Idempotency-Key", "in", "header", "description",
+			 "The same request with the same key is carried out once: who sends it again within 24 hours gets the first answer, "
+			 "with Idempotency-Replayed: true. Answers of 5xx and 429 are not kept.",
+			 "schema", "type", "string", "maxLength", 255, "pattern", "^[!-~]+$");
+}
+
 int qt_print_openapi(FILE *out)
 {
 	struct doc d = {json_object(), json_object()};
@@ -187,6 +198,8 @@ int qt_print_openapi(FILE *out)
 			"type", "string", "details", details, "retry_after", "type", "integer", "null", "hint", "type", "string",
 			"null", "securitySchemes", "apiKey", "type", "apiKey", "in", "header", "name", "X-Api-Key", "bearer",
 			"type", "http", "scheme", "bearer");
+	if (doc)
+		json_object_set_new(json_object_get(doc, "components"), "parameters", header_parameters());
 	if (doc)
 		json_object_update(json_object_get(json_object_get(doc, "components"), "schemas"), d.schemas);
 	json_decref(d.schemas);

@@ -42,7 +42,7 @@ static int check_absolute(const char *field, const char *name, const char *value
 #define AT(type, member) .off = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
 
 /* clang-format off */
-static const struct qt_field create_body[] = {
+const struct qt_field qt_create_body[] = {
 	{.name = "name", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_create_req, name), .min = 1, .check = check_name,
 	 .doc = "unique among the tenant's containers"},
 	{.name = "image", .kind = QT_K_STR, AT(qt_create_req, image), .min = 1, .doc = "a managed image; default prod"},
@@ -69,7 +69,14 @@ static const struct qt_field create_body[] = {
 	{.name = "async_mode", .kind = QT_K_REFUSE, .example = "execution query parameter", .hint = "Use ?execution=async."},
 	{0},
 };
-static const struct qt_create_req create_defaults = {.image = "prod", .workdir = "/", .memory_mb = 512, .cpu_percent = 50};
+const struct qt_create_req qt_create_defaults = {.image = "prod", .workdir = "/", .memory_mb = 512, .cpu_percent = 50};
+
+static const struct qt_field batch_body[] = {
+	{.name = "items", .kind = QT_K_LIST, .flags = QT_F_REQUIRED, .off = offsetof(struct qt_batch_req, items), .min = 1, .max = QT_OP_ITEMS_MAX,
+	 .sub = qt_create_body, .doc = "each as the body of a create"},
+	{.name = "async_mode", .kind = QT_K_IGNORE}, /* it is never anything else here */
+	{0},
+};
 
 static const struct qt_field rename_body[] = {
 	{.name = "new_name", .alias = "name", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_rename_req, new_name), .min = 1,
@@ -170,6 +177,13 @@ static const struct qt_rfield line_fields[] = {
 static const struct qt_reply line = {"LogLine", line_fields};
 static const struct qt_rfield logs_fields[] = {{"container_id", "string", 0, NULL}, {"logs", "array", 0, &line}, {0}};
 static const struct qt_reply logs = {"Logs", logs_fields};
+static const struct qt_rfield item_fields[] = {
+	{"index", "integer", 0, NULL}, {"name", "string", 0, NULL}, {"status", "string", 0, NULL}, {"container_id", "string|null", 0, NULL},
+	{"error", "string|null", 0, NULL}, {0}};
+static const struct qt_reply item = {"BatchItem", item_fields};
+static const struct qt_rfield batch_receipt_fields[] = {
+	{"success", "boolean", 0, NULL}, {"operation_id", "string", 0, NULL}, {"status_url", "string", 0, NULL}, {"items", "array", 0, &item}, {0}};
+static const struct qt_reply batch_receipt = {"BatchReceipt", batch_receipt_fields};
 static const struct qt_rfield ended_fields[] = {
 	{"success", "boolean", 0, NULL}, {"container_id", "string", 0, NULL}, {"state", "string", 0, NULL}, {"exit_code", "integer", 0, NULL}, {"exited_at", "string", 0, NULL}, {0}};
 static const struct qt_reply ended = {"Ended", ended_fields};
@@ -196,12 +210,18 @@ const struct qt_route qt_routes_containers[] = {
 	 .scope = QT_SCOPE_TENANT, .query = list_query, .ok = 200, .reply = &list, .budget_ms = 10000,
 	 .errors = {QT_E_VALIDATION_ERROR}, .fn = qt_h_ctr_list},
 	{.id = "createContainer", .method = "POST", .path = "/api/containers", .summary = "Create a container and start it",
-	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = create_body, .body_size = sizeof(struct qt_create_req),
-	 .body_defaults = &create_defaults, .query = execution_query, .ok = 201, .reply = &created, .also_ok = 202, .also_reply = &qt_reply_receipt,
+	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = qt_create_body, .body_size = sizeof(struct qt_create_req),
+	 .body_defaults = &qt_create_defaults, .query = execution_query, .ok = 201, .reply = &created, .also_ok = 202, .also_reply = &qt_reply_receipt,
 	 .budget_ms = 30000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_PLAN_REQUIRED, QT_E_IMAGE_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_CONTAINER_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED,
 		    QT_E_NOT_IMPLEMENTED, QT_E_CAPACITY_FULL, QT_E_INSUFFICIENT_STORAGE, RUNTIME_ERRORS},
 	 .fn = qt_h_ctr_create},
+	{.id = "createContainerBatch", .method = "POST", .path = "/api/containers/batch", .summary = "Create several containers, in parallel",
+	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = batch_body, .body_size = sizeof(struct qt_batch_req), .query = execution_query, .ok = 202,
+	 .reply = &batch_receipt, .budget_ms = 20000,
+	 .errors = {QT_E_PLAN_REQUIRED, QT_E_IMAGE_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_CONTAINER_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED,
+		    QT_E_NOT_IMPLEMENTED, QT_E_CAPACITY_FULL, QT_E_INSUFFICIENT_STORAGE, RUNTIME_ERRORS},
+	 .fn = qt_h_ctr_batch},
 	{.id = "getContainer", .method = "GET", .path = "/api/containers/{id}", .summary = "What state is it in?", .scope = QT_SCOPE_TENANT,
 	 .ok = 200, .reply = &container, .budget_ms = 5000, .errors = {QT_E_CONTAINER_NOT_FOUND}, .fn = qt_h_ctr_get},
 	{.id = "getContainerByName", .method = "GET", .path = "/api/containers/by-name/{name}", .summary = "The id of a name",

@@ -13,8 +13,25 @@ static const struct qt_rfield op_fields[] = {
 };
 static const struct qt_reply op = {"Operation", op_fields};
 
+static const struct qt_rfield pagination_fields[] = {{"has_next", "boolean", 0, NULL}, {"next_cursor", "string|null", 0, NULL}, {0}};
+static const struct qt_reply pagination = {"Pagination", pagination_fields};
+static const struct qt_rfield list_fields[] = {{"operations", "array", 0, &op}, {"pagination", "object", 0, &pagination}, {0}};
+static const struct qt_reply list = {"OperationList", list_fields};
+
+static const char *const status_words[] = {"accepted", "queued", "running", "succeeded", "failed", "cancelled", "timed_out", NULL};
+static const struct qt_qfield list_query[] = {
+	{"status", QT_Q_WORD, 0, 0, status_words, "only those"},
+	{"limit", QT_Q_U64, 1, 1000, NULL, "at most so many; default 100"},
+	{"cursor", QT_Q_STR, 0, 63, NULL, "next_cursor of the page before"}, {0}};
+
 const struct qt_route qt_routes_operations[] = {
+	{.id = "listOperations", .method = "GET", .path = "/api/operations", .summary = "The tenant's operations, newest first",
+	 .scope = QT_SCOPE_TENANT, .query = list_query, .ok = 200, .reply = &list, .budget_ms = 10000,
+	 .errors = {QT_E_VALIDATION_ERROR}, .fn = qt_h_op_list},
 	{.id = "getOperation", .method = "GET", .path = "/api/operations/{id}", .summary = "The record of an operation",
 	 .scope = QT_SCOPE_TENANT, .ok = 200, .reply = &op, .budget_ms = 5000, .errors = {QT_E_OPERATION_NOT_FOUND}, .fn = qt_h_op_get},
+	{.id = "cancelOperation", .method = "DELETE", .path = "/api/operations/{id}", .summary = "End it: at once (200) if nobody works on it, else soon (202)",
+	 .scope = QT_SCOPE_TENANT, .ok = 200, .reply = &op, .also_ok = 202, .also_reply = &op, .budget_ms = 5000,
+	 .errors = {QT_E_OPERATION_NOT_FOUND, QT_E_INVALID_STATE}, .fn = qt_h_op_cancel},
 	{0},
 };

@@ -12,12 +12,11 @@
 #define IMAGES_BUDGET_MS  5000
 #define IMAGE_TEXTS	  5 /* of each image in the list (ops.def), the name first */
 
-static int reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+static void begin(const struct qt_life *l, struct qt_ctr *c)
 {
 	c->state = QT_ST_CREATED;
 	c->created_ms = qt_now_ms();
 	(void)qt_copy(c->node, sizeof(c->node), l->conf->node);
-	return qt_store_ctr_reserve(l->store, c, c->created_ms + QT_BRING_UP_MS, e);
 }
 
 static int find_image(struct qt_life *l, const char *name, struct qt_err *e)
@@ -46,14 +45,56 @@ static int find_image(struct qt_life *l, const char *name, struct qt_err *e)
 	}
 }
 
+/* It may wait in a queue as long as its operation may take. */
+static int64_t late(enum qt_op_type type)
+{
+	return qt_now_ms() + (int64_t)qt_op_type_deadline_s(type) * 1000 + QT_BRING_UP_MS;
+}
+
 /* Nobody waits for the runtime's word on this one, so what it would refuse is refused now. */
-int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+static int check(struct qt_life *l, const struct qt_ctr *c, bool known_image, struct qt_err *e)
 {
 	auto_free char *record = qt_ctr_dump(c, e);
 
-	if (!record || find_image(l, c->image, e) < 0)
+	return record && (known_image || find_image(l, c->image, e) == 0) ? 0 : -1;
+}
+
+int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+{
+	if (check(l, c, false, e) < 0)
 		return -1;
-	return reserve(l, c, e);
+	begin(l, c);
+	return qt_store_ctr_reserve(l->store, c, late(QT_OPT_CTR_CREATE), e);
+}
+
+static bool is_to_blame(const struct qt_ctr *c, const struct qt_err *e)
+{
+	size_t len = strlen(e->received), i;
+	json_t *volume;
+
+	if (e->code == QT_E_CONTAINER_NAME_CONFLICT)
+		return qt_streq(c->name, e->received);
+	if (e->code != QT_E_VOLUME_NOT_FOUND)
+		return false;
+	json_array_foreach(c->volumes, i, volume)
+		if (strncmp(json_string_value(volume), e->received, len) == 0 && json_string_value(volume)[len] == ':')
+			return true;
+	return false;
+}
+
+int qt_life_reserve_all(struct qt_life *l, struct qt_ctr *v, size_t n, size_t *bad, struct qt_err *e)
+{
+	for (*bad = 0; *bad < n; ++*bad) {
+		begin(l, &v[*bad]);
+		if (check(l, &v[*bad], *bad > 0 && qt_streq(v[*bad].image, v[*bad - 1].image), e) < 0)
+			return -1;
+	}
+	if (qt_store_ctr_reserve_all(l->store, v, n, late(QT_OPT_CTR_BATCH), e) == 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (is_to_blame(&v[i], e))
+			*bad = i;
+	return -1;
 }
 
 static void take_running(struct qt_ctr *c, uint32_t pid, const char *ip, uint64_t started_ms)
@@ -80,7 +121,8 @@ static int ask_again(struct qt_life *l, struct qt_ctr *c)
 	return 0;
 }
 
-static int make(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
+/* *UNSENT: it failed, and the runtime was never asked. */
+static int make(struct qt_life *l, struct qt_ctr *c, bool *unsent, struct qt_err *e)
 {
 	struct rt_create_req req = {.id = c->id,
 				    .tenant = c->tenant,
@@ -104,7 +146,8 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 		return -1;
 	req.record = rt_str(record);
 	if (rt_create(&l->rt, &req, &rep, CREATE_BUDGET_MS, e) < 0) {
-		if ((e->code != QT_E_RUNTIME_UNAVAILABLE && e->code != QT_E_TIMEOUT) || ask_again(l, c) < 0)
+		*unsent = l->rt.unsent;
+		if (*unsent || (e->code != QT_E_RUNTIME_UNAVAILABLE && e->code != QT_E_TIMEOUT) || ask_again(l, c) < 0)
 			return -1;
 		qt_err_reset(e);
 		return 0;
@@ -113,35 +156,46 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 	return 0;
 }
 
-/* Nothing is left of a create that was refused. What cannot be undone now, the agent undoes: the reservation ends, and the
- * runtime's container has no record then. */
-static void undo(struct qt_life *l, const struct qt_ctr *c)
+/* Nothing is left of a create that was refused. -1: the runtime does not say whether it has it. */
+static int undo(struct qt_life *l, const struct qt_ctr *c)
 {
 	struct rt_delete_req req = {.id = c->id};
 	struct rt_delete_rep rep;
 	struct qt_err ignored = {0};
 
 	if (rt_delete(&l->rt, &req, &rep, DELETE_BUDGET_MS, &ignored) < 0 && ignored.code != QT_E_CONTAINER_NOT_FOUND)
-		return;
+		return -1;
 	qt_err_reset(&ignored);
 	(void)qt_store_ctr_remove(l->store, &c->tenant, &c->id, &ignored);
+	return 0;
 }
 
-int qt_life_bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e)
+void qt_life_undo_create(struct qt_life *l, const struct qt_ctr *c)
+{
+	struct qt_ctr expired = *c; /* borrows the JSON */
+	struct qt_err ignored = {0};
+
+	if (undo(l, c) == 0)
+		return;
+	expired.deadline_ms = qt_now_ms();
+	(void)qt_store_ctr_move(l->store, &expired, qt_bit(QT_ST_CREATED), QT_ST_CREATED, NULL, NULL, &ignored);
+}
+
+static int bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, bool *unsent, struct qt_err *e)
 {
 	struct qt_err moved = {0};
 
-	if (make(l, c, e) < 0) {
-		undo(l, c);
+	if (make(l, c, unsent, e) < 0) {
+		(void)undo(l, c);
 		return -1;
 	}
-	if (qt_store_ctr_move(l->store, c, 1U << QT_ST_CREATED | 1U << QT_ST_STARTING, QT_ST_RUNNING, "started",
+	if (qt_store_ctr_move(l->store, c, qt_bit(QT_ST_CREATED) | qt_bit(QT_ST_STARTING), QT_ST_RUNNING, "started",
 			      "container_started", &moved) < 0) {
 		/* The agent, which watches the runtime, may have been quicker; then it is as it should be. */
 		if (moved.code != QT_E_INVALID_STATE || !qt_streq(moved.state, "running")) {
 			*e = moved;
 			if (moved.code != QT_E_STORE_UNAVAILABLE)
-				undo(l, c);
+				(void)undo(l, c);
 			return -1;
 		}
 	}
@@ -152,7 +206,24 @@ int qt_life_bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready
 	return 0;
 }
 
+int qt_life_bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e)
+{
+	bool unsent = false;
+
+	return bring_up(l, c, ready, &unsent, e);
+}
+
 int qt_life_create(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e)
 {
-	return reserve(l, c, e) < 0 ? -1 : qt_life_bring_up(l, c, ready, e);
+	struct qt_err ignored = {0};
+	bool unsent = false;
+
+	begin(l, c);
+	if (qt_store_ctr_reserve(l->store, c, c->created_ms + QT_BRING_UP_MS, e) < 0)
+		return -1;
+	if (bring_up(l, c, ready, &unsent, e) == 0)
+		return 0;
+	if (unsent) /* there was no runtime, so it certainly has no such container */
+		(void)qt_store_ctr_remove(l->store, &c->tenant, &c->id, &ignored);
+	return -1;
 }

@@ -13,6 +13,9 @@ static inline unsigned qt_bit(enum qt_state s)
 /* After it, whoever brings a container up has failed, and the agent settles what is there. */
 #define QT_BRING_UP_MS 60000
 
+#define QT_RETRY_MS	20000 /* so long an operation waits for a runtime that is away */
+#define QT_RETRY_GAP_MS 200
+
 /* qt_life_start(), and also from starting: whoever began that died, or is another executor, and then both end at the same. */
 int qt_life_start_over(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
 
@@ -37,6 +40,7 @@ int qt_op_ctr_create(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_start(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_stop(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_batch(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_vol_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 
 /* Before the first step that changes anything, and between any two after which it could still be undone: may it go on? -1: undo, and

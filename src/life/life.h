@@ -36,6 +36,10 @@ void qt_ready_add(const struct qt_ready *r, json_t *container);
 int qt_life_create(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e);
 /* The two halves, for execution=async: reserve now (all refusals are answered here), bring up in the agent. */
 int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
+/* N of one tenant, all or none. On failure *BAD is the one that is to blame, or N when it is none of them. */
+int qt_life_reserve_all(struct qt_life *l, struct qt_ctr *v, size_t n, size_t *bad, struct qt_err *e);
+/* A reservation that nobody brings up: taken back, with all that there is of it. What the runtime does not say just now, the agent finds out. */
+void qt_life_undo_create(struct qt_life *l, const struct qt_ctr *c);
 int qt_life_bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e);
 
 /* C was read from the store and is brought up to date. INVALID_STATE as contract 3.9 says. */

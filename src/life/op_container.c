@@ -74,6 +74,22 @@ void qt_op_tell(struct qt_op *o, const struct qt_ctr *c)
 		json_object_set_new(o->result, "exit_code", json_integer(c->exit_code));
 }
 
+/* The runtime found it done: an earlier try was cut off between it and Redis, which has heard of it by now. */
+static int done_after_all(struct qt_life *l, const struct qt_op *o, const struct verb *v, struct qt_ctr *c, struct qt_err *e)
+{
+	struct qt_err ignored = {0};
+	struct qt_ctr now;
+
+	if (qt_store_ctr_get(l->store, &o->tenant, o->container.s, &now, &ignored) < 0)
+		return -1;
+	qt_ctr_done(c);
+	*c = now;
+	if (!v->done(o, c))
+		return -1;
+	qt_err_reset(e);
+	return 0;
+}
+
 static int on_container(struct qt_life *l, struct qt_op *o, const struct verb *v, struct qt_err *e)
 {
 	struct qt_ctr c;
@@ -88,6 +104,8 @@ static int on_container(struct qt_life *l, struct qt_op *o, const struct verb *v
 	}
 	if (!v->done(o, &c))
 		r = qt_op_go_on(l, o, e) < 0 ? -1 : v->run(l, o, &c, e);
+	if (r < 0 && e->code == QT_E_INVALID_STATE)
+		r = done_after_all(l, o, v, &c, e);
 	if (r < 0 && v->gone_is_done && e->code == QT_E_CONTAINER_NOT_FOUND) {
 		qt_err_reset(e);
 		r = 0;

@@ -8,9 +8,6 @@
 #include "inner.h"
 #include "str.h"
 
-#define RETRY_MS     20000 /* so long an operation waits for a runtime that is away */
-#define RETRY_GAP_MS 200
-
 int qt_life_submit_op(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 {
 	if (!o->id.s[0])
@@ -45,13 +42,15 @@ int qt_life_submit(struct qt_life *l, enum qt_op_type type, const struct qt_ctr 
 static const struct kind {
 	int (*run)(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 	const char *message; /* when it succeeded */
+	bool makes;	     /* o->container, which was reserved at submit: nothing is left of it when it fails */
 } kinds[QT_OPT_COUNT] = {
-	[QT_OPT_CTR_CREATE] = {qt_op_ctr_create, "container is running"},
-	[QT_OPT_CTR_START] = {qt_op_ctr_start, "container is running"},
-	[QT_OPT_CTR_RESUME] = {qt_op_ctr_start, "container is running"},
-	[QT_OPT_CTR_STOP] = {qt_op_ctr_stop, "container is stopped"},
-	[QT_OPT_CTR_DELETE] = {qt_op_ctr_delete, "container is removed"},
-	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed"},
+	[QT_OPT_CTR_CREATE] = {qt_op_ctr_create, "container is running", true},
+	[QT_OPT_CTR_START] = {qt_op_ctr_start, "container is running", false},
+	[QT_OPT_CTR_RESUME] = {qt_op_ctr_start, "container is running", false},
+	[QT_OPT_CTR_STOP] = {qt_op_ctr_stop, "container is stopped", false},
+	[QT_OPT_CTR_DELETE] = {qt_op_ctr_delete, "container is removed", false},
+	[QT_OPT_CTR_BATCH] = {qt_op_ctr_batch, "all containers are running", false},
+	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed", false},
 };
 
 bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o)
@@ -106,6 +105,19 @@ static void failed(struct qt_op *o, bool cancelled, const struct qt_err *why)
 	(void)qt_copy(o->message, sizeof(o->message), o->status == QT_OP_FAILED ? "failed" : "timed out");
 }
 
+/* Whatever the executor left of the container that it was to make. */
+static void take_back(struct qt_life *l, const struct qt_op *o)
+{
+	struct qt_err ignored = {0};
+	struct qt_ctr c;
+
+	if (qt_store_ctr_get(l->store, &o->tenant, o->container.s, &c, &ignored) < 0)
+		return;
+	if (c.state == QT_ST_CREATED)
+		qt_life_undo_create(l, &c);
+	qt_ctr_done(&c);
+}
+
 static int run(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 {
 	if (!kinds[o->type].run)
@@ -116,8 +128,8 @@ static int run(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 /* Until it is done, or has failed for another reason than a runtime that is away. */
 static int run_patiently(struct qt_life *l, struct qt_op *o, struct qt_err *why)
 {
-	const struct timespec gap = {.tv_nsec = RETRY_GAP_MS * 1000000L};
-	int64_t give_up = qt_mono_ms() + RETRY_MS;
+	const struct timespec gap = {.tv_nsec = QT_RETRY_GAP_MS * 1000000L};
+	int64_t give_up = qt_mono_ms() + QT_RETRY_MS;
 
 	for (;;) {
 		struct qt_err now = {0};
@@ -153,6 +165,8 @@ int qt_life_execute(struct qt_life *l, struct qt_op_entry *x, struct qt_err *e)
 		*e = why;
 		return -1;
 	}
+	if (kinds[o->type].makes)
+		take_back(l, o);
 	failed(o, l->op_cancelled, &why);
 	return 0;
 }

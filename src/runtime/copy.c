@@ -140,6 +140,8 @@ void rt_copy_free(struct rt_copy *c)
 {
 	if (!c)
 		return;
+	if (c->release)
+		c->release(c->arg);
 	while (c->n_trees > 0) {
 		qt_close(c->trees[--c->n_trees].from_fd);
 		qt_close(c->trees[c->n_trees].from_dir_fd);

@@ -39,6 +39,7 @@ struct rt_copy {
 
 	void (*done)(struct rt_copy *c, struct qt_err *e); /* E->code QT_OK, or why not; C is released afterwards */
 	void *arg;
+	void (*release)(void *arg); /* may be NULL: called when C goes, whether or not DONE was */
 	struct rt_call waiters[RT_WAITERS_MAX];
 	unsigned n_waiters;
 };

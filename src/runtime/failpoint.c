@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "num.h"
@@ -19,13 +20,13 @@ int rt_failpoint(enum rt_failpoint p, struct qt_err *e)
 {
 	static unsigned passes;
 	const char *want = getenv("QUILT_FAIL");
-	bool die = want && qt_starts(want, "kill:");
+	bool die = want && qt_starts(want, "kill:"), hang = want && qt_starts(want, "hang:");
 	size_t len = strlen(names[p]);
 	uint32_t nth = 1;
 
 	if (!want)
 		return 0;
-	want += die ? 5 : 0;
+	want += die || hang ? 5 : 0;
 	if (strncmp(want, names[p], len) != 0 || (want[len] != '\0' && want[len] != ':'))
 		return 0;
 	if (want[len] == ':' && !qt_u32(&nth, want + len + 1, 1, 1000000))
@@ -34,6 +35,10 @@ int rt_failpoint(enum rt_failpoint p, struct qt_err *e)
 		return 0;
 	if (die)
 		(void)kill(getpid(), SIGKILL);
+	if (hang)
+		(void)prctl(PR_SET_NAME, "qt-hangs");
+	while (hang)
+		(void)pause();
 	return qt_fail(e, QT_E_INTERNAL_ERROR, "fail point %s", names[p]);
 }
 #endif

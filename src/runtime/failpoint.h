@@ -2,7 +2,8 @@
  * failpoint.h - places where a test makes the runtime fail or die; nothing of it is compiled into a release.
  *
  * QUILT_FAIL=NAME[:N] in the environment: the Nth pass (1 if not said) through that point fails with INTERNAL_ERROR.
- * QUILT_FAIL=kill:NAME[:N]: the process ends there as by kill -9.
+ * QUILT_FAIL=kill:NAME[:N]: the process ends there as by kill -9: in a job, only the job.
+ * QUILT_FAIL=hang:NAME[:N]: it goes no further until it is killed, and is called "qt-hangs".
  */
 #ifndef RT_FAILPOINT_H
 #define RT_FAILPOINT_H

@@ -271,8 +271,10 @@ static void undo_create(struct rt_ctr *c)
 	rt_abandon(c);
 }
 
-static void free_pending(struct pending *p)
+static void free_pending(void *arg)
 {
+	struct pending *p = arg;
+
 	free(p->req);
 	free(p);
 }
@@ -290,7 +292,6 @@ static void copied(struct rt_copy *copy, struct qt_err *e)
 		undo_create(p->c);
 		rt_copy_refuse(copy, e);
 	}
-	free_pending(p);
 }
 
 /* The source's layer becomes the new container's. */
@@ -324,6 +325,7 @@ static int copy_layer(struct rt_ctr *c, const struct rt_create_req *req, struct 
 		return -1;
 	}
 	copy->consistency = (enum rt_consistency)req->consistency;
+	copy->release = free_pending;
 	c->made |= RT_MADE_TREE;
 	rt_copy_start(copy, copied, p);
 	a->extra_ms = RT_COPY_MAX_MS;

@@ -65,6 +65,9 @@ int qt_reply_text(const redisReply *r, char *out, size_t size, struct qt_err *e)
 /* The values of T's fields, in its order, into the initialised struct at BASE; nil leaves the field as it is. */
 int qt_reply_fields(const redisReply *r, const struct qt_mtable *t, void *base, struct qt_err *e);
 
+/* op.c: the values of an operation into RET, initialised here on success. */
+int qt_reply_op(const redisReply *r, struct qt_op *ret, struct qt_err *e);
+
 /* The reply has not the shape that the function promises: somebody else answered. */
 int qt_reply_bad(struct qt_err *e);
 

@@ -38,6 +38,15 @@ static int call_ctr(struct qt_store *s, struct qt_words *w, struct qt_ctr *ret, 
 	return r ? read_ctr(r, ret, e) : -1;
 }
 
+static int not_reserved(const struct qt_store *s, struct qt_err *e)
+{
+	if (e->code == QT_E_VOLUME_NOT_FOUND) {
+		(void)qt_fmt(e->msg, sizeof(e->msg), "there is no volume \"%s\"", s->rest);
+		(void)qt_copy(e->field, sizeof(e->field), "/volumes");
+	}
+	return -1;
+}
+
 int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
@@ -47,13 +56,51 @@ int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t dea
 	reserved.deadline_ms = deadline_ms;
 	call_for(&w, "qt_ctr_reserve", false, &c->tenant, c->id.s);
 	qt_words_fields(&w, &qt_ctr_table, &reserved, 0);
+	return qt_call_ok(s, &w, e) == 0 ? 0 : not_reserved(s, e);
+}
+
+/* Field, value … of C: what qt_words_fields() would send. */
+static json_t *flat(const struct qt_ctr *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < qt_ctr_table.n; i++) {
+		auto_free char *text = qt_field_text(c, &qt_ctr_table.v[i]);
+
+		if (!text || json_array_append_new(list, json_string(qt_ctr_table.v[i].name)) < 0 ||
+		    json_array_append_new(list, json_string(text)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+int qt_store_ctr_reserve_all(struct qt_store *s, const struct qt_ctr *v, size_t n, int64_t deadline_ms, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+	json_t *all = json_array();
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct qt_ctr reserved = v[i]; /* borrows the JSON */
+
+		reserved.state = QT_ST_CREATED;
+		reserved.deadline_ms = deadline_ms;
+		r = json_array_append_new(all, flat(&reserved));
+	}
+	if (n == 0 || r < 0) {
+		json_decref(all);
+		return n == 0 ? 0 : qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	}
+	call_for(&w, "qt_ctr_reserve_all", false, &v[0].tenant, NULL);
+	qt_word_own(&w, json_dumps(all, JSON_COMPACT));
+	json_decref(all);
 	if (qt_call_ok(s, &w, e) == 0)
 		return 0;
-	if (e->code == QT_E_VOLUME_NOT_FOUND) {
-		(void)qt_fmt(e->msg, sizeof(e->msg), "there is no volume \"%s\"", s->rest);
-		(void)qt_copy(e->field, sizeof(e->field), "/volumes");
-	}
-	return -1;
+	if (e->code == QT_E_CONTAINER_NAME_CONFLICT || e->code == QT_E_VOLUME_NOT_FOUND)
+		(void)qt_copy(e->received, sizeof(e->received), s->rest);
+	return not_reserved(s, e);
 }
 
 /* "created,running" of the bits in FROM. */

@@ -11,6 +11,7 @@ qt_lua = \
 	src/store/lua/list.lua \
 	src/store/lua/usage.lua \
 	src/store/lua/op.lua \
+	src/store/lua/idem.lua \
 	src/store/lua/snap.lua \
 	src/store/lua/snap_list.lua \
 	src/store/lua/account.lua \
@@ -28,10 +29,12 @@ libqstore_a_SOURCES = \
 	src/store/errors.c \
 	src/store/event.c \
 	src/store/functions.c src/store/functions.h \
+	src/store/idem.c \
 	src/store/job.c \
 	src/store/keys.c src/store/keys.h \
 	src/store/node.c \
 	src/store/op.c \
+	src/store/op_agent.c \
 	src/store/plans.def src/store/quotas.def \
 	src/store/snap.c src/store/snaps.h \
 	src/store/store.h \

@@ -67,6 +67,9 @@ int qt_store_import(struct qt_store *s, const json_t *copy, struct qt_err *e);
  * QUOTA_EXCEEDED with e->quota. */
 int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e);
 
+/* All N of one tenant or none, in one step; a name that is taken or there twice, or of a volume that is not there, is in e->received. */
+int qt_store_ctr_reserve_all(struct qt_store *s, const struct qt_ctr *v, size_t n, int64_t deadline_ms, struct qt_err *e);
+
 /* FROM is a bit set of states (1 << QT_ST_…). One winner among racing callers: if the state is not in FROM, INVALID_STATE with e->state.
  * The rest of the record's changing fields (pid, ip, times, exit code, error) are taken from C. EVENT is the event's name in the tenant's
  * stream ("started", "stopped", "died" …), USAGE the usage record's event_type or NULL; each written once, in the same step. */
@@ -154,22 +157,71 @@ int qt_store_vol_restore(struct qt_store *s, const struct qt_vol *v, struct qt_e
 int qt_store_op_submit(struct qt_store *s, const struct qt_op *o, struct qt_err *e);
 int qt_store_op_get(struct qt_store *s, const struct qt_id *tenant, const char *id, struct qt_op *ret, struct qt_err *e);
 
+/* Newest first. STATUS < 0: all. LIMIT is at least 1; fewer are not the end: RET's cursor ("" at the end) says where to go on. VALIDATION_ERROR: the
+ * cursor is none. qt_op_list_done() frees. */
+struct qt_op_list {
+	struct qt_op *v;
+	size_t n;
+	char cursor[64];
+};
+int qt_store_op_list(struct qt_store *s, const struct qt_id *tenant, int status, unsigned limit, const char *cursor,
+		     struct qt_op_list *ret, struct qt_err *e);
+void qt_op_list_done(struct qt_op_list *l);
+/* A client wants its end. What nobody began is cancelled, with all that was reserved for it; who executes it is asked to. RET, initialised here
+ * on success, tells by its status. OPERATION_NOT_FOUND; INVALID_STATE with e->state: it is over. */
+int qt_store_op_cancel(struct qt_store *s, const struct qt_id *tenant, const char *id, struct qt_op *ret, struct qt_err *e);
+
 /* The agent's side. Next: waits up to WAIT_MS for an entry of the node's stream (new, or left by a dead consumer for LEASE_MS), 1 and *RET with
- * its stream entry, moved to running with a fencing token (the claim); 0 if there is none, or none for us: final, or held by another. */
+ * its stream entry and a fencing token (the claim): running when it begins NOW, else queued; 0 if there is none, or none for us: final, or held by
+ * another. */
 struct qt_op_entry {
 	struct qt_op op;
 	char entry[40];	/* the stream's id */
 	uint64_t token; /* of the lease */
+	bool begun;
 };
-int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, struct qt_op_entry *ret,
-		     struct qt_err *e);
+int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, bool now,
+		     struct qt_op_entry *ret, struct qt_err *e);
+/* A slot is free: X goes to running, and is read anew. CONFLICT: it was cancelled, or its lease was lost. */
+int qt_store_op_begin(struct qt_store *s, struct qt_op_entry *x, struct qt_err *e);
 int qt_store_op_renew(struct qt_store *s, const struct qt_op_entry *x, int lease_ms, struct qt_err *e);
-/* x->op's percentage and message into the record, and an event. 1: a client asked for its end; 0: nobody did. CONFLICT if the lease was lost. */
+/* What x->op's executor filled so far (message, percentage, result, items …) into the record, and an event. 1: a client asked for its end; 0: nobody did. CONFLICT if the lease was lost. */
 int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
 /* The same question, and nothing written. */
 int qt_store_op_asked(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
 /* Final: status, result, error from x->op; acknowledges the entry, writes the event. CONFLICT if the lease was lost. */
 int qt_store_op_finish(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e);
+/* Operations that are GRACE_MS past their deadline and nobody's (not begun, or the node's agent was not heard of for GONE_MS) are timed_out; *RET: how
+ * many. */
+int qt_store_op_overdue(struct qt_store *s, int64_t grace_ms, int64_t gone_ms, unsigned *ret, struct qt_err *e);
+
+/* --- Idempotency-Key ----------------------------------------------------------------------------------- */
+
+/* REQUEST is the lower-case hexadecimal SHA-256 of all that makes the request what it is; KEY the client's text. 0: it is the first, and RET->token
+ * holds it for at most LOCK_S seconds; 1: RET has the first one's answer, for qt_idem_answer_done(). IDEMPOTENCY_CONFLICT: the key was used for
+ * another request, or the answer was too large to be kept (RET->too_large); IDEMPOTENCY_IN_PROGRESS. */
+#define QT_IDEM_TEXT_MAX 65536
+struct qt_idem {
+	char key[65];	    /* SHA-256 of the client's */
+	struct qt_id token; /* "" : not held */
+	bool too_large;
+	int status;
+	char type[64];
+	char *text;
+	size_t len;
+};
+int qt_store_idem_begin(struct qt_store *s, const struct qt_id *tenant, const char *key, const char *request, unsigned lock_s,
+			struct qt_idem *ret, struct qt_err *e);
+/* The first one's answer: kept for operation_keep_s, without its text if that is longer than QT_IDEM_TEXT_MAX. STATUS 0: forgotten. CONFLICT: it took
+ * longer than the lock lives, and is not the first any more. */
+int qt_store_idem_end(struct qt_store *s, const struct qt_id *tenant, const struct qt_idem *i, int status, const char *type,
+		      const char *text, size_t len, struct qt_err *e);
+/* Lower-case hexadecimal of the SHA-256 of N pieces, each with its length before it. */
+struct qt_piece {
+	const void *data;
+	size_t len;
+};
+int qt_sha256(char out[65], const struct qt_piece *v, size_t n, struct qt_err *e);
 
 /* --- jobs: the record of each exec -------------------------------------------------------------------- */
 /* RECORD is the contract's job object (7.2); kept operation_keep_s or until the container goes, and the newest 1000 of a tenant. Its

@@ -108,6 +108,7 @@ int rt_call(struct rt_client *c, enum rt_op op, const void *req, const int *fds_
 	int64_t deadline = qt_mono_ms() + budget_ms;
 	int r;
 
+	c->unsent = true;
 	if (c->fd >= 0) {
 		/* A runtime that was restarted has closed its end: see that before the request is sent, when it is
 		 * still safe to ask the new one. */
@@ -120,6 +121,7 @@ int rt_call(struct rt_client *c, enum rt_op op, const void *req, const int *fds_
 		qt_reset_fd(&c->fd, -1);
 		return -1;
 	}
+	c->unsent = false;
 	r = exchange(c, op, req, fds_in, rep, fds_out, deadline, e);
 	if (r == -1)
 		qt_reset_fd(&c->fd, -1);

@@ -10,6 +10,7 @@ struct rt_client {
 	int fd; /* -1: not connected */
 	uint64_t serial;
 	char path[108];
+	bool unsent; /* the last request failed before it was sent: nobody has carried it out */
 	char *buf; /* RT_MSG_MAX bytes: the last reply, into which decoded text points until the next request */
 };
 

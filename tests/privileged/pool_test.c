@@ -10,7 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +25,8 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "rt_rig.h"
+#include "runtime/dirs.h"
+#include "runtime/store_parts.h"
 #include "str.h"
 
 static struct rig rig;
@@ -35,9 +43,9 @@ static int make_btrfs(void **state)
 	return make(state, "btrfs");
 }
 
-static int make_tmpfs(void **state)
+static int make_ext4(void **state)
 {
-	return make(state, "tmpfs");
+	return make(state, "ext4");
 }
 
 static int make_reflink(void **state)
@@ -553,6 +561,490 @@ static void copies_are_faithful(void **state)
 	rig_term(r);
 }
 
+/* --- what takes long, and what dies -------------------------------------------------------------------- */
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+#define ROUNDS_MAX 15
+
+/* Numbers for the reader, beside those of a plain create: no machine is held to them. */
+static void measure(struct rig *r, const char *what, const char *from, uint32_t consistency)
+{
+	uint64_t took[ROUNDS_MAX], paused[ROUNDS_MAX], flushed = 0;
+	int rounds = getenv("QT_POOL_MIB") ? ROUNDS_MAX : 3;
+
+	for (int i = 0; i < rounds; i++) {
+		struct qt_id id = qt_id_new("ctr");
+		struct rt_create_rep rep;
+		struct qt_err e = {0};
+		uint64_t began = now_us();
+
+		if (try_create(r, id, from, NULL, 0, consistency, &rep, &e) < 0)
+			fail_msg("create: %s", e.msg);
+		took[i] = now_us() - began;
+		paused[i] = rep.paused_us;
+		flushed = rep.flush_us > flushed ? rep.flush_us : flushed;
+		delete_container(r, id);
+	}
+	qsort(took, (size_t)rounds, sizeof(took[0]), compare);
+	qsort(paused, (size_t)rounds, sizeof(paused[0]), compare);
+	print_message("%s: median %.2f ms, fastest %.2f; source paused median %.2f ms, longest %.2f; flushed before, longest %.2f\n", what,
+		      (double)took[rounds / 2] / 1e3, (double)took[0] / 1e3, (double)paused[rounds / 2] / 1e3, (double)paused[rounds - 1] / 1e3,
+		      (double)flushed / 1e3);
+}
+
+/* QT_POOL_MIB: so much besides 20,000 files. */
+static void many_files(void **state)
+{
+	struct rig *r = *state;
+	const char *mib = getenv("QT_POOL_MIB");
+	struct qt_id a;
+
+	rig_start(r, NULL);
+	a = create(r, "", NULL, 0);
+	expect(r, a, text("d=0; while [ $d -lt 40 ]; do mkdir -p /d/$d; i=0; while [ $i -lt 500 ]; do echo $i >/d/$d/$i; i=$((i+1)); done; d=$((d+1)); done;"
+			  "busybox dd if=/dev/zero of=/big bs=1048576 count=%s 2>/dev/null; busybox sync", mib ? mib : "1"), "");
+	measure(r, "plain create", "", RT_CRASH_CONSISTENT);
+	measure(r, "fork at rest", a.s, RT_CRASH_CONSISTENT);
+	measure(r, "fork at rest, app-consistent", a.s, RT_APP_CONSISTENT);
+	expect(r, a, "(while :; do busybox dd if=/dev/zero of=/w bs=65536 count=128 conv=notrunc 2>/dev/null; done) >/dev/null 2>&1 & echo on", "on\n");
+	measure(r, "fork of one that writes", a.s, RT_CRASH_CONSISTENT);
+	measure(r, "fork of one that writes, app-consistent", a.s, RT_APP_CONSISTENT);
+	delete_container(r, a);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+#ifdef QT_FAILPOINTS
+static const struct {
+	const char *name, *verb;
+} points[] = {
+#define FP(name, verb) {#name, #verb},
+#include "runtime/failpoints.def"
+#undef FP
+};
+
+struct ids {
+	struct qt_id source, volume, old_snap, ctr, vol, snap;
+};
+
+/* One verb on C; refused or carried out, or nobody is there any more. */
+static int ask(struct rt_client *c, const char *verb, const struct ids *id, struct qt_err *e)
+{
+	if (qt_streq(verb, "fork")) {
+		struct rt_create_req req = rig_create_req(id->ctr);
+		struct rt_create_rep rep;
+
+		req.from = rt_str(id->source.s);
+		req.consistency = RT_APP_CONSISTENT;
+		return rt_create(c, &req, &rep, BUDGET_MS, e);
+	}
+	if (qt_streq(verb, "vol_make")) {
+		struct rt_vol_make_req req = {.id = id->vol, .tenant = tenant(), .from_snapshot = rt_str(id->old_snap.s),
+					      .from_volume = rt_str(id->volume.s), .record = {"", 0}};
+		struct rt_vol_make_rep rep;
+
+		return rt_vol_make(c, &req, &rep, BUDGET_MS, e);
+	}
+	if (qt_streq(verb, "snapshot")) {
+		struct rt_snapshot_req req = {.id = id->source, .snapshot = id->snap, .volumes = {id->volume.s, (uint32_t)strlen(id->volume.s) + 1, 1},
+					      .record = {"", 0}};
+		struct rt_snapshot_rep rep;
+
+		return rt_snapshot(c, &req, &rep, BUDGET_MS, e);
+	}
+	struct rt_obj_delete_req req = {.id = id->old_snap};
+	struct rt_obj_delete_rep rep;
+
+	return rt_obj_delete(c, &req, &rep, BUDGET_MS, e);
+}
+
+static bool is_there(struct rig *r, struct qt_id id)
+{
+	struct rt_obj_get_req req = {.id = id};
+	struct rt_obj_get_rep rep;
+	struct qt_err e = {0};
+
+	return rt_obj_get(&r->rt, &req, &rep, BUDGET_MS, &e) == 0;
+}
+
+static struct ids prepare(struct rig *r)
+{
+	struct ids id = {.ctr = qt_id_new("ctr"), .vol = qt_id_new("vol"), .snap = qt_id_new("snap"), .old_snap = qt_id_new("snap")};
+
+	rig_start(r, NULL);
+	id.volume = make_volume(r, "", "", 0);
+	id.source = create(r, "", text("%s:/data", id.volume.s), 0);
+	expect(r, id.source, "echo layer >/f; echo volume >/data/f", "");
+	(void)snapshot(r, id.source, id.old_snap, RT_CRASH_CONSISTENT, id.volume.s);
+	/* What is not on disk yet is flushed first. */
+	expect(r, id.source, "busybox dd if=/dev/zero of=/dirty bs=1048576 count=4 2>/dev/null", "");
+	rig_term(r);
+	return id;
+}
+
+/* Whatever happened: it is there as a whole, or not at all; the source runs; and the same can be asked again. */
+static void afterwards(struct rig *r, const char *fail, const char *verb, const struct ids *id)
+{
+	struct qt_id listed[8];
+	bool forked = rig_list(r, listed, 8) == 2, snap = is_there(r, id->snap), vol = is_there(r, id->vol), old = is_there(r, id->old_snap);
+	struct qt_err e = {0};
+
+	expect(r, id->source, "cat /f /data/f", "layer\nvolume\n");
+	rig_expect(r, (unsigned)snap + old, 1U + vol);
+	rig_census(r, 1U + forked, 1U + forked);
+	if (ask(&r->rt, verb, id, &e) < 0)
+		fail_msg("%s after %s: %s", verb, fail, e.msg);
+	snap = is_there(r, id->snap);
+	vol = is_there(r, id->vol);
+	old = is_there(r, id->old_snap);
+	if (qt_streq(verb, "fork")) {
+		expect(r, id->ctr, "cat /f", "layer\n");
+		delete_container(r, id->ctr);
+	}
+	assert_int_equal(snap, qt_streq(verb, "snapshot"));
+	assert_int_equal(vol, qt_streq(verb, "vol_make"));
+	assert_int_equal(old, !qt_streq(verb, "obj_delete"));
+	delete_container(r, id->source);
+	delete_object(r, id->snap);
+	delete_object(r, id->vol);
+	delete_object(r, id->old_snap);
+	delete_object(r, id->volume);
+	rig_expect(r, 0, 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+static bool in_job(const char *point)
+{
+	return qt_starts(point, "copy_");
+}
+
+static void survives_every_fail_point(void **state)
+{
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < QT_LEN(points); i++)
+		for (int die = 0; die < 2 && strstr(" fork vol_make snapshot obj_delete ", text(" %s ", points[i].verb)); die++) {
+			const char *fail = text("%s%s", die ? "kill:" : "", points[i].name);
+			struct ids id = prepare(r);
+			struct qt_err e = {0};
+
+			rig_start(r, fail);
+			(void)ask(&r->rt, points[i].verb, &id, &e);
+			/* A job that dies takes nobody with it. */
+			if (die && !in_job(points[i].name))
+				rig_died(r);
+			else
+				rig_term(r);
+			rig_start(r, NULL);
+			afterwards(r, fail, points[i].verb, &id);
+		}
+}
+
+static bool is_frozen(struct rig *r, struct qt_id id)
+{
+	const char *const files[] = {text("/sys/fs/cgroup/freezer/%s/%s/freezer.state", r->instance, id.s),
+				     text("/sys/fs/cgroup/%s/%s/cgroup.events", r->instance, id.s)};
+
+	for (size_t i = 0; i < QT_LEN(files); i++) {
+		char line[128] = "";
+		int fd = open(files[i], O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		assert_true(read(fd, line, sizeof(line) - 1) > 0);
+		close(fd);
+		return strstr(line, "FROZEN") || strstr(line, "frozen 1");
+	}
+	return false;
+}
+
+static bool read_text(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	qt_close(fd);
+	buf[n < 0 ? 0 : n] = '\0';
+	return n > 0;
+}
+
+/* Has a job of the runtime come to its fail point? */
+static bool job_hangs(struct rig *r)
+{
+	char list[1024], name[32], *save = NULL;
+
+	if (!read_text(text("/proc/%d/task/%d/children", (int)r->pid, (int)r->pid), list, sizeof(list)))
+		return false;
+	for (char *pid = strtok_r(list, " ", &save); pid; pid = strtok_r(NULL, " ", &save))
+		if (read_text(text("/proc/%s/comm", pid), name, sizeof(name)) && qt_streq(name, "qt-hangs\n"))
+			return true;
+	return false;
+}
+
+/* Ask in a process of its own, on a runtime whose job holds still with the source frozen. */
+static pid_t ask_and_hang(struct rig *r, const char *verb, const struct ids *id, const char *point)
+{
+	int64_t deadline = qt_mono_ms() + BUDGET_MS;
+	pid_t pid;
+
+	rig_start(r, point);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct rt_client c;
+		struct qt_err e = {0};
+
+		if (rt_client_init(&c, text("%s/run/runtime.sock", r->dir), &e) < 0)
+			_exit(255);
+		_exit(ask(&c, verb, id, &e) < 0 ? (int)e.code : 0);
+	}
+	while (!job_hangs(r)) {
+		assert_true(qt_mono_ms() < deadline);
+		(void)poll(NULL, 0, 2);
+	}
+	assert_true(is_frozen(r, id->source));
+	return pid;
+}
+
+static int answer_of(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void runtime_dies_while_a_source_is_frozen(void **state)
+{
+	static const char *const verbs[] = {"fork", "snapshot"};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < QT_LEN(verbs); i++)
+		for (int die = 0; die < 2; die++) {
+			struct ids id = prepare(r);
+			pid_t pid = ask_and_hang(r, verbs[i], &id, i ? "hang:copy_copied" : "hang:copy_frozen");
+
+			if (die)
+				rig_kill(r);
+			else
+				rig_term(r);
+			assert_int_equal(answer_of(pid), QT_E_RUNTIME_UNAVAILABLE);
+			assert_int_equal(is_frozen(r, id.source), die);
+			rig_start(r, NULL);
+			assert_false(is_frozen(r, id.source));
+			afterwards(r, "a death", verbs[i], &id);
+		}
+}
+
+/* What is being made can be deleted; so can what it is made of. */
+static void deleted_while_it_is_made(void **state)
+{
+	struct rig *r = *state;
+
+	for (int source = 0; source < 2; source++) {
+		struct ids id = prepare(r);
+		pid_t pid = ask_and_hang(r, "fork", &id, "hang:copy_frozen");
+		struct rt_get_req get = {.id = id.ctr};
+		struct rt_get_rep got;
+		struct qt_id listed[4];
+		struct qt_err e = {0};
+
+		assert_int_equal(rig_list(r, listed, 4), 1);
+		assert_int_equal(rt_get(&r->rt, &get, &got, BUDGET_MS, &e), -1);
+		assert_int_equal(e.code, QT_E_INVALID_STATE);
+		if (source)
+			delete_container(r, id.source);
+		delete_container(r, id.ctr);
+		assert_int_equal(answer_of(pid), QT_E_CONFLICT);
+		rig_expect(r, 1, 1);
+		rig_census(r, !source, !source);
+		rig_term(r);
+		rig_start(r, NULL);
+		if (!source) {
+			afterwards(r, "a delete", "fork", &id);
+			continue;
+		}
+		delete_object(r, id.old_snap);
+		delete_object(r, id.volume);
+		rig_expect(r, 0, 0);
+		rig_census(r, 0, 0);
+		rig_term(r);
+	}
+	{
+		struct ids id = prepare(r);
+		pid_t pid = ask_and_hang(r, "snapshot", &id, "hang:copy_frozen");
+
+		delete_object(r, id.snap);
+		assert_int_equal(answer_of(pid), QT_E_CONFLICT);
+		assert_false(is_frozen(r, id.source));
+		rig_term(r);
+		rig_start(r, NULL);
+		afterwards(r, "a delete", "snapshot", &id);
+	}
+}
+#endif
+
+/* --- the copier itself --------------------------------------------------------------------------------- */
+
+static int open_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static int copy_once(const char *dir, struct qt_err *e)
+{
+	auto_close int top = open_dir(dir), from = open_dir(text("%s/from", dir)), to = -1, links = -1;
+	int r;
+
+	assert_true(mkdirat(top, "to", 0700) == 0 && mkdirat(top, "links", 0700) == 0);
+	to = open_dir(text("%s/to", dir));
+	links = open_dir(text("%s/links", dir));
+	r = rt_copy_tree(from, to, links, false, e);
+	assert_int_equal(rt_dir_empty(links), 0);
+	assert_int_equal(unlinkat(top, "links", AT_REMOVEDIR), 0);
+	return r;
+}
+
+static void drop_copy(const char *dir)
+{
+	auto_close int to = open_dir(text("%s/to", dir));
+
+	assert_int_equal(rt_dir_empty(to), 0);
+	assert_int_equal(rmdir(text("%s/to", dir)), 0);
+}
+
+static bool has_xattr(const char *path, const char *name, const char *want)
+{
+	char buf[64] = "";
+
+	return lgetxattr(path, name, buf, sizeof(buf) - 1) >= 0 && qt_streq(buf, want);
+}
+
+/* What containers cannot make themselves, but overlayfs does in their layers. */
+static void what_overlayfs_left_is_copied(void **state)
+{
+	char dir[] = "/tmp/qt-copy-XXXXXX";
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	auto_close int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), top = -1;
+	struct stat st, st2;
+	struct qt_err e = {0};
+
+	(void)state;
+	(void)umask(0);
+	assert_non_null(mkdtemp(dir));
+	top = open_dir(dir);
+	assert_int_equal(mkdirat(top, "from", 0755), 0);
+	assert_int_equal(mkdirat(top, "from/opaque", 0755), 0);
+	assert_int_equal(mknodat(top, "from/gone", S_IFCHR, makedev(0, 0)), 0);
+	assert_int_equal(linkat(top, "from/gone", top, "from/gone2", 0), 0);
+	assert_int_equal(lsetxattr(text("%s/from/opaque", dir), "trusted.overlay.opaque", "y", 1, 0), 0);
+	assert_int_equal(lsetxattr(text("%s/from/opaque", dir), "trusted.overlay.origin", "x", 1, 0), 0);
+	assert_int_equal(lsetxattr(text("%s/from/opaque", dir), "user.mine", "kept", 4, 0), 0);
+	assert_int_equal(symlinkat("/etc/passwd", top, "from/link"), 0);
+	assert_int_equal(lsetxattr(text("%s/from/link", dir), "trusted.note", "on a link", 9, 0), 0);
+	assert_true(qt_copy(a.sun_path, sizeof(a.sun_path), text("%s/from/sock", dir)));
+	assert_int_equal(bind(sock, (struct sockaddr *)&a, sizeof(a)), 0);
+
+	assert_int_equal(copy_once(dir, &e), 0);
+	assert_int_equal(fstatat(top, "to/gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(S_ISCHR(st.st_mode) && st.st_rdev == 0 && st.st_nlink == 2);
+	assert_int_equal(fstatat(top, "to/gone2", &st2, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(st.st_ino == st2.st_ino);
+	assert_int_equal(fstatat(top, "to/sock", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_true(has_xattr(text("%s/to/opaque", dir), "trusted.overlay.opaque", "y"));
+	assert_true(has_xattr(text("%s/to/opaque", dir), "user.mine", "kept"));
+	assert_false(has_xattr(text("%s/to/opaque", dir), "trusted.overlay.origin", "x"));
+	assert_true(has_xattr(text("%s/to/link", dir), "trusted.note", "on a link"));
+	assert_true(rt_dir_empty(top) == 0 && rmdir(dir) == 0);
+	(void)umask(022);
+}
+
+/* Somebody swaps a directory with a link out of the tree, and a file with a fifo, as fast as can be: nothing of outside gets in, and nothing
+ * hangs. */
+static void a_tree_that_changes_leads_nowhere(void **state)
+{
+	char dir[] = "/tmp/qt-copy-XXXXXX";
+	auto_close int top = -1;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	top = open_dir(dir);
+	assert_true(mkdirat(top, "from", 0755) == 0 && mkdirat(top, "secret", 0755) == 0 && mknodat(top, "secret/out", S_IFREG | 0644, 0) == 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	while (pid == 0) {
+		(void)!mkdirat(top, "from/a", 0755);
+		(void)!mknodat(top, "from/b", S_IFREG | 0644, 0);
+		(void)unlinkat(top, "from/a", AT_REMOVEDIR);
+		(void)!symlinkat("../secret", top, "from/a");
+		(void)unlinkat(top, "from/b", 0);
+		(void)!mknodat(top, "from/b", S_IFIFO | 0644, 0);
+		(void)unlinkat(top, "from/a", 0);
+		(void)unlinkat(top, "from/b", 0);
+		(void)!symlinkat("../secret/out", top, "from/b");
+		(void)unlinkat(top, "from/b", 0);
+	}
+	for (int i = 0; i < 2000; i++) {
+		struct qt_err e = {0};
+		struct stat st;
+
+		if (copy_once(dir, &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_true(fstatat(top, "to/a/out", &st, AT_SYMLINK_NOFOLLOW) < 0 || fstatat(top, "to/a", &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			    S_ISLNK(st.st_mode));
+		drop_copy(dir);
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(rt_dir_empty(top) == 0 && rmdir(dir) == 0);
+}
+
+/* Refused, and not a crash; what is as deep as a path can be is copied. */
+static void depth_is_bounded(void **state)
+{
+	char dir[] = "/tmp/qt-copy-XXXXXX";
+	auto_close int top = -1, at = -1;
+	struct qt_err e = {0};
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	top = open_dir(dir);
+	assert_int_equal(mkdirat(top, "from", 0755), 0);
+	at = openat(top, "from", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 2100; i++) {
+		assert_int_equal(mkdirat(at, "d", 0755), 0);
+		qt_reset_fd(&at, openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+		if (i != 1999)
+			continue;
+		assert_int_equal(copy_once(dir, &e), 0);
+		drop_copy(dir);
+	}
+	assert_int_equal(copy_once(dir, &e), -1);
+	assert_int_equal(e.code, QT_E_CONFLICT);
+	assert_true(rt_dir_empty(top) == 0 && rmdir(dir) == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest all[] = {
@@ -561,12 +1053,36 @@ int main(void)
 		cmocka_unit_test_teardown(crash_consistent, end),     cmocka_unit_test_teardown(app_consistent, end),
 		cmocka_unit_test_teardown(copies_are_faithful, end),
 	};
-	const struct CMUnitTest on_btrfs[] = {cmocka_unit_test_teardown(limits_hold, end)};
-	const struct CMUnitTest on_tmpfs[] = {cmocka_unit_test_teardown(full_pool, end)};
-	int failed = cmocka_run_group_tests_name("pool on btrfs", all, make_btrfs, unmake);
+#ifdef QT_FAILPOINTS
+	/* The two drivers that differ in when they freeze. */
+	const struct CMUnitTest deaths[] = {
+		cmocka_unit_test_teardown(survives_every_fail_point, end),
+		cmocka_unit_test_teardown(runtime_dies_while_a_source_is_frozen, end),
+		cmocka_unit_test_teardown(deleted_while_it_is_made, end),
+	};
+#endif
+	const struct CMUnitTest on_btrfs[] = {cmocka_unit_test_teardown(limits_hold, end), cmocka_unit_test_teardown(many_files, end)};
+	const struct CMUnitTest copier[] = {
+		cmocka_unit_test(what_overlayfs_left_is_copied),
+		cmocka_unit_test(a_tree_that_changes_leads_nowhere),
+		cmocka_unit_test(depth_is_bounded),
+	};
+	const struct rlimit files = {65536, 65536};
+	const struct CMUnitTest when_full[] = {cmocka_unit_test_teardown(full_pool, end)};
+	int failed;
+
+	if (getenv("QT_TEST")) /* one alone: numbers on a quiet machine */
+		cmocka_set_test_filter(getenv("QT_TEST"));
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+	failed = cmocka_run_group_tests_name("copier", copier, NULL, NULL);
+	failed += cmocka_run_group_tests_name("pool on btrfs", all, make_btrfs, unmake);
 
 	failed += cmocka_run_group_tests_name("limits on btrfs", on_btrfs, make_btrfs, unmake);
 	failed += cmocka_run_group_tests_name("pool with reflink", all, make_reflink, unmake);
-	failed += cmocka_run_group_tests_name("pool with copies", all, make_tmpfs, unmake);
-	return failed + cmocka_run_group_tests_name("a full pool", on_tmpfs, make_tmpfs, unmake);
+	failed += cmocka_run_group_tests_name("pool with copies", all, make_ext4, unmake);
+#ifdef QT_FAILPOINTS
+	failed += cmocka_run_group_tests_name("deaths on btrfs", deaths, make_btrfs, unmake);
+	failed += cmocka_run_group_tests_name("deaths with copies", deaths, make_ext4, unmake);
+#endif
+	return failed + cmocka_run_group_tests_name("a full pool", when_full, make_ext4, unmake);
 }

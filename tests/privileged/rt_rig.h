@@ -17,7 +17,8 @@ struct rig {
 	struct rt_client rt;
 };
 
-/* Make directories, pool and image. POOL: "copy", a plain directory, "btrfs" on a loop file, or "reflink": the same with that driver. */
+/* Make directories, pool and image. POOL: "ext4" (copies) or "btrfs" on a loop file, or "reflink": the same with that driver (QT_RIG_SIZE: of so many
+ * bytes, 1G if not set). */
 void rig_make(struct rig *r, const char *pool);
 /* A line of its configuration: "name = value", for the next start. */
 void rig_set(struct rig *r, const char *line);

@@ -52,6 +52,8 @@ static const struct {
 	{BOTH, "XADD quilt:{ten_1}:events * kind x"},
 	{BOTH, "XREVRANGE quilt:{ten_1}:events + - COUNT 10"},
 	{BOTH, "XADD quilt:node:node-1:ops * tenant ten_1"},
+	{BOTH, "ZADD quilt:node:node-1:due 1 ten_1/op_1"},
+	{BOTH, "ZREM quilt:node:node-1:due ten_1/op_1"},
 	{AGENT, "XGROUP CREATE quilt:node:node-1:ops agent 0 MKSTREAM"},
 	{AGENT, "XREADGROUP GROUP agent a COUNT 1 BLOCK 1 STREAMS quilt:node:node-1:ops >"},
 	{AGENT, "XAUTOCLAIM quilt:node:node-1:ops agent a 1 0-0 COUNT 1"},

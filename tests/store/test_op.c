@@ -92,14 +92,14 @@ static void test_whole(void **state)
 	must_not(qt_store_op_get(worker, &tenant, "op_unknown", &g, e), QT_E_OPERATION_NOT_FOUND);
 	must_not(qt_store_op_get(worker, &tenant, "op_1\r\n*", &g, e), QT_E_OPERATION_NOT_FOUND);
 
-	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 10000, LONG_MS, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 10000, LONG_MS, true, &x, e)), 1);
 	assert_string_equal(x.op.id.s, o.id.s);
 	assert_int_equal(x.op.status, QT_OP_RUNNING);
 	assert_int_equal(x.op.attempts, 1);
 	assert_true(x.op.started_ms >= o.created_ms && x.token > 0);
 	assert_true(json_equal(x.op.args, o.args));
 	expect_event(&x.op);
-	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 0, LONG_MS, &x, e)), 0);
+	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 0, LONG_MS, true, &x, e)), 0);
 	must(qt_store_op_renew(agent, &x, LONG_MS, e));
 	must_not(qt_store_op_finish(agent, &x, e), QT_E_INTERNAL_ERROR); /* running is no end */
 
@@ -134,7 +134,7 @@ static void test_views(void **state)
 		json_array_append_new(o.items, json_pack("{s:i, s:s}", "index", 0, "name", "a"));
 		must(qt_store_op_submit(worker, &o, e));
 		expect_event(&o);
-		assert_int_equal(must(qt_store_op_next(agent, "n6", "a", 10000, LONG_MS, &x, e)), 1);
+		assert_int_equal(must(qt_store_op_next(agent, "n6", "a", 10000, LONG_MS, true, &x, e)), 1);
 		x.op.progress_pct = 40;
 		(void)qt_copy(x.op.message, sizeof(x.op.message), "under way");
 		assert_int_equal(must(qt_store_op_progress(agent, &x, e)), 0);
@@ -156,6 +156,228 @@ static void test_views(void **state)
 	}
 }
 
+static struct qt_ctr reserved(const char *name)
+{
+	struct qt_ctr c;
+
+	qt_ctr_init(&c);
+	c.id = qt_id_new("ctr");
+	c.tenant = tenant;
+	(void)qt_copy(c.name, sizeof(c.name), name);
+	(void)qt_copy(c.node, sizeof(c.node), "n7");
+	c.created_ms = qt_now_ms();
+	return c;
+}
+
+static bool there(const struct qt_ctr *c)
+{
+	return admin_int("EXISTS quilt:{%s}:ctr:%s", tenant.s, c->id.s) == 1;
+}
+
+/* No slot is free: queued; then begun. */
+static void test_queued(void **state)
+{
+	auto_op struct qt_op o, g = {0};
+	struct qt_op_entry x = {0};
+
+	(void)state;
+	new_op(&o, "n7");
+	must(qt_store_op_submit(worker, &o, e));
+	assert_int_equal(must(qt_store_op_next(agent, "n7", "a", 10000, LONG_MS, false, &x, e)), 1);
+	assert_int_equal(x.op.status, QT_OP_QUEUED);
+	assert_int_equal(x.op.attempts, 0);
+	expect_event(&x.op);
+	must(qt_store_op_get(worker, &tenant, o.id.s, &g, e));
+	assert_int_equal(g.status, QT_OP_QUEUED);
+	must(qt_store_op_renew(agent, &x, LONG_MS, e));
+	must(qt_store_op_begin(agent, &x, e));
+	assert_int_equal(x.op.status, QT_OP_RUNNING);
+	assert_int_equal(x.op.attempts, 1);
+	assert_true(x.op.started_ms > 0);
+	expect_event(&x.op);
+	x.op.status = QT_OP_FAILED;
+	must(qt_store_op_finish(agent, &x, e));
+	qt_op_done(&x.op);
+}
+
+/* Cancelled while nobody works on it: over at once, and what was reserved for it is free. */
+static void test_cancel(void **state)
+{
+	struct qt_ctr c = reserved("cancelled"), b = reserved("in-a-batch");
+
+	(void)state;
+	(void)admin_int("HSET quilt:tenant:%s max_containers 10 max_memory_mb 0 max_cpu_percent 0 max_gpus 0", tenant.s);
+	for (int queued = 0; queued < 2; queued++) {
+		auto_op struct qt_op o, g = {0};
+		struct qt_op_entry x = {0};
+
+		must(qt_store_ctr_reserve(worker, &c, qt_now_ms() + LONG_MS, e));
+		must(qt_store_ctr_reserve(worker, &b, qt_now_ms() + LONG_MS, e));
+		new_op(&o, "n8");
+		o.type = queued ? QT_OPT_CTR_BATCH : QT_OPT_CTR_CREATE;
+		o.container = c.id;
+		if (queued)
+			json_array_append_new(o.items, json_pack("{s:i, s:s, s:s, s:s, s:n}", "index", 0, "name", b.name, "status",
+								 "accepted", "container_id", b.id.s, "error"));
+		must(qt_store_op_submit(worker, &o, e));
+		if (queued)
+			assert_int_equal(must(qt_store_op_next(agent, "n8", "a", 10000, LONG_MS, false, &x, e)), 1);
+		must(qt_store_op_cancel(worker, &tenant, o.id.s, &g, e));
+		assert_int_equal(g.status, QT_OP_CANCELLED);
+		assert_true(g.completed_ms > 0);
+		expect_event(&g);
+		assert_int_equal(there(&c), queued);
+		assert_int_equal(there(&b), !queued);
+		assert_true(admin_int("TTL quilt:{%s}:op:%s", tenant.s, o.id.s) > 86000);
+		if (queued)
+			must_not(qt_store_op_begin(agent, &x, e), QT_E_CONFLICT);
+		else
+			assert_int_equal(must(qt_store_op_next(agent, "n8", "a", 10000, LONG_MS, true, &x, e)), 0);
+		assert_int_equal(admin_int("XLEN quilt:node:n8:ops"), 0);
+		must_not(qt_store_op_cancel(worker, &tenant, o.id.s, &g, e), QT_E_INVALID_STATE);
+		must_not(qt_store_op_cancel(worker, &(struct qt_id){"ten_x"}, o.id.s, &g, e), QT_E_OPERATION_NOT_FOUND);
+		must(qt_store_ctr_remove(worker, &tenant, queued ? &c.id : &b.id, e));
+		qt_op_done(&x.op);
+	}
+	qt_ctr_done(&c);
+	qt_ctr_done(&b);
+}
+
+/* Cancelled while somebody works on it: he is asked to, and it is his to say how it ends. One that was begun is never queued again. */
+static void test_cancel_running(void **state)
+{
+	auto_op struct qt_op o, g = {0};
+	struct qt_op_entry x = {0}, heir = {0};
+	struct qt_err err = {0};
+	int r = 0;
+
+	(void)state;
+	new_op(&o, "n9");
+	must(qt_store_op_submit(worker, &o, e));
+	assert_int_equal(must(qt_store_op_next(agent, "n9", "a", 10000, 50, true, &x, e)), 1);
+	must(qt_store_op_cancel(worker, &tenant, o.id.s, &g, e));
+	assert_int_equal(g.status, QT_OP_RUNNING);
+	assert_true(g.cancel_ms > 0);
+	assert_int_equal(must(qt_store_op_asked(agent, &x, e)), 1);
+	for (int64_t deadline = qt_mono_ms() + 60000; r == 0 && qt_mono_ms() < deadline;)
+		r = must(qt_store_op_next(other, "n9", "heir", 10, 50, false, &heir, e));
+	assert_int_equal(r, 1);
+	assert_int_equal(heir.op.status, QT_OP_RUNNING);
+	must(qt_store_op_begin(other, &heir, e));
+	assert_int_equal(heir.op.attempts, 2);
+	assert_int_equal(must(qt_store_op_progress(other, &heir, e)), 1);
+	heir.op.status = QT_OP_CANCELLED;
+	must(qt_store_op_finish(other, &heir, e));
+	qt_op_done(&g);
+	assert_int_equal(qt_store_op_cancel(worker, &tenant, o.id.s, &g, &err), -1);
+	assert_int_equal(err.code, QT_E_INVALID_STATE);
+	assert_string_equal(err.state, "cancelled");
+	qt_op_done(&x.op);
+	qt_op_done(&heir.op);
+}
+
+static unsigned ids_seen(const char *cursor, unsigned limit, int status, char *next)
+{
+	struct qt_op_list l;
+	unsigned n;
+
+	must(qt_store_op_list(worker, &(struct qt_id){"ten_list"}, status, limit, cursor, &l, e));
+	for (size_t i = 1; i < l.n; i++)
+		assert_true(l.v[i - 1].created_ms >= l.v[i].created_ms);
+	(void)qt_copy(next, 64, l.cursor);
+	n = (unsigned)l.n;
+	qt_op_list_done(&l);
+	return n;
+}
+
+/* Newest first, in pages that neither repeat nor skip, also where many came in one millisecond; expired ones leave the index. */
+static void test_list(void **state)
+{
+	char cursor[64] = "", next[64];
+	struct qt_err err = {0};
+	struct qt_op_list l;
+	unsigned n = 0;
+	struct qt_op o;
+
+	(void)state;
+	for (int i = 0; i < 300; i++) {
+		new_op(&o, "n10");
+		o.tenant = (struct qt_id){"ten_list"};
+		o.created_ms = 1000000 + i / 150; /* a page ends within a millisecond */
+		must(qt_store_op_submit(worker, &o, e));
+		qt_op_done(&o);
+	}
+	do {
+		n += ids_seen(cursor, 70, -1, next);
+		(void)qt_copy(cursor, sizeof(cursor), next);
+	} while (cursor[0]);
+	assert_int_equal(n, 300);
+	assert_int_equal(ids_seen("", 1000, QT_OP_ACCEPTED, next), 300);
+	assert_int_equal(ids_seen("", 1000, QT_OP_QUEUED, next), 0);
+	assert_string_equal(next, "");
+	assert_int_equal(qt_store_op_list(worker, &tenant, -1, 10, "nonsense", &l, &err), -1);
+	assert_int_equal(err.code, QT_E_VALIDATION_ERROR);
+	for (int i = 0; i < 3; i++) {
+		redisReply *r = admin("ZRANGE quilt:{ten_list}:ops %d %d", i, i);
+
+		(void)admin_int("DEL quilt:{ten_list}:op:%s", r->element[0]->str);
+		freeReplyObject(r);
+	}
+	new_op(&o, "n10");
+	o.tenant = (struct qt_id){"ten_list"};
+	must(qt_store_op_submit(worker, &o, e));
+	qt_op_done(&o);
+	assert_int_equal(admin_int("ZCARD quilt:{ten_list}:ops"), 298);
+}
+
+/* Past their deadline, and nobody's: of a node whose agent is there only what nobody began, of one without also what somebody did. */
+static void test_overdue(void **state)
+{
+	struct qt_ctr c = reserved("overdue");
+	auto_op struct qt_op waits, begun, held, g = {0};
+	struct qt_op_entry x = {0};
+	json_t *empty = json_object();
+	unsigned n = 9;
+
+	(void)state;
+	(void)admin_int("HSET quilt:tenant:%s max_containers 10 max_memory_mb 0 max_cpu_percent 0 max_gpus 0", tenant.s);
+	must(qt_store_node_beat(agent, "n11", empty, e));
+	json_decref(empty);
+	must(qt_store_ctr_reserve(worker, &c, qt_now_ms() + LONG_MS, e));
+	new_op(&waits, "n11");
+	new_op(&begun, "n11");
+	new_op(&held, "n11");
+	waits.deadline_ms = begun.deadline_ms = held.deadline_ms = 1;
+	waits.type = QT_OPT_CTR_CREATE;
+	waits.container = c.id;
+	must(qt_store_op_submit(worker, &begun, e));
+	assert_int_equal(must(qt_store_op_next(agent, "n11", "a", 10000, 1, true, &x, e)), 1);
+	qt_op_done(&x.op);
+	must(qt_store_op_submit(worker, &held, e));
+	assert_int_equal(must(qt_store_op_next(agent, "n11", "a", 10000, LONG_MS, true, &x, e)), 1);
+	qt_op_done(&x.op);
+	must(qt_store_op_submit(worker, &waits, e));
+	for (int64_t until = qt_now_ms() + 5; qt_now_ms() < until;)
+		; /* the lease of 1 ms is over */
+	must(qt_store_op_overdue(agent, INT64_C(1) << 45, 0, &n, e));
+	assert_int_equal(n, 0); /* not so late yet */
+	must(qt_store_op_overdue(agent, 0, LONG_MS, &n, e));
+	assert_int_equal(n, 1);
+	must(qt_store_op_get(worker, &tenant, waits.id.s, &g, e));
+	assert_int_equal(g.status, QT_OP_TIMED_OUT);
+	assert_string_equal(g.error_code, "TIMEOUT");
+	expect_event(&g);
+	assert_false(there(&c));
+	(void)admin_int("ZADD quilt:nodes 1 n11");
+	must(qt_store_op_overdue(agent, 0, LONG_MS, &n, e));
+	assert_int_equal(n, 1);
+	qt_op_done(&g);
+	must(qt_store_op_get(worker, &tenant, begun.id.s, &g, e));
+	assert_int_equal(g.status, QT_OP_TIMED_OUT);
+	assert_int_equal(admin_int("ZCARD quilt:node:n11:due"), 1);
+	qt_ctr_done(&c);
+}
+
 /* An agent dies with a claim; another takes over when the lease is over, and the dead one's word counts no more. */
 static void test_lease(void **state)
 {
@@ -166,9 +388,9 @@ static void test_lease(void **state)
 	(void)state;
 	new_op(&o, "n2");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n2", "dead", 10000, 50, &dead, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n2", "dead", 10000, 50, true, &dead, e)), 1);
 	for (int64_t deadline = qt_mono_ms() + 60000; r == 0 && qt_mono_ms() < deadline;)
-		r = must(qt_store_op_next(other, "n2", "heir", 10, 50, &x, e));
+		r = must(qt_store_op_next(other, "n2", "heir", 10, 50, true, &x, e));
 	assert_int_equal(r, 1);
 	assert_string_equal(x.op.id.s, o.id.s);
 	assert_int_equal(x.op.attempts, 2);
@@ -199,7 +421,7 @@ static void test_debris(void **state)
 	new_op(&o, "n3");
 	must(qt_store_op_submit(worker, &o, e));
 	for (int i = 0; i < 5 && r == 0; i++)
-		r = must(qt_store_op_next(agent, "n3", "a", 10000, LONG_MS, &x, e));
+		r = must(qt_store_op_next(agent, "n3", "a", 10000, LONG_MS, true, &x, e));
 	assert_int_equal(r, 1);
 	assert_string_equal(x.op.id.s, o.id.s);
 	assert_int_equal(admin_int("XLEN quilt:node:n3:ops"), 1);
@@ -215,14 +437,14 @@ static void test_flush(void **state)
 	(void)state;
 	new_op(&o, "n4");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, true, &x, e)), 1);
 	freeReplyObject(admin("FLUSHALL"));
 	x.op.status = QT_OP_SUCCEEDED;
 	must_not(qt_store_op_finish(agent, &x, e), QT_E_CONFLICT);
-	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 0, LONG_MS, &y, e)), 0);
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 0, LONG_MS, true, &y, e)), 0);
 	new_op(&o2, "n4");
 	must(qt_store_op_submit(worker, &o2, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, &y, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, true, &y, e)), 1);
 	assert_string_equal(y.op.id.s, o2.id.s);
 	qt_op_done(&x.op);
 	qt_op_done(&y.op);
@@ -254,7 +476,9 @@ static void test_node(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole), cmocka_unit_test(test_views), cmocka_unit_test(test_lease), cmocka_unit_test(test_debris),
+		cmocka_unit_test(test_whole), cmocka_unit_test(test_views), cmocka_unit_test(test_queued),
+		cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_running), cmocka_unit_test(test_list), cmocka_unit_test(test_overdue),
+		cmocka_unit_test(test_lease), cmocka_unit_test(test_debris),
 		cmocka_unit_test(test_flush), cmocka_unit_test(test_node),
 	};
 

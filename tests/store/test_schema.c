@@ -29,6 +29,7 @@ static void fill(void)
 	struct qt_apikey k;
 	struct qt_op o;
 	struct qt_op_entry x = {0};
+	struct qt_idem idem;
 	struct qt_ctr c;
 	struct qt_vol v;
 	json_t *empty = json_object(), *running = json_pack("{s:s}", "status", "running");
@@ -65,6 +66,8 @@ static void fill(void)
 		if (i == 0)
 			must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
 	}
+	must(qt_store_idem_begin(worker, &t.id, "key", "request", 60, &idem, e));
+	must(qt_store_idem_end(worker, &t.id, &idem, 200, "application/json", "{}", 2, e));
 	for (int i = 0; i < 2; i++) {
 		auto_snap struct qt_snap s;
 
@@ -84,7 +87,7 @@ static void fill(void)
 	o.tenant = t.id;
 	(void)qt_copy(o.node, sizeof(o.node), "n");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, true, &x, e)), 1);
 	must(qt_store_usage_sample(agent, "n", 1000000, e));
 	must(qt_store_node_beat(agent, "n", empty, e));
 	qt_op_done(&o);

@@ -120,6 +120,14 @@ int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t dea
 	return 0;
 }
 
+int qt_store_ctr_reserve_all(struct qt_store *s, const struct qt_ctr *v, size_t n, int64_t deadline_ms, struct qt_err *e)
+{
+	assert_int_equal(n, 1);
+	if (w.in_redis)
+		(void)qt_copy(e->received, sizeof(e->received), v->name);
+	return qt_store_ctr_reserve(s, v, deadline_ms, e);
+}
+
 int qt_store_ctr_move(struct qt_store *s, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event,
 		      const char *usage, struct qt_err *e)
 {
@@ -869,12 +877,199 @@ static void test_create_as_operation(void **state)
 	qt_ctr_done(&c);
 	assert_false(w.in_rt);
 	assert_int_equal(w.redis.state, QT_ST_CREATED);
-	assert_int_equal(execute(QT_OPT_CTR_CREATE, 3600000, "TIMEOUT"), QT_OP_TIMED_OUT);
-	assert_false(w.in_rt);
 	assert_int_equal(execute(QT_OPT_CTR_CREATE, 0, ""), QT_OP_SUCCEEDED);
 	assert_agreed();
 	assert_int_equal(execute(QT_OPT_CTR_CREATE, 0, ""), QT_OP_SUCCEEDED);
 	assert_int_equal(w.asked[RT_CREATE], 1);
+}
+
+/* Too late, or cancelled before it began: the reservation is released. */
+static void test_create_given_up(void **state)
+{
+	struct qt_err e = {0};
+	struct qt_ctr c;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		new_ctr(&c);
+		assert_int_equal(qt_life_reserve(&life, &c, &e), 0);
+		qt_ctr_done(&c);
+		w.cancelled = i == 1;
+		if (i == 0)
+			assert_int_equal(execute(QT_OPT_CTR_CREATE, 3600000, "TIMEOUT"), QT_OP_TIMED_OUT);
+		else
+			assert_int_equal(execute(QT_OPT_CTR_CREATE, 0, ""), QT_OP_CANCELLED);
+		w.cancelled = false;
+		assert_false(w.in_rt || w.in_redis);
+	}
+	/* The runtime is away: the agent is to look at it at once, not at the deadline. */
+	new_ctr(&c);
+	assert_int_equal(qt_life_reserve(&life, &c, &e), 0);
+	qt_ctr_done(&c);
+	w.rt_dies = 1;
+	assert_int_equal(execute(QT_OPT_CTR_CREATE, 3600000, "TIMEOUT"), QT_OP_TIMED_OUT);
+	w.rt_dies = 0;
+	assert_true(w.in_redis && w.redis.state == QT_ST_CREATED && w.redis.deadline_ms <= qt_now_ms());
+}
+
+/* Nobody answers at the runtime's socket: nothing was asked, so nothing is there, and the name is free at once. */
+static void test_create_without_runtime(void **state)
+{
+	struct qt_ready ready;
+	struct qt_err e = {0};
+	struct qt_ctr c;
+
+	(void)state;
+	new_ctr(&c);
+	w.rt_dies = 1;
+	life.rt.unsent = true;
+	assert_int_equal(qt_life_create(&life, &c, &ready, &e), -1);
+	assert_int_equal(e.code, QT_E_RUNTIME_UNAVAILABLE);
+	assert_false(w.in_redis);
+	/* It was sent, and may have been carried out: the agent finds out. */
+	life.rt.unsent = false;
+	qt_err_reset(&e);
+	assert_int_equal(qt_life_create(&life, &c, &ready, &e), -1);
+	assert_true(w.in_redis);
+	w.rt_dies = 0;
+	qt_ctr_done(&c);
+}
+
+static void new_batch(struct qt_op_entry *x)
+{
+	struct qt_err e = {0};
+	struct qt_ctr c;
+	size_t bad;
+
+	new_ctr(&c);
+	assert_int_equal(qt_life_reserve_all(&life, &c, 1, &bad, &e), 0);
+	memset(x, 0, sizeof(*x));
+	qt_op_init(&x->op);
+	x->op.tenant = TENANT;
+	x->op.type = QT_OPT_CTR_BATCH;
+	json_array_append_new(x->op.items, json_pack("{s:i, s:s, s:s, s:s, s:n}", "index", 0, "name", c.name, "status", "accepted",
+						     "container_id", c.id.s, "error"));
+	assert_int_equal(qt_life_submit_op(&life, &x->op, &e), 0);
+	qt_ctr_done(&c);
+}
+
+/* The record of X as Redis has it: what was not finished left no trace in it. */
+static void read_again(struct qt_op_entry *again, const struct qt_op_entry *x)
+{
+	qt_op_init(&again->op);
+	json_decref(again->op.items);
+	again->op.items = json_deep_copy(x->op.items);
+	again->op.id = x->op.id;
+	again->op.tenant = x->op.tenant;
+	again->op.type = x->op.type;
+	again->op.container = x->op.container;
+	again->op.created_ms = x->op.created_ms;
+	again->op.deadline_ms = x->op.deadline_ms;
+}
+
+static const char *item_status(const struct qt_op_entry *x)
+{
+	return json_string_value(json_object_get(json_array_get(json_object_get(x->op.result, "results"), 0), "status"));
+}
+
+static void test_batch(void **state)
+{
+	struct qt_op_entry x;
+	struct qt_err e = {0};
+	struct qt_ctr c;
+	size_t bad = 9;
+
+	(void)state;
+	new_batch(&x);
+	assert_int_equal(qt_life_execute(&life, &x, &e), 0);
+	assert_int_equal(x.op.status, QT_OP_SUCCEEDED);
+	assert_string_equal(item_status(&x), "succeeded");
+	assert_agreed();
+	/* Again, by an agent that did not hear of it. */
+	json_object_set_new(json_array_get(x.op.items, 0), "status", json_string("accepted"));
+	assert_int_equal(qt_life_execute(&life, &x, &e), 0);
+	assert_int_equal(x.op.status, QT_OP_SUCCEEDED);
+	assert_int_equal(w.asked[RT_CREATE], 1);
+	qt_op_done(&x.op);
+	/* The name is taken: which one is to blame. */
+	new_ctr(&c);
+	assert_int_equal(qt_life_reserve_all(&life, &c, 1, &bad, &e), -1);
+	assert_int_equal(e.code, QT_E_CONTAINER_NAME_CONFLICT);
+	assert_int_equal(bad, 0);
+	qt_ctr_done(&c);
+}
+
+static void test_batch_given_up(void **state)
+{
+	static const enum qt_op_status want[] = {QT_OP_CANCELLED, QT_OP_TIMED_OUT, QT_OP_FAILED};
+
+	(void)state;
+	for (unsigned i = 0; i < QT_LEN(want); i++) {
+		struct qt_op_entry x;
+		struct qt_err e = {0};
+
+		new_batch(&x);
+		w.cancelled = want[i] == QT_OP_CANCELLED;
+		if (want[i] == QT_OP_TIMED_OUT)
+			x.op.deadline_ms = 1;
+		w.no_image = want[i] == QT_OP_FAILED;
+		assert_int_equal(qt_life_execute(&life, &x, &e), 0);
+		w.cancelled = w.no_image = false;
+		assert_int_equal(x.op.status, want[i]);
+		assert_string_equal(item_status(&x), qt_op_status_name(want[i]));
+		assert_true(json_is_null(json_object_get(json_array_get(x.op.items, 0), "container_id")));
+		assert_false(w.in_rt || w.in_redis);
+		qt_op_done(&x.op);
+	}
+}
+
+/* Each operation, cut off at each of its requests, and executed again by the next agent, which has read the record anew: done once. */
+static void test_operations_cut_off(void **state)
+{
+	static const struct {
+		enum qt_op_type type;
+		enum qt_state from; /* QT_ST_COUNT: reserved */
+	} kinds[] = {{QT_OPT_CTR_CREATE, QT_ST_COUNT}, {QT_OPT_CTR_BATCH, QT_ST_COUNT},	 {QT_OPT_CTR_START, QT_ST_EXITED},
+		     {QT_OPT_CTR_STOP, QT_ST_RUNNING}, {QT_OPT_CTR_DELETE, QT_ST_RUNNING}};
+
+	for (unsigned k = 0; k < QT_LEN(kinds); k++) {
+		for (unsigned n = 1; n < 14; n++) {
+			struct qt_op_entry x = {.token = 1}, again = {.token = 2};
+			struct qt_err e = {0};
+			struct qt_ctr c;
+
+			(void)setup(state);
+			new_ctr(&c);
+			if (kinds[k].type == QT_OPT_CTR_BATCH) {
+				new_batch(&x);
+				read_again(&again, &x);
+			} else {
+				if (kinds[k].from == QT_ST_COUNT)
+					assert_int_equal(qt_life_reserve(&life, &c, &e), 0);
+				else
+					given(kinds[k].from);
+				assert_int_equal(qt_life_submit(&life, kinds[k].type, &c, NULL, &x.op, &e), 0);
+				read_again(&again, &x);
+			}
+			w.redis_dies = n;
+			(void)qt_life_execute(&life, &x, &e);
+			w.redis_dies = 0;
+			qt_err_reset(&e);
+			assert_int_equal(qt_life_execute(&life, &again, &e), 0);
+			if (again.op.status != QT_OP_SUCCEEDED)
+				fail_msg("%s, cut off at %u: %s %s", qt_op_type_name(again.op.type), n, qt_op_status_name(again.op.status), again.op.error);
+			(void)settle();
+			assert_agreed();
+			assert_int_equal(w.in_rt, kinds[k].type != QT_OPT_CTR_DELETE);
+			assert_int_equal(w.usage_stopped, kinds[k].from == QT_ST_RUNNING);
+			assert_int_equal(w.usage_started, kinds[k].from != QT_ST_RUNNING);
+			qt_op_done(&x.op);
+			qt_op_done(&again.op);
+			qt_ctr_done(&c);
+			(void)teardown(state);
+		}
+	}
+	(void)setup(state);
 }
 
 /* Cancelled before it changed anything: nothing was asked of the runtime. */
@@ -937,6 +1132,11 @@ int main(void)
 		T(test_lost_by_the_node),
 		T(test_operations),
 		T(test_create_as_operation),
+		T(test_create_given_up),
+		T(test_create_without_runtime),
+		T(test_batch),
+		T(test_batch_given_up),
+		T(test_operations_cut_off),
 		T(test_cancelled),
 		T(test_operation_waits_for_redis),
 	};

@@ -24,27 +24,53 @@ local function ctr_write(t, id, pairs_)
   return c
 end
 
+-- These containers, each a list { field, value, ... }, on top of what is there: nil, or why not.
+local function reserve_refused(t, all)
+  local seen, memory, cpu, gpus = {}, 0, 0, 0
+  for _, pairs_ in ipairs(all) do
+    local id, name = field_in(pairs_, 'id'), field_in(pairs_, 'name')
+    if redis.call('EXISTS', K.ctr(t, id)) == 1 then
+      return fail('QT_EXISTS', id)
+    end
+    if seen[name] or redis.call('HEXISTS', K.names(t), name) == 1 then
+      return fail('QT_NAME_TAKEN', name)
+    end
+    local missing = vol_missing(t, vol_refs(field_in(pairs_, 'volumes')))
+    if missing then
+      return fail('QT_NO_VOL', missing)
+    end
+    seen[name] = true
+    memory = memory + tonumber(field_in(pairs_, 'memory_limit_mb'))
+    cpu = cpu + tonumber(field_in(pairs_, 'cpu_limit_centi')) / 100
+    gpus = gpus + tonumber(field_in(pairs_, 'gpu_count'))
+  end
+  return over_quota(t, 'containers', redis.call('ZCARD', K.ctrs(t)), #all) or
+    over_quota(t, 'memory_mb', used(t, 'memory_mb'), memory) or
+    over_quota(t, 'cpu_percent', used(t, 'cpu_percent'), cpu) or
+    over_quota(t, 'gpus', used(t, 'gpus'), gpus)
+end
+
 -- tenant, id, field, value, ...
 redis.register_function('qt_ctr_reserve', function(keys, args)
   local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
-  if redis.call('EXISTS', K.ctr(t, id)) == 1 then
-    return fail('QT_EXISTS', id)
-  end
-  if redis.call('HEXISTS', K.names(t), field_in(pairs_, 'name')) == 1 then
-    return fail('QT_NAME_TAKEN', field_in(pairs_, 'name'))
-  end
-  local missing = vol_missing(t, vol_refs(field_in(pairs_, 'volumes')))
-  if missing then
-    return fail('QT_NO_VOL', missing)
-  end
-  local over = over_quota(t, 'containers', redis.call('ZCARD', K.ctrs(t)), 1) or
-    over_quota(t, 'memory_mb', used(t, 'memory_mb'), tonumber(field_in(pairs_, 'memory_limit_mb'))) or
-    over_quota(t, 'cpu_percent', used(t, 'cpu_percent'), tonumber(field_in(pairs_, 'cpu_limit_centi')) / 100) or
-    over_quota(t, 'gpus', used(t, 'gpus'), tonumber(field_in(pairs_, 'gpu_count')))
-  if over then
-    return over
+  local refused = reserve_refused(t, { pairs_ })
+  if refused then
+    return refused
   end
   ctr_event(t, ctr_write(t, id, pairs_), 'created')
+  return 'OK'
+end)
+
+-- tenant, JSON: a list of lists { field, value, ... }. All of them or none.
+redis.register_function('qt_ctr_reserve_all', function(keys, args)
+  local t, all = args[1], cjson.decode(args[2])
+  local refused = reserve_refused(t, all)
+  if refused then
+    return refused
+  end
+  for _, pairs_ in ipairs(all) do
+    ctr_event(t, ctr_write(t, field_in(pairs_, 'id'), pairs_), 'created')
+  end
   return 'OK'
 end)
 
@@ -198,28 +224,32 @@ redis.register_function{ function_name = 'qt_ctr_deleting', flags = { 'allow-oom
   return 'OK'
 end }
 
--- tenant, id
-redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' }, callback = function(keys, args)
-  local t, id = args[1], args[2]
-  local c = hash(K.ctr(t, id))
-  if not c then
-    return fail('QT_NO_CTR', id)
-  end
-  redis.call('DEL', K.ctr(t, id))
-  redis.call('ZREM', K.ctrs(t), id)
-  redis.call('SREM', K.state(t, c.state), id)
-  redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. id)
+-- C is its hash.
+local function ctr_remove(t, c)
+  redis.call('DEL', K.ctr(t, c.id))
+  redis.call('ZREM', K.ctrs(t), c.id)
+  redis.call('SREM', K.state(t, c.state), c.id)
+  redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. c.id)
   name_free(t, c)
-  vol_detach(t, id, vol_refs(c.volumes))
+  vol_detach(t, c.id, vol_refs(c.volumes))
   ctr_use(t, c, -1)
-  jobs_remove(t, id)
+  jobs_remove(t, c.id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
-  redis.call('SET', K.gone(t, id), '1', 'EX', 120)
+  redis.call('SET', K.gone(t, c.id), '1', 'EX', 120)
   if c.state == 'running' then
     c.exited_ms = int(now_ms())
     usage_stopped(t, c)
   end
   ctr_event(t, c, 'removed')
+end
+
+-- tenant, id
+redis.register_function{ function_name = 'qt_ctr_remove', flags = { 'allow-oom' }, callback = function(keys, args)
+  local c = hash(K.ctr(args[1], args[2]))
+  if not c then
+    return fail('QT_NO_CTR', args[2])
+  end
+  ctr_remove(args[1], c)
   return 'OK'
 end }
 

@@ -26,6 +26,7 @@ function K.volnames(t) return K.of(t, 'volnames') end
 function K.voluse(t, who) return K.of(t, 'voluse:' .. who) end
 function K.used(t) return K.of(t, 'used') end
 function K.op(t, id) return K.of(t, 'op:' .. id) end
+function K.ops(t) return K.of(t, 'ops') end
 function K.fence(t) return K.of(t, 'fence') end
 function K.events(t) return K.of(t, 'events') end
 function K.usage(t) return K.of(t, 'usage') end
@@ -34,9 +35,13 @@ function K.jobs(t) return K.of(t, 'jobs') end
 function K.jobs_of(t, ctr) return K.of(t, 'jobs:' .. ctr) end
 function K.jobs_running(t, ctr) return K.of(t, 'jobs-running:' .. ctr) end
 
+function K.idem(t, key) return K.of(t, 'idem:' .. key) end
+function K.idems(t, class) return K.of(t, 'idems:' .. class) end
+
 function K.node(n) return 'quilt:node:' .. n end
 function K.node_ctrs(n) return 'quilt:node:' .. n .. ':ctrs' end
 function K.node_vols(n) return 'quilt:node:' .. n .. ':vols' end
 function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end
+function K.node_due(n) return 'quilt:node:' .. n .. ':due' end
 function K.node_snaps(n) return 'quilt:node:' .. n .. ':snaps' end
 function K.node_expiry(n) return 'quilt:node:' .. n .. ':expiry' end

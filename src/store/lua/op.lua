@@ -1,5 +1,5 @@
--- Operations. The stream of a node delivers at least once; the record makes it exactly once: who moves it to running gets a token, and
--- only the holder of the newest token may renew or finish.
+-- Operations. The stream of a node delivers at least once; the record makes it exactly once: who claims it gets a token, and only the
+-- holder of the newest token may begin, renew or finish.
 local GROUP = 'agent'
 
 local function text_or_null(s)
@@ -43,15 +43,68 @@ local function acknowledge(node, entry)
   redis.call('XDEL', K.node_ops(node), entry)
 end
 
+local function op_begin(t, o)
+  local now = int(now_ms())
+  redis.call('HSET', K.op(t, o.id), 'status', 'running', 'attempts', int((tonumber(o.attempts) or 0) + 1), 'updated_ms', now,
+    'started_ms', o.started_ms ~= '0' and o.started_ms or now)
+end
+
+-- Records that have expired leave the index, a few at each submit: never fewer than come.
+local function ops_trim(t)
+  for _, id in ipairs(redis.call('ZRANGE', K.ops(t), 0, 7)) do
+    if redis.call('EXISTS', K.op(t, id)) == 0 then
+      redis.call('ZREM', K.ops(t), id)
+    end
+  end
+end
+
+-- What makes containers, which were reserved when it was submitted.
+local MAKES = { ['container.create'] = true, ['container.fork'] = true, ['snapshot.clone'] = true }
+
+local function release(t, ctr)
+  local c = type(ctr) == 'string' and hash(K.ctr(t, ctr))
+  if c and c.state == 'created' then
+    ctr_remove(t, c)
+  end
+end
+
+-- The end of an operation that nobody began: what was reserved for it is free, and nothing else is there of it.
+local function op_never(t, o, status, pairs_)
+  local now = int(now_ms())
+  if MAKES[o.type] then
+    release(t, o.container_id)
+  end
+  local items = cjson.decode(o.items or '[]')
+  for _, item in ipairs(items) do
+    release(t, item.container_id)
+    item.status, item.container_id = status, cjson.null
+  end
+  if #items > 0 then
+    redis.call('HSET', K.op(t, o.id), 'items', cjson.encode(items))
+  end
+  redis.call('HSET', K.op(t, o.id), 'status', status, 'updated_ms', now, 'completed_ms', now, unpack(pairs_))
+end
+
+-- Its record is as it will stay.
+local function op_over(t, o, keep)
+  redis.call('HDEL', K.op(t, o.id), 'lease_until_ms')
+  redis.call('EXPIRE', K.op(t, o.id), keep)
+  redis.call('ZREM', K.node_due(o.node), t .. '/' .. o.id)
+  op_event(t, o.id)
+end
+
 -- tenant, id, node, seconds that it is kept at least, field, value, ...
 redis.register_function('qt_op_submit', function(keys, args)
-  local t, id = args[1], args[2]
+  local t, id, node, pairs_ = args[1], args[2], args[3], rest_of(args, 5)
   if redis.call('EXISTS', K.op(t, id)) == 1 then
     return fail('QT_EXISTS', id)
   end
-  redis.call('HSET', K.op(t, id), unpack(rest_of(args, 5)))
+  redis.call('HSET', K.op(t, id), unpack(pairs_))
   redis.call('EXPIRE', K.op(t, id), args[4])
-  redis.call('XADD', K.node_ops(args[3]), '*', 'tenant', t, 'op', id)
+  redis.call('ZADD', K.ops(t), field_in(pairs_, 'created_ms'), id)
+  redis.call('ZADD', K.node_due(node), field_in(pairs_, 'deadline_ms'), t .. '/' .. id)
+  redis.call('XADD', K.node_ops(node), '*', 'tenant', t, 'op', id)
+  ops_trim(t)
   op_event(t, id)
   return 'OK'
 end)
@@ -64,32 +117,108 @@ redis.register_function{ function_name = 'qt_op_get', flags = { 'no-writes' }, c
   return redis.call('HMGET', K.op(args[1], args[2]), unpack(rest_of(args, 3)))
 end }
 
--- node, entry, consumer, lease in ms, tenant, id, fields. Answers { token, { values } }; an entry that is nobody's any more (its record
--- is final, expired or flushed) is taken out of the stream: QT_OP_OVER.
+-- tenant, status or '', most records, most that are looked at, cursor "<created_ms>/<id>" or '', fields. Newest first. Answers the next
+-- cursor or '', then the records, which may be fewer than there are. The cursor names the last one that was looked at.
+redis.register_function{ function_name = 'qt_op_list', flags = { 'no-writes' }, callback = function(keys, args)
+  local t, status, most, looks, fields = args[1], args[2], tonumber(args[3]), tonumber(args[4]), rest_of(args, 6)
+  local from_ms, from_id = string.match(args[5], '^(%d+)/([%w_]+)$')
+  local out, offset = { '' }, 0
+  if args[5] ~= '' and not from_ms then
+    return fail('QT_CURSOR')
+  end
+  while true do
+    local part = redis.call('ZRANGE', K.ops(t), from_ms or '+inf', '-inf', 'BYSCORE', 'REV', 'LIMIT', offset, 128, 'WITHSCORES')
+    for i = 1, #part, 2 do
+      local id, ms = part[i], part[i + 1]
+      if not (from_ms and tonumber(ms) == tonumber(from_ms) and id >= from_id) then
+        if #out > most or looks == 0 then
+          return out
+        end
+        looks = looks - 1
+        local now = redis.call('HGET', K.op(t, id), 'status')
+        if now and (status == '' or now == status) then
+          out[#out + 1] = redis.call('HMGET', K.op(t, id), unpack(fields))
+        end
+        out[1] = int(tonumber(ms)) .. '/' .. id
+      end
+    end
+    if #part < 256 then
+      out[1] = ''
+      return out
+    end
+    offset = offset + 128
+  end
+end }
+
+-- tenant, id, seconds that it is kept, fields. Answers { 1 if it is cancelled, 0 if whoever executes it is asked to, { values } }. The entry in
+-- the stream goes when it is claimed.
+redis.register_function{ function_name = 'qt_op_cancel', flags = { 'allow-oom' }, callback = function(keys, args)
+  local t, id = args[1], args[2]
+  local o = hash(K.op(t, id))
+  if not o then
+    return fail('QT_NO_OP', id)
+  end
+  if FINAL[o.status] then
+    return fail('QT_OP_FINAL', o.status)
+  end
+  local never = o.status ~= 'running'
+  if (tonumber(o.cancel_ms) or 0) == 0 then
+    redis.call('HSET', K.op(t, id), 'cancel_ms', int(now_ms()))
+  end
+  if never then
+    op_never(t, o, 'cancelled', { 'message', 'cancelled' })
+    op_over(t, o, args[3])
+  end
+  return { never and 1 or 0, redis.call('HMGET', K.op(t, id), unpack(rest_of(args, 4))) }
+end }
+
+-- node, entry, consumer, lease in ms, "1" when it begins now, tenant, id, fields. Answers { token, { values } }; an entry that is nobody's any
+-- more (its record is final, expired or flushed) is taken out of the stream: QT_OP_OVER. What begins later is queued, unless it was begun before.
 redis.register_function{ function_name = 'qt_op_claim', flags = { 'allow-oom' }, callback = function(keys, args)
-  local node, entry, consumer, lease, t, id = args[1], args[2], args[3], tonumber(args[4]), args[5], args[6]
+  local node, entry, consumer, lease, begins, t, id = args[1], args[2], args[3], tonumber(args[4]), args[5] == '1', args[6], args[7]
   local o, now = hash(K.op(t, id)), now_ms()
   if not o or FINAL[o.status] then
     acknowledge(node, entry)
     return fail('QT_OP_OVER', id)
   end
-  if o.status == 'running' and (tonumber(o.lease_until_ms) or 0) > now then
+  if (tonumber(o.lease_until_ms) or 0) > now then
     return fail('QT_LEASE', id)
   end
   local token = redis.call('INCR', K.fence(t))
   -- The idle time that XAUTOCLAIM goes by begins with the lease.
   redis.call('XCLAIM', K.node_ops(node), GROUP, consumer, 0, entry, 'JUSTID')
-  redis.call('HSET', K.op(t, id), 'status', 'running', 'attempts', int((tonumber(o.attempts) or 0) + 1), 'token', int(token),
-    'owner', consumer, 'lease_until_ms', int(now + lease), 'updated_ms', int(now),
-    'started_ms', o.started_ms ~= '0' and o.started_ms or int(now))
+  redis.call('HSET', K.op(t, id), 'token', int(token), 'owner', consumer, 'lease_until_ms', int(now + lease))
+  if begins then
+    op_begin(t, o)
+  else
+    redis.call('HSET', K.op(t, id), 'status', o.status == 'running' and 'running' or 'queued', 'updated_ms', int(now))
+  end
   op_event(t, id)
-  return { token, redis.call('HMGET', K.op(t, id), unpack(rest_of(args, 7))) }
+  return { token, redis.call('HMGET', K.op(t, id), unpack(rest_of(args, 8))) }
 end }
 
+-- O if TOKEN holds it.
 local function held(t, id, token)
   local o = hash(K.op(t, id))
-  return o and o.status == 'running' and o.token == token and o
+  return o and (o.status == 'running' or o.status == 'queued') and o.token == token and o
 end
+
+-- node, entry, tenant, id, token, fields: a slot is free for what was claimed. QT_OP_OVER: it was cancelled meanwhile.
+redis.register_function{ function_name = 'qt_op_begin', flags = { 'allow-oom' }, callback = function(keys, args)
+  local t, id = args[3], args[4]
+  local o = held(t, id, args[5])
+  if not o then
+    local is = redis.call('HGET', K.op(t, id), 'status')
+    if not is or FINAL[is] then
+      acknowledge(args[1], args[2])
+      return fail('QT_OP_OVER', id)
+    end
+    return fail('QT_LEASE', id)
+  end
+  op_begin(t, o)
+  op_event(t, id)
+  return redis.call('HMGET', K.op(t, id), unpack(rest_of(args, 6)))
+end }
 
 -- node, entry, tenant, id, token, lease in ms
 redis.register_function{ function_name = 'qt_op_renew', flags = { 'allow-oom' }, callback = function(keys, args)
@@ -103,14 +232,15 @@ redis.register_function{ function_name = 'qt_op_renew', flags = { 'allow-oom' },
   return 'OK'
 end }
 
--- node, entry, tenant, id, token, percent, message. Answers as qt_op_asked does.
+-- node, entry, tenant, id, token, field, value, ... Answers as qt_op_asked does.
 redis.register_function{ function_name = 'qt_op_progress', flags = { 'allow-oom' }, callback = function(keys, args)
   local t, id = args[3], args[4]
   local o = held(t, id, args[5])
   if not o then
     return fail('QT_LEASE', id)
   end
-  redis.call('HSET', K.op(t, id), 'progress_pct', args[6], 'message', args[7], 'updated_ms', int(now_ms()))
+  redis.call('HSET', K.op(t, id), unpack(rest_of(args, 6)))
+  redis.call('HSET', K.op(t, id), 'updated_ms', int(now_ms()))
   op_event(t, id)
   return (tonumber(o.cancel_ms) or 0) > 0 and 1 or 0
 end }
@@ -127,14 +257,41 @@ end }
 -- node, entry, tenant, id, token, seconds that it is kept, field, value, ...
 redis.register_function{ function_name = 'qt_op_finish', flags = { 'allow-oom' }, callback = function(keys, args)
   local t, id, now = args[3], args[4], int(now_ms())
-  if not held(t, id, args[5]) then
+  local o = held(t, id, args[5])
+  if not o then
     return fail('QT_LEASE', id)
   end
   redis.call('HSET', K.op(t, id), unpack(rest_of(args, 7)))
   redis.call('HSET', K.op(t, id), 'updated_ms', now, 'completed_ms', now)
-  redis.call('HDEL', K.op(t, id), 'lease_until_ms')
-  redis.call('EXPIRE', K.op(t, id), args[6])
   acknowledge(args[1], args[2])
-  op_event(t, id)
+  op_over(t, o, args[6])
   return 'OK'
+end }
+
+-- ms after the deadline, ms without a heartbeat after which a node's agent is gone, seconds that a record is kept. What is past its deadline, and
+-- nobody works on, and either nobody began or nobody will go on with: timed_out. Answers how many.
+redis.register_function{ function_name = 'qt_op_overdue', flags = { 'allow-oom' }, callback = function(keys, args)
+  local now, n = now_ms(), 0
+  local nodes = redis.call('ZRANGE', K.nodes, 0, -1, 'WITHSCORES')
+  for i = 1, #nodes, 2 do
+    local node, gone = nodes[i], now - tonumber(nodes[i + 1]) > tonumber(args[2])
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.node_due(node), '-inf', int(now - tonumber(args[1])), 'LIMIT', 0, 512)) do
+      local t, id = string.match(member, '^([%w_]+)/([%w_]+)$')
+      local o = t and hash(K.op(t, id))
+      if not o or FINAL[o.status] then
+        redis.call('ZREM', K.node_due(node), member)
+      elseif (tonumber(o.lease_until_ms) or 0) <= now and (o.status ~= 'running' or gone) then
+        local why = { 'message', 'timed out', 'error_code', 'TIMEOUT', 'error', 'the node\'s agent did not carry it out in time' }
+        if o.status ~= 'running' then
+          op_never(t, o, 'timed_out', why)
+        else
+          -- What it made stays until that agent is back, and settles it.
+          redis.call('HSET', K.op(t, id), 'status', 'timed_out', 'updated_ms', int(now), 'completed_ms', int(now), unpack(why))
+        end
+        op_over(t, o, args[3])
+        n = n + 1
+      end
+    end
+  end
+  return n
 end }

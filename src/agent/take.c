@@ -1,0 +1,103 @@
+/* From the node's stream into the queue, and from there to the slots. One thread claims for all, so that it knows whether a slot is free: what
+ * begins at once is claimed as running, else as queued. The leases of both are renewed (beat.c). */
+#include <string.h>
+#include <time.h>
+
+#include "agent.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "log.h"
+#include "str.h"
+
+#define WAIT_MS	    1000
+#define LOOK_MS	    500
+#define AWAY_GAP_MS 500
+
+/* Under the lock. */
+static void wait_for_change(struct agent *a)
+{
+	int64_t until = qt_mono_ms() + LOOK_MS;
+	struct timespec t = {until / 1000, (until % 1000) * 1000000L};
+
+	(void)pthread_cond_timedwait(&a->work, &a->lock, &t);
+}
+
+bool agent_take(struct agent *a, unsigned i, struct qt_op_entry *ret)
+{
+	bool found;
+
+	(void)pthread_mutex_lock(&a->lock);
+	a->n_idle++;
+	if (a->n_queue == 0)
+		wait_for_change(a);
+	a->n_idle--;
+	found = a->n_queue > 0;
+	if (found) {
+		*ret = a->queue[0];
+		memmove(a->queue, a->queue + 1, --a->n_queue * sizeof(a->queue[0]));
+		a->slots[i].lease = *ret;
+		a->slots[i].busy = true;
+		(void)pthread_cond_broadcast(&a->work);
+	}
+	(void)pthread_mutex_unlock(&a->lock);
+	return found;
+}
+
+/* There is room in the queue. *NOW: and a slot for what comes next, which only gets truer until it is put in: this thread alone puts in. */
+static bool room(struct agent *a, bool *now)
+{
+	bool is;
+
+	(void)pthread_mutex_lock(&a->lock);
+	if (a->n_queue == AGENT_QUEUE)
+		wait_for_change(a);
+	is = a->n_queue < AGENT_QUEUE;
+	*now = a->n_idle > a->n_queue;
+	(void)pthread_mutex_unlock(&a->lock);
+	return is;
+}
+
+static void put(struct agent *a, const struct qt_op_entry *x)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	a->queue[a->n_queue++] = *x;
+	(void)pthread_cond_broadcast(&a->work);
+	(void)pthread_mutex_unlock(&a->lock);
+}
+
+void *agent_take_main(void *arg)
+{
+	struct agent_trouble away = {.what = "operations cannot be fetched"};
+	struct agent *a = arg;
+	struct qt_store *s;
+	struct qt_err e = {0};
+
+	while (qt_store_new(&s, &a->conf, &e) < 0) {
+		agent_trouble(&away, &e);
+		qt_err_reset(&e);
+		agent_pause(a, AWAY_GAP_MS);
+		if (atomic_load(&a->stopping))
+			return NULL;
+	}
+	while (!atomic_load(&a->stopping)) {
+		struct qt_op_entry x;
+		bool now;
+		int r;
+
+		if (!room(a, &now))
+			continue;
+		memset(&x, 0, sizeof(x));
+		qt_err_reset(&e);
+		r = qt_store_op_next(s, a->conf.node, a->conf.node, WAIT_MS, AGENT_LEASE_MS, now, &x, &e);
+		if (r < 0) {
+			agent_trouble(&away, &e);
+			agent_pause(a, AWAY_GAP_MS);
+			continue;
+		}
+		agent_well(&away);
+		if (r > 0)
+			put(a, &x);
+	}
+	qt_store_free(s);
+	return NULL;
+}

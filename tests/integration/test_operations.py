@@ -1,0 +1,217 @@
+"""Operations: each status, lists, cancelling, deadlines, and what a kill -9 of the agent leaves."""
+import json
+
+import pytest
+
+from harness.fixtures import fresh_name
+from harness.wait import wait_for
+
+STUBBORN = ["/bin/sh", "-c", "trap '' TERM; echo armed; while :; do sleep 1; done"]
+
+
+def key_of(api, op):
+    return f"quilt:{{{api.tenant_id}}}:op:{op}"
+
+
+def status_of(api, op):
+    return api.get(f"/api/operations/{op}").json["status"]
+
+
+def later(api, **fields):
+    """A create that an agent is to do: the 202 answer's JSON."""
+    r = api.post("/api/containers?execution=async", {"name": fresh_name("op"), "image": "busybox", "memory_limit_mb": 32, **fields})
+    assert r.status == 202, r
+    return r.json
+
+
+def usage(stack, tenant, cid, event_type):
+    n = 0
+    for _, fields in json.loads(stack.redis("--json", "XRANGE", f"quilt:{{{tenant}}}:usage", "-", "+") or "[]"):
+        record = dict(zip(fields[::2], fields[1::2])) if isinstance(fields, list) else fields
+        n += record["event_type"] == event_type and record["container_id"] == cid
+    return n
+
+
+@pytest.fixture
+def stopped_agent(stack):
+    stack.stop("agent")
+    yield stack
+    stack.start("agent")
+
+
+@pytest.fixture
+def busy(api, make_container):
+    """Every slot of the agent is taken by a stop of a container that does not want to. busy() lets go: the operations."""
+    made = [make_container(command=STUBBORN, memory_limit_mb=32)["container_id"] for _ in range(4)]
+    for cid in made:
+        wait_for(lambda: any(line["message"] == "armed" for line in api.get(f"/api/containers/{cid}/logs").json["logs"]),
+                 what="the command is armed")
+    ops = [api.post(f"/api/containers/{cid}/stop?execution=async", {"timeout_seconds": 600}) for cid in made]
+    for r in ops:
+        wait_for(lambda: status_of(api, r["operation_id"]) == "running", what="a slot is taken")
+
+    def let_go():
+        for cid in made:
+            api.post(f"/api/containers/{cid}/kill")
+        return [api.operation(r) for r in ops]
+
+    yield let_go
+    let_go()
+
+
+def test_from_accepted_to_succeeded(stack, api, stopped_agent):
+    made = later(api)
+    op = api.get(made["status_url"]).json
+    assert op["status"] == "accepted" and op["operation_type"] == "container.create" and op["target_resource_type"] == "container"
+    assert op["container_id"] == op["result_container_id"] == op["target_resource_id"] == made["container_id"]
+    assert op["progress_pct"] == 0 and op["started_at"] is None and op["completed_at"] is None and op["items"] == []
+    stack.start("agent")
+    op = wait_for(lambda: (r := api.get(made["status_url"]).json)["status"] == "succeeded" and r, what="the agent does it")
+    assert op["progress_pct"] == 100 and op["completed_at"] >= op["started_at"] >= op["created_at"]
+    assert op["result"]["container_id"] == made["container_id"] and op["error"] is None
+    assert 86000 < int(stack.redis("TTL", key_of(api, made["operation_id"]))) <= 86400
+    assert api.delete(f"/api/containers/{made['container_id']}").status == 200
+    assert api.get(made["status_url"]).json["status"] == "succeeded"  # also when its container is gone
+
+
+def test_queued_and_cancelled_there(api, busy):
+    """No slot is free: the agent has it, and it waits. Cancelled, it ends at once, and its name is free."""
+    made, kept = later(api), later(api)
+    for m in (made, kept):
+        wait_for(lambda: status_of(api, m["operation_id"]) == "queued", what="the operation is queued")
+    listed = api.get("/api/operations?status=queued").json["operations"]
+    assert [o["operation_id"] for o in listed] == [kept["operation_id"], made["operation_id"]]
+    r = api.delete(made["status_url"])
+    assert r.status == 200 and r["status"] == "cancelled" and r["completed_at"], r
+    assert api.get(f"/api/containers/{made['container_id']}").status == 404
+    again = later(api, name=made["name"])
+    r = api.delete(made["status_url"])
+    assert r.status == 409 and r["error_code"] == "INVALID_STATE" and r["details"]["state"] == "cancelled", r
+    # What runs is asked to; a stop that is under way goes on.
+    running = api.get("/api/operations?status=running").json["operations"]
+    assert len(running) == 4
+    r = api.delete(f"/api/operations/{running[0]['operation_id']}")
+    assert r.status == 202 and r["status"] == "running", r
+    assert [o["status"] for o in busy()] == ["succeeded"] * 4
+    for m in (kept, again):
+        op = wait_for(lambda: (r := api.get(m["status_url"]).json)["status"] == "succeeded" and r, what="its turn comes")
+        assert api.delete(f"/api/containers/{op['container_id']}").status == 200
+    assert api.get(f"/api/containers/{made['container_id']}").status == 404
+
+
+def test_cancelled_before_the_agent_sees_it(stack, api, other_api, stopped_agent):
+    made = later(api)
+    assert other_api.delete(made["status_url"]).status == 404
+    assert api.delete("/api/operations/op_nothing").status == 404
+    assert api.delete(made["status_url"])["status"] == "cancelled"
+    kept = later(api, name=made["name"])
+    # Asked to end while another agent had it, which died: whoever takes it up undoes it.
+    stack.redis("HSET", key_of(api, kept["operation_id"]), "status", "running", "attempts", "1")
+    r = api.delete(kept["status_url"])
+    assert r.status == 202, r
+    stack.start("agent")
+    wait_for(lambda: status_of(api, kept["operation_id"]) == "cancelled", what="the agent undoes it")
+    assert api.get(f"/api/containers/by-name/{made['name']}").status == 404
+    wait_for(lambda: stack.redis("XLEN", f"quilt:node:{stack.settings['node']}:ops") == "0", what="no entry is left")
+
+
+def test_timed_out(stack, api, stopped_agent):
+    """Nobody took it in time; and one whose time was over when the agent came to it."""
+    never, late = later(api), later(api)
+    due = f"quilt:node:{stack.settings['node']}:due"
+    for m in (never, late):
+        stack.redis("HSET", key_of(api, m["operation_id"]), "deadline_ms", "1")
+    stack.redis("ZADD", due, "1", f"{api.tenant_id}/{never['operation_id']}")
+    # What the mender of any node's agent asks for.
+    assert stack.redis("FCALL", "qt_op_overdue", "0", "30000", "60000", "86400") == "1"
+    op = api.get(never["status_url"]).json
+    assert op["status"] == "timed_out" and op["reason_code"] == "TIMEOUT" and op["completed_at"], op
+    assert api.get(f"/api/containers/{never['container_id']}").status == 404
+    assert status_of(api, late["operation_id"]) == "accepted"
+    stack.start("agent")
+    wait_for(lambda: status_of(api, late["operation_id"]) == "timed_out", what="the agent finds it too late")
+    assert api.get(f"/api/containers/{late['container_id']}").status == 404
+
+
+def test_asked_for_twice(api, container):
+    cid = container["container_id"]
+    r = api.post(f"/api/containers/{cid}/stop?execution=async")
+    again = api.post(f"/api/containers/{cid}/stop?execution=async")
+    first, second = api.operation(r), api.operation(again) if again.status == 202 else None
+    assert first["status"] == "succeeded"
+    # Both were accepted: it is stopped once, and since it was asked for, each is done.
+    assert second is None or second["status"] == "succeeded"
+    assert api.post(f"/api/containers/{cid}/kill").status == 409
+
+
+def test_list(make_tenant):
+    api = make_tenant("lists")
+    ids = []
+    for _ in range(5):
+        made = later(api)
+        ids.insert(0, made["operation_id"])
+        wait_for(lambda: status_of(api, made["operation_id"]) == "succeeded", what="the create is done")
+    r = api.get("/api/operations").json
+    assert [o["operation_id"] for o in r["operations"]] == ids
+    assert r["pagination"] == {"has_next": False, "next_cursor": None}
+    seen, cursor = [], ""
+    for _ in range(3):
+        page = api.get(f"/api/operations?limit=2&status=succeeded&cursor={cursor}").json
+        seen += [o["operation_id"] for o in page["operations"]]
+        cursor = page["pagination"]["next_cursor"] or ""
+    assert seen == ids
+    assert api.get("/api/operations?status=failed").json["operations"] == []
+    for bad in ("status=done", "limit=0", "cursor=x"):
+        r = api.get(f"/api/operations?{bad}")
+        assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
+    for c in api.get("/api/containers")["containers"]:
+        assert api.delete(f"/api/containers/{c['container_id']}").status == 200
+
+
+def test_killed_agents_do_everything_once(stack, make_tenant):
+    """kill -9 of the agent while operations of each kind are waiting and under way; and of its heir, which has taken new ones."""
+    api = make_tenant("killed")
+
+    def new(n):
+        made = [api.post("/api/containers", {"name": fresh_name("k"), "image": "busybox", "memory_limit_mb": 32}) for _ in range(n)]
+        assert all(r.status == 201 for r in made), made
+        return [r["container_id"] for r in made]
+
+    def asked(path, cids, method="POST", body=None):
+        return [api.request(method, f"/api/containers/{c}{path}", body)["operation_id"] for c in cids]
+
+    def done(ops):
+        return [status_of(api, o) for o in ops].count("succeeded")
+
+    def batch():
+        r = api.post("/api/containers/batch", {"items": [{"name": fresh_name("b"), "image": "busybox", "memory_limit_mb": 32}
+                                                         for _ in range(4)]})
+        assert r.status == 202, r
+        return r.json
+
+    begun, ended, gone = new(4), new(4), new(4)
+    for cid in begun:
+        assert api.post(f"/api/containers/{cid}/stop", {"timeout_seconds": 0}).status == 200
+    made, several = [later(api) for _ in range(4)], [batch()]
+    ops = [m["operation_id"] for m in made] + [several[0]["operation_id"]]
+    ops += asked("/start", begun[:2]) + asked("/stop?execution=async", ended[:2], body={"timeout_seconds": 0})
+    ops += asked("?execution=async", gone[:2], "DELETE")
+    wait_for(lambda: done(ops) > 0, what="the agent begins")
+    stack.kill("agent")
+    more = asked("/start", begun[2:]) + asked("/stop?execution=async", ended[2:], body={"timeout_seconds": 0})
+    more += asked("?execution=async", gone[2:], "DELETE")
+    several.append(batch())
+    more.append(several[1]["operation_id"])
+    wait_for(lambda: done(more) > 0, what="its heir begins")
+    stack.kill("agent")
+    wait_for(lambda: done(ops + more) == len(ops + more), what="all is done")
+
+    made = [m["container_id"] for m in made] + [i["container_id"] for b in several for i in b["items"]]
+    is_now = {c["container_id"]: c["state"] for c in api.get("/api/containers")["containers"]}
+    assert is_now == {**dict.fromkeys(made + begun, "running"), **dict.fromkeys(ended, "exited")}
+    for cid in made + begun + ended + gone:
+        assert usage(stack, api.tenant_id, cid, "container_created") == 1
+        assert usage(stack, api.tenant_id, cid, "container_started") == (2 if cid in begun else 1)
+        assert usage(stack, api.tenant_id, cid, "container_stopped") == (0 if cid in made else 1)
+    for cid in is_now:
+        assert api.delete(f"/api/containers/{cid}").status == 200
