@@ -127,7 +127,7 @@ static void check_net(void *arg)
 
 	if (r > 0)
 		qt_log(QT_LOG_WARN, "somebody changed the packet filter: it was made anew");
-	else if (r < 0)
+	else if (r < 0 && e.sys != EINTR) /* others change theirs all the time */
 		qt_log_err(QT_LOG_WARN, &e, "the packet filter could not be compared; it is tried again");
 	if (rt_timer_set(c->rt->loop, &c->timer, (uint32_t)c->rt->conf.net_check_s * 1000, check_net, c, &again) < 0)
 		qt_log_err(QT_LOG_ERROR, &again, "the packet filter is not compared any more");

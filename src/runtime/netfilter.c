@@ -5,6 +5,8 @@
 #include "netfilter.h"
 #include "str.h"
 
+#define PRINT_TRIES 20
+
 struct rt_filter {
 	struct rt_nft *nft;
 	struct rt_rules rules;
@@ -21,6 +23,17 @@ static void nft_closep(struct rt_nft **n)
 	rt_nft_close(*n);
 }
 
+/* What changes while it is read is read again, a few times. */
+static int read_print(struct rt_filter *f, struct rt_print *ret, struct qt_err *e)
+{
+	for (int i = 0; rt_rules_print(f->nft, &f->rules, ret, e) < 0; i++) {
+		if (e->sys != EINTR || i == PRINT_TRIES)
+			return -1;
+		qt_err_reset(e);
+	}
+	return 0;
+}
+
 /* All of it in one transaction: packets see the old table or the new. */
 static int rebuild(struct rt_filter *f, struct qt_err *e)
 {
@@ -33,7 +46,7 @@ static int rebuild(struct rt_filter *f, struct qt_err *e)
 	rt_rules_put_elements(f->nft, &f->rules, true, f->els, f->n);
 	if (rt_nft_commit(f->nft, &what, e) == 0) {
 		f->doubtful = false;
-		f->fixed = rt_rules_print(f->nft, &f->rules, &p, &unread) < 0 ? 0 : p.fixed;
+		f->fixed = read_print(f, &p, &unread) < 0 ? 0 : p.fixed;
 		return 0;
 	}
 	f->doubtful = true;
@@ -181,7 +194,7 @@ int rt_filter_check(struct rt_filter *f, struct qt_err *e)
 {
 	struct rt_print p;
 
-	if (rt_rules_print(f->nft, &f->rules, &p, e) < 0)
+	if (read_print(f, &p, e) < 0)
 		return -1;
 	if (!f->doubtful && p.fixed == f->fixed && p.moving == rt_rules_print_of(f->els, f->n))
 		return 0;
