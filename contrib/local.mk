@@ -2,6 +2,7 @@
 systemd_units = \
 	contrib/systemd/quilt-agent.service \
 	contrib/systemd/quilt-api.service \
+	contrib/systemd/quilt-dns.service \
 	contrib/systemd/quilt-redis.service \
 	contrib/systemd/quilt-runtime.service
 

@@ -27,6 +27,7 @@ ready_files() {
 	redis) echo "$QUILT_RUN/redis.sock" ;;
 	runtime) echo "$QUILT_RUN/runtime.sock" ;;
 	agent) echo "$QUILT_RUN/agent.ready" ;;
+	dns) echo "$QUILT_RUN/dns.ready" ;;
 	api) echo "$QUILT_RUN/api.sock" "$QUILT_RUN/api-slow.sock" ;;
 	nginx) echo "$QUILT_RUN/nginx/nginx.pid" ;;
 	esac
@@ -47,6 +48,8 @@ run_program() {
 	runtime) exec "${clean[@]}" "$(program quilt-runtime)" -c "$conf" ;;
 	agent) exec "${clean[@]}" setpriv --reuid quilt-agent --regid quilt-agent --init-groups --no-new-privs --bounding-set -all \
 		"$(program quilt-agent)" -c "$QUILT_ETC/agent.conf" ;;
+	dns) exec "${clean[@]}" setpriv --reuid quilt-dns --regid quilt-dns --init-groups --no-new-privs --bounding-set -all \
+		"$(program quilt-dns)" -c "$QUILT_ETC/dns.conf" ;;
 	api) exec "${clean[@]}" setpriv --reuid quilt --regid quilt --init-groups --no-new-privs --bounding-set -all \
 		"$(program quilt-api)" -c "$conf" ;;
 	nginx) exec "${clean[@]}" nginx -c "$QUILT_ETC/nginx.conf" -e "$QUILT_LOG/nginx.log" -g 'daemon off;' ;;

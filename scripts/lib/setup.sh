@@ -7,6 +7,9 @@ users_up() {
 	getent group quilt-agent >/dev/null || groupadd -r quilt-agent
 	getent passwd quilt-agent >/dev/null ||
 		useradd -r -g quilt-agent -G quilt -d /nonexistent -s /usr/sbin/nologin -c "quiltd agent" quilt-agent
+	getent group quilt-dns >/dev/null || groupadd -r quilt-dns
+	getent passwd quilt-dns >/dev/null ||
+		useradd -r -g quilt-dns -G quilt -d /nonexistent -s /usr/sbin/nologin -c "quiltd resolver" quilt-dns
 	getent passwd redis >/dev/null || die "there is no user redis" "Run scripts/deps first: Debian's redis-server brings it."
 }
 
@@ -24,11 +27,11 @@ dirs_up() {
 	dir 711 root root "$QUILT_RUN/nginx"
 }
 
-# secret FILE USER GROUP: FILE holds USER:PASSWORD, for GROUP to read.
+# secret FILE USER OWNER: FILE holds USER:PASSWORD, for OWNER to read, and nobody of its group: the group quilt is that of the sockets.
 secret() {
 	[ -s "$1" ] || (umask 077 && printf '%s:%s\n' "$2" "$(openssl rand -hex 32)" >"$1.new" && mv "$1.new" "$1")
-	chown "root:$3" "$1"
-	[ "$3" = root ] && chmod 600 "$1" || chmod 640 "$1"
+	chown "$3:root" "$1"
+	[ "$3" = root ] && chmod 600 "$1" || chmod 400 "$1"
 }
 
 sha_of() { cut -d: -f2 "$1" | tr -d '\n' | sha256sum | cut -d' ' -f1; }
@@ -37,10 +40,11 @@ redis_conf_up() {
 	local acl=$QUILT_ETC/redis-users.acl
 	secret "$QUILT_ETC/redis.secret" quilt-worker quilt
 	secret "$QUILT_ETC/redis-agent.secret" quilt-agent quilt-agent
+	secret "$QUILT_ETC/redis-dns.secret" quilt-dns quilt-dns
 	secret "$QUILT_ETC/redis-admin.secret" quilt-admin root
 	[ -e "$QUILT_ETC/redis.conf" ] || fill "$top/contrib/redis/redis.conf.in" "$QUILT_ETC/redis.conf"
 	sed -e "s|@ADMIN@|$(sha_of "$QUILT_ETC/redis-admin.secret")|" -e "s|@WORKER@|$(sha_of "$QUILT_ETC/redis.secret")|" \
-		-e "s|@AGENT@|$(sha_of "$QUILT_ETC/redis-agent.secret")|" "$top/contrib/redis/users.acl.in" >"$acl.new"
+		-e "s|@AGENT@|$(sha_of "$QUILT_ETC/redis-agent.secret")|" -e "s|@DNS@|$(sha_of "$QUILT_ETC/redis-dns.secret")|" "$top/contrib/redis/users.acl.in" >"$acl.new"
 	chown root:quilt "$acl.new"
 	chmod 640 "$acl.new"
 	mv "$acl.new" "$acl"
@@ -69,13 +73,15 @@ quilt_conf_up() {
 		[ "$have" = "${name#*:}" ] || die "$conf says ${name%%:*} = $have, and this stack's is ${name#*:}" \
 			"Change one of them; the stack's come from QUILT_STATE, QUILT_RUN and QUILT_POOL."
 	done
-	# The agent's: the same, but it logs in to Redis as itself.
-	{
-		echo "# made from quilt.conf at each start"
-		sed '/^[[:space:]]*redis_secret_file[[:space:]]*=/d' "$conf"
-		echo "redis_secret_file = $QUILT_ETC/redis-agent.secret"
-	} >"$QUILT_ETC/agent.conf.new"
-	mv "$QUILT_ETC/agent.conf.new" "$QUILT_ETC/agent.conf"
+	# The agent's and the resolver's: the same, but they log in to Redis as themselves.
+	for name in agent dns; do
+		{
+			echo "# made from quilt.conf at each start"
+			sed '/^[[:space:]]*redis_secret_file[[:space:]]*=/d' "$conf"
+			echo "redis_secret_file = $QUILT_ETC/redis-$name.secret"
+		} >"$QUILT_ETC/$name.conf.new"
+		mv "$QUILT_ETC/$name.conf.new" "$QUILT_ETC/$name.conf"
+	done
 }
 
 conf_value() { sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" "$QUILT_ETC/quilt.conf" | sed 's/[[:space:]]*$//'; }

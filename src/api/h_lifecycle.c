@@ -247,7 +247,7 @@ int qt_h_ctr_rename(struct qt_call *c, struct qt_err *e)
 	rc = qt_life_rename(c->life, &k, q->new_name, old_name, e);
 	if (rc == 0)
 		c->reply = json_pack("{s:b, s:s, s:s, s:s, s:b}", "success", 1, "container_id", k.id.s, "old_name", old_name,
-				     "new_name", q->new_name, "dns_updated", 0);
+				     "new_name", q->new_name, "dns_updated", (int)(c->life->conf->dns != 0));
 	qt_ctr_done(&k);
 	return rc;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "dnssock.h"
 #include "harden.h"
 #include "log.h"
 #include "num.h"
@@ -136,6 +137,7 @@ static void check_net(void *arg)
 static int serve(struct rt *rt, struct qt_err *e)
 {
 	struct signals signals = {.fd = -1};
+	struct qt_err no_dns = {0};
 	struct watchdog dog = {0};
 	struct reaper reaper = {.rt = rt};
 	struct checker checker = {.rt = rt};
@@ -144,6 +146,9 @@ static int serve(struct rt *rt, struct qt_err *e)
 
 	if (rt_spawner_open(&rt->spawner, minit, e) < 0)
 		return qt_context(e, "%s", minit);
+	if (rt->conf.dns && rt_dns_open(rt->dns_fd, rt_net_gateway(rt->net), &no_dns) < 0)
+		/* One that was restarted: the resolver still has the sockets of before, and needs no others. */
+		qt_log_err(QT_LOG_INFO, &no_dns, "the resolver's sockets are not opened now");
 	if (watch_signals(&signals, rt, e) < 0 || rt_sweep(rt, e) < 0 || rt_peers_open(&rt->peers, rt, e) < 0)
 		goto out;
 	qt_log(QT_LOG_INFO, "ready: %u containers, cgroup v%u, storage %s", rt->ctrs.n, rt_cgroups_version(rt->cgroups),

@@ -95,6 +95,7 @@ static int read_conf(struct rt_net *n, const struct qt_conf *conf, struct rt_rul
 	if (dns < 0)
 		return -1;
 	r->n_dns = (unsigned)dns;
+	r->resolver = conf->dns != 0;
 	qt_rnd(&start, sizeof(start));
 	return rt_pool_new(&n->pool, &r->pool, r->gateway, r->prefix, start, e);
 }
@@ -128,6 +129,7 @@ static int open_filter(struct rt_net *n, struct rt_rules *r, struct qt_err *e)
 int rt_net_open(struct rt_net **ret, const struct qt_conf *conf, struct qt_err *e)
 {
 	struct rt_net *n = calloc(1, sizeof(*n));
+	struct qt_err no_ct = {0};
 	struct rt_rules r = {0};
 
 	if (!n)
@@ -137,6 +139,7 @@ int rt_net_open(struct rt_net **ret, const struct qt_conf *conf, struct qt_err *
 	if (n->sys_fd < 0)
 		goto fail;
 	n->ipv6 = rt_sysctl_has(n->sys_fd, "net/ipv6/conf/all");
+	(void)rt_ct_open(&n->ct, &no_ct);
 	n->own_ns = rt_netns_open(0, e);
 	if (n->own_ns < 0 || rt_rtnl_open(&n->rt, e) < 0 || read_conf(n, conf, &r, e) < 0 || find_uplink(n, conf, &r, e) < 0 ||
 	    open_filter(n, &r, e) < 0)
@@ -155,6 +158,7 @@ void rt_net_close(struct rt_net *n)
 	free(n->ghosts);
 	rt_filter_close(n->filter);
 	rt_pool_free(n->pool);
+	rt_ct_close(n->ct);
 	rt_rtnl_close(n->rt);
 	qt_close(n->own_ns);
 	qt_close(n->sys_fd);
@@ -185,9 +189,37 @@ static bool is_there(void *arg, const char *link)
 	return rt_rtnl_find(n->rt, link, &l, &ignored) != 0; /* not known: rather not */
 }
 
+struct former {
+	const struct rt_net *n;
+	uint32_t ip;
+};
+
+static bool is_former(uint32_t ip, void *arg)
+{
+	const struct former *f = arg;
+
+	return ip == f->ip || rt_pool_free_ip(f->n->pool, ip);
+}
+
+/* What a connection of the former owner was allowed would go on for this one, another tenant's perhaps. One walk over the kernel's table, which takes long,
+ * cleans all addresses that nobody has: so it is done once for a round of the pool. */
+int rt_net_fresh(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)
+{
+	struct former f = {n, a->ip};
+
+	if (!n->ct || !rt_pool_dirty(n->pool, a->ip))
+		return 0;
+	if (rt_ct_forget(n->ct, is_former, &f, e) < 0) {
+		rt_pool_give(n->pool, a);
+		return qt_context(e, "network");
+	}
+	rt_pool_clean(n->pool);
+	return 0;
+}
+
 int rt_net_reserve(struct rt_net *n, struct rt_addr *ret, struct qt_err *e)
 {
-	return rt_pool_take(n->pool, is_there, n, ret, e);
+	return rt_pool_take(n->pool, is_there, n, ret, e) < 0 ? -1 : rt_net_fresh(n, ret, e);
 }
 
 int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err *e)

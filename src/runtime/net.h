@@ -96,8 +96,8 @@ void rt_net_stats(struct rt_net *n, const struct rt_addr *a, struct rt_net_stats
  * start. Their number, or -1. */
 int rt_net_sweep(struct rt_net *n, bool (*is_known)(const char *link, void *arg), void *arg, struct qt_err *e);
 
-/* What resolv.conf in containers says, by the setting nameservers; may be empty. -1 if the setting is wrong or SIZE too small
- * (128 bytes are enough). */
+/* What resolv.conf in containers says: the gateway and dns_domain with the setting dns, else the nameservers; may be empty. -1 if a setting is
+ * wrong or SIZE too small (256 bytes are enough). */
 int rt_net_resolv_conf(const struct qt_conf *conf, char *out, size_t size);
 
 #endif

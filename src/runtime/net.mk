@@ -1,7 +1,9 @@
 # the network of containers
 noinst_LIBRARIES += libqnet.a
 libqnet_a_SOURCES = \
+	src/runtime/dnssock.c src/runtime/dnssock.h \
 	src/runtime/net.c src/runtime/net.h src/runtime/net_inner.h \
+	src/runtime/netct.c src/runtime/netct.h \
 	src/runtime/netdns.c src/runtime/netdns.h \
 	src/runtime/netfilter.c src/runtime/netfilter.h \
 	src/runtime/netns.c src/runtime/netns.h \

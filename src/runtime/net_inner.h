@@ -3,6 +3,7 @@
 #define RT_NET_INNER_H
 
 #include "net.h"
+#include "netct.h"
 #include "netfilter.h"
 #include "netpool.h"
 #include "rtnl.h"
@@ -17,6 +18,7 @@ struct rt_net {
 	struct rt_rtnl *rt;
 	struct rt_filter *filter;
 	struct rt_pool *pool;
+	struct rt_ct *ct; /* NULL: the kernel cannot tell of connections */
 	int own_ns, sys_fd;
 	bool ipv6; /* has the kernel got it? */
 	unsigned mtu; /* 0: the default */
@@ -24,6 +26,9 @@ struct rt_net {
 	struct ghost *ghosts; /* the oldest first */
 	size_t n_ghosts, cap_ghosts;
 };
+
+/* A, which was just taken from the pool, is as good as new: the connections of whoever had it before are forgotten. A is given back on failure. */
+int rt_net_fresh(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);
 
 /* A socket in the namespace behind NETNS_FD (borrowed), the caller's. */
 int rt_net_enter(struct rt_net *n, int netns_fd, struct rt_rtnl **ret, struct qt_err *e);

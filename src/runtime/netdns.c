@@ -77,6 +77,12 @@ int rt_dns_servers(const struct qt_conf *conf, uint32_t *out, struct qt_err *e)
 	return n;
 }
 
+static bool domain_ok(const char *d)
+{
+	return d[0] != '\0' && d[0] != '.' && d[strlen(d) - 1] != '.' && !strstr(d, "..") &&
+	       strspn(d, "abcdefghijklmnopqrstuvwxyz0123456789-.") == strlen(d);
+}
+
 int rt_net_resolv_conf(const struct qt_conf *conf, char *out, size_t size)
 {
 	struct qt_err ignored = {0};
@@ -86,6 +92,11 @@ int rt_net_resolv_conf(const struct qt_conf *conf, char *out, size_t size)
 
 	if (n < 0 || size == 0)
 		return -1;
+	if (conf->dns)
+		return domain_ok(conf->dns_domain) &&
+				       qt_fmt(out, size, "nameserver %s\nsearch %s\n", conf->gateway, conf->dns_domain)
+			       ? 0
+			       : -1;
 	out[0] = '\0';
 	for (int i = 0; i < n; i++) {
 		char ip[16];

@@ -105,5 +105,5 @@ uint32_t rt_net_gateway(const struct rt_net *n)
 
 int rt_net_reserve_ip(struct rt_net *n, uint32_t ip, struct rt_addr *ret, struct qt_err *e)
 {
-	return rt_pool_take_ip(n->pool, ip, ret, e);
+	return rt_pool_take_ip(n->pool, ip, ret, e) < 0 ? -1 : rt_net_fresh(n, ret, e);
 }

@@ -8,6 +8,7 @@
 struct slot {
 	char link[16]; /* the current one, or the last if the address is free; "" if it was never used */
 	uint32_t at;   /* 1 + its place in used[]; 0: free */
+	bool clean;
 };
 
 struct rt_pool {
@@ -181,8 +182,25 @@ void rt_pool_give(struct rt_pool *p, const struct rt_addr *a)
 	if (!rt_pool_has(p, a))
 		return;
 	s = &p->slots[a->ip - p->net.base];
+	s->clean = false;
 	last = p->used[--p->n_used];
 	p->used[s->at - 1] = last;
 	p->slots[last].at = s->at;
 	s->at = 0;
+}
+
+bool rt_pool_dirty(const struct rt_pool *p, uint32_t ip)
+{
+	return rt_cidr_has(&p->net, ip) && !p->slots[ip - p->net.base].clean;
+}
+
+void rt_pool_clean(struct rt_pool *p)
+{
+	for (uint32_t i = 0; i < p->size; i++)
+		p->slots[i].clean = true;
+}
+
+bool rt_pool_free_ip(const struct rt_pool *p, uint32_t ip)
+{
+	return rt_cidr_has(&p->net, ip) && usable(p, ip - p->net.base) && p->slots[ip - p->net.base].at == 0;
 }

@@ -31,6 +31,13 @@ int rt_pool_take_ip(struct rt_pool *p, uint32_t ip, struct rt_addr *ret, struct 
 void rt_pool_give(struct rt_pool *p, const struct rt_addr *a); /* does nothing if A is not given out */
 bool rt_pool_has(const struct rt_pool *p, const struct rt_addr *a); /* is exactly this one given out? */
 
+/* May the host still hold something of a former owner of the address? Of all at first, and of each that was given back, until all are clean. */
+bool rt_pool_dirty(const struct rt_pool *p, uint32_t ip);
+void rt_pool_clean(struct rt_pool *p);
+
+/* Is the address one that a container could have, and none has? */
+bool rt_pool_free_ip(const struct rt_pool *p, uint32_t ip);
+
 /* Is NAME one that a pool with this PREFIX makes? */
 bool rt_link_ok(const char *prefix, const char *name);
 

@@ -25,11 +25,11 @@ enum piece {
 	P_ECHO, P_UDP_53, P_TCP_53,
 	P_MARK_TENANT, P_SAME_TENANT,
 	P_KNOWN, P_NEW, P_INVALID, P_NO_DNAT,	   /* connection tracking */
-	P_TOO_MANY, P_SLOWLY,
+	P_TOO_MANY, P_TOO_MUCH, P_SLOWLY,
 	P_COUNT, P_ACCEPT, P_DROP, P_MASQUERADE
 };
 
-enum when { ALWAYS, WITH_UPLINK, WITH_DNS, WITH_UPLINK_AND_DNS, NO_ROUTER, WITH_COUNT };
+enum when { ALWAYS, WITH_UPLINK, WITH_DNS, WITH_UPLINK_AND_DNS, WITH_RESOLVER, WITH_TALK, NO_ROUTER, WITH_COUNT };
 
 #define PREROUTING "prerouting"
 #define INPUT	   "input"
@@ -52,6 +52,7 @@ static const struct {
  * of ours. An "accept" here only ends our own chain; other tables still have their say.
  */
 #define COUNT_RULE "too many connections"
+#define TALK_RULE  "too much talk"
 static const struct {
 	const char *chain, *name;
 	enum when when;
@@ -61,6 +62,9 @@ static const struct {
 	{PREROUTING, "forged source",     ALWAYS,      {P_FROM_OURS, P_NOT_SRC, P_COUNT, P_DROP}},
 	{PREROUTING, "forged container",  ALWAYS,      {P_FROM_OTHERS, P_POOL_SRC, P_COUNT, P_DROP}},
 
+	{INPUT, TALK_RULE,                WITH_TALK,     {P_FROM_OURS, P_GATEWAY_DST, P_TOO_MUCH, P_COUNT, P_DROP}},
+	{INPUT, "resolver by udp",        WITH_RESOLVER, {P_FROM_OURS, P_GATEWAY_DST, P_UDP_53, P_ACCEPT}},
+	{INPUT, "resolver by tcp",        WITH_RESOLVER, {P_FROM_OURS, P_GATEWAY_DST, P_TCP_53, P_ACCEPT}},
 	{INPUT, "ping of the gateway",    ALWAYS,      {P_FROM_OURS, P_GATEWAY_DST, P_ECHO, P_SLOWLY, P_ACCEPT}},
 	/* A nameserver may be an address of this host. */
 	{INPUT, "dns by udp",             WITH_DNS,    {P_FROM_OURS, P_DNS_DST, P_UDP_53, P_ACCEPT}},
@@ -86,7 +90,8 @@ static const struct {
 
 bool rt_rules_is_count(const char *what)
 {
-	return what && (qt_streq(what, COUNT_RULE) || qt_streq(what, RT_SET_CONNS));
+	return what && (qt_streq(what, COUNT_RULE) || qt_streq(what, RT_SET_CONNS) || qt_streq(what, TALK_RULE) ||
+			qt_streq(what, RT_SET_TALK));
 }
 
 static bool applies(enum when w, const struct rt_rules *r)
@@ -102,6 +107,10 @@ static bool applies(enum when w, const struct rt_rules *r)
 		return dns;
 	case WITH_UPLINK_AND_DNS:
 		return up && dns;
+	case WITH_RESOLVER:
+		return r->resolver;
+	case WITH_TALK:
+		return r->resolver && !r->no_count;
 	case NO_ROUTER:
 		return up && r->not_a_router;
 	case WITH_COUNT:
@@ -273,24 +282,49 @@ static void same_tenant(struct build *b)
 	lookup(b, RT_SET_MEMBER, false);
 }
 
-static void too_many(struct build *b)
+/* An element of SET for the packet's source, which holds a LIMIT of its own; the caller fills the limit. NULL: spoilt. */
+static struct nftnl_expr *limit_by_source(struct build *b, const char *set, const char *limit)
 {
-	struct nftnl_expr *set, *limit;
+	struct nftnl_expr *el, *l;
 
 	ip_addr(b, IP_SRC);
-	set = expr(b, "dynset");
-	limit = nftnl_expr_alloc("connlimit");
-	if (!set || !limit) {
-		if (limit)
-			nftnl_expr_free(limit);
-		return rt_nft_spoil(b->n);
+	el = expr(b, "dynset");
+	l = nftnl_expr_alloc(limit);
+	if (!el || !l) {
+		if (l)
+			nftnl_expr_free(l);
+		rt_nft_spoil(b->n);
+		return NULL;
 	}
-	nftnl_expr_set_u32(set, NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG_1);
-	nftnl_expr_set_u32(set, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
-	set_name(b, set, NFTNL_EXPR_DYNSET_SET_NAME, RT_SET_CONNS);
+	nftnl_expr_set_u32(el, NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG_1);
+	nftnl_expr_set_u32(el, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
+	set_name(b, el, NFTNL_EXPR_DYNSET_SET_NAME, set);
+	nftnl_expr_add_expr(el, NFTNL_EXPR_DYNSET_EXPR, l); /* takes it */
+	return l;
+}
+
+static void too_many(struct build *b)
+{
+	struct nftnl_expr *limit = limit_by_source(b, RT_SET_CONNS, "connlimit");
+
+	if (!limit)
+		return;
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_CONNLIMIT_COUNT, RT_CONNS_MAX);
 	nftnl_expr_set_u32(limit, NFTNL_EXPR_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
-	nftnl_expr_add_expr(set, NFTNL_EXPR_DYNSET_EXPR, limit); /* takes it */
+}
+
+/* Before the one queue of the resolver's socket, in which a container that floods would leave no room for others. */
+static void too_much(struct build *b)
+{
+	struct nftnl_expr *limit = limit_by_source(b, RT_SET_TALK, "limit");
+
+	if (!limit)
+		return;
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_RATE, RT_TALK_MAX);
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, 1);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_BURST, RT_TALK_MAX / 4);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
 }
 
 static void slowly(struct build *b)
@@ -377,6 +411,8 @@ static void put_piece(struct build *b, enum piece p)
 		return ct(b, NFT_CT_STATUS, IPS_DST_NAT, false);
 	case P_TOO_MANY:
 		return too_many(b);
+	case P_TOO_MUCH:
+		return too_much(b);
 	case P_SLOWLY:
 		return slowly(b);
 	case P_COUNT:

@@ -10,6 +10,7 @@
 #include "netdns.h"
 #include "nft.h"
 
+#define RT_TALK_MAX  2000 /* packets a second that one container may send to the gateway */
 #define RT_CONNS_MAX 4096 /* tracked connections that one container may have open at once */
 
 #define RT_NOTE_SIZE 64
@@ -21,6 +22,7 @@
 #define RT_SET_CONNS  "conns"  /* made by packets: connections by source address */
 #define RT_SET_PRIV   "priv"
 #define RT_SET_DNS    "dns"
+#define RT_SET_TALK   "talk"   /* made by packets: how much each talks to the gateway */
 
 struct rt_rules {
 	char table[16];	  /* its name; family inet */
@@ -31,6 +33,7 @@ struct rt_rules {
 	uint32_t dns[RT_DNS_MAX];
 	unsigned n_dns;
 	bool not_a_router; /* the uplink forwards for our sake only: nobody else may use that */
+	bool resolver;	   /* one listens at the gateway's address */
 	bool no_count;	   /* the kernel has no connection limit: leave that rule out */
 	char note[RT_NOTE_SIZE]; /* the table's comment */
 };

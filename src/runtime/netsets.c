@@ -18,18 +18,20 @@
 #define T_PAIR(a, b)   ((a) << 6 | (b))
 #define ELEMENTS_A_MSG 512 /* of at most 60 bytes: below RT_NFT_MSG_MAX */
 #define CONNS_SIZE     65536
+#define TALK_KEPT_MS   2000
 
 /* clang-format off */
 static const struct set_row {
 	const char *name;
-	uint32_t flags, key_type, key_len, data_type, data_len, size;
+	uint32_t flags, key_type, key_len, data_type, data_len, size, keep_ms;
 } sets[] = {
-	{RT_SET_SRC,    0,                T_PAIR(T_IFNAME, T_IPV4), 20, 0, 0, 0},
-	{RT_SET_TENANT, NFT_SET_MAP,      T_IPV4,                    4, T_MARK, 4, 0},
-	{RT_SET_MEMBER, 0,                T_PAIR(T_MARK, T_IPV4),    8, 0, 0, 0},
-	{RT_SET_PRIV,   NFT_SET_INTERVAL, T_IPV4,                    4, 0, 0, 0},
-	{RT_SET_DNS,    0,                T_IPV4,                    4, 0, 0, 0},
-	{RT_SET_CONNS,  NFT_SET_EVAL,     T_IPV4,                    4, 0, 0, CONNS_SIZE},
+	{RT_SET_SRC,    0,                T_PAIR(T_IFNAME, T_IPV4), 20, 0, 0, 0, 0},
+	{RT_SET_TENANT, NFT_SET_MAP,      T_IPV4,                    4, T_MARK, 4, 0, 0},
+	{RT_SET_MEMBER, 0,                T_PAIR(T_MARK, T_IPV4),    8, 0, 0, 0, 0},
+	{RT_SET_PRIV,   NFT_SET_INTERVAL, T_IPV4,                    4, 0, 0, 0, 0},
+	{RT_SET_DNS,    0,                T_IPV4,                    4, 0, 0, 0, 0},
+	{RT_SET_CONNS,  NFT_SET_EVAL,     T_IPV4,                    4, 0, 0, CONNS_SIZE, 0},
+	{RT_SET_TALK,   NFT_SET_EVAL | NFT_SET_TIMEOUT, T_IPV4,      4, 0, 0, CONNS_SIZE, TALK_KEPT_MS},
 };
 
 /* Where no container has any business, apart from its own tenant's containers: this host's neighbours, the metadata service of
@@ -188,6 +190,8 @@ static void put_set(struct rt_nft *n, const struct rt_rules *r, const struct set
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, row->data_type);
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, row->data_len);
 	}
+	if (row->keep_ms)
+		nftnl_set_set_u64(s, NFTNL_SET_TIMEOUT, row->keep_ms);
 	if (row->size)
 		nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, row->size);
 	nftnl_set_nlmsg_build_payload(h, s);
@@ -200,7 +204,7 @@ void rt_sets_put_all(struct rt_nft *n, const struct rt_rules *r)
 	struct nftnl_set *dns;
 
 	for (uint32_t i = 0; i < QT_LEN(sets); i++)
-		if (!r->no_count || !qt_streq(sets[i].name, RT_SET_CONNS))
+		if (!r->no_count || !(sets[i].flags & NFT_SET_EVAL))
 			put_set(n, r, &sets[i], i + 1);
 	put_private(n, r);
 	if (r->n_dns == 0)

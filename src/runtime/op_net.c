@@ -1,10 +1,12 @@
 /* The requests about a container's network. Privileges: see the rows in ops.c. */
-#include <stdio.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "cleanup.h"
+#include "dnssock.h"
 #include "netns.h"
-#include "ops.h"
+#include "peer.h"
 #include "str.h"
 
 #define TEXTS_MAX 4096 /* of routes, in ops.def */
@@ -44,7 +46,7 @@ int rt_op_net(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer
 				   .link = rt_str(c->addr.link),
 				   .gateway = rt_str(a->scratch + GATEWAY_AT),
 				   .routes = {.s = a->scratch + ROUTES_AT}};
-	rep->checks = rt_net_uplink(rt->net) ? RT_NET_EGRESS : 0U;
+	rep->checks = (rt_net_uplink(rt->net) ? RT_NET_EGRESS : 0U) | (rt_peer_has(rt, RT_ROLE_DNS) ? RT_NET_DNS : 0U);
 	if (!runs(c))
 		return 0;
 	fd = rt_netns_open(c->pid, e);
@@ -101,4 +103,23 @@ int rt_op_address(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_a
 	rt_net_text(a->scratch, 16, c->addr.ip);
 	*(struct rt_address_rep *)a->rep = (struct rt_address_rep){.ip = rt_str(a->scratch), .link = rt_str(c->addr.link)};
 	return 0;
+}
+
+int rt_op_dns(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)
+{
+	(void)c;
+	(void)req;
+	if (!rt->conf.dns)
+		return qt_fail(e, QT_E_UNAVAILABLE, "the setting dns is 0: there is no resolver");
+	/* The resolver before this one had them, and is gone now. */
+	if (rt->dns_fd[0] < 0 && rt_dns_open(rt->dns_fd, rt_net_gateway(rt->net), e) < 0)
+		return -1;
+	a->fds[0] = fcntl(rt->dns_fd[0], F_DUPFD_CLOEXEC, 3);
+	a->fds[1] = fcntl(rt->dns_fd[1], F_DUPFD_CLOEXEC, 3);
+	if (a->fds[0] >= 0 && a->fds[1] >= 0)
+		return 0;
+	(void)qt_fail_sys(e, errno, "the resolver's sockets");
+	qt_reset_fd(&a->fds[0], -1);
+	qt_reset_fd(&a->fds[1], -1);
+	return -1;
 }

@@ -72,7 +72,7 @@ static int look_at_machine(struct rt *rt, struct qt_err *e)
 int rt_open(struct rt *rt, const char *conf_path, struct qt_err *e)
 {
 	memset(rt, 0, sizeof(*rt));
-	rt->state_fd = rt->run_fd = rt->ctr_state_fd = rt->sock_fd = rt->lock_fd = -1;
+	rt->state_fd = rt->run_fd = rt->ctr_state_fd = rt->sock_fd = rt->lock_fd = rt->dns_fd[0] = rt->dns_fd[1] = -1;
 	rt->journal.dir_fd = rt->journal.bad_fd = rt->objs.keep.dir_fd = rt->objs.keep.bad_fd = -1;
 	rt->store = (struct rt_store){.pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .vol_fd = -1, .snap_fd = -1, .trash_fd = -1};
 	rt->started_ms = qt_now_ms();
@@ -93,7 +93,7 @@ int rt_open(struct rt *rt, const char *conf_path, struct qt_err *e)
 	if (rt_cgroups_open(&rt->cgroups, rt->conf.instance, e) < 0 || rt_net_open(&rt->net, &rt->conf, e) < 0)
 		return -1;
 	if (rt_net_resolv_conf(&rt->conf, rt->resolv_conf, sizeof(rt->resolv_conf)) < 0)
-		return qt_fail(e, QT_E_VALIDATION_ERROR, "nameservers takes IPv4 addresses, or auto");
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "nameservers takes IPv4 addresses, or auto; dns_domain a domain");
 	return 0;
 }
 
@@ -118,6 +118,8 @@ void rt_close(struct rt *rt)
 	rt_objs_close(&rt->objs);
 	rt_keep_close(&rt->journal);
 	rt_loop_close(rt->loop);
+	qt_close(rt->dns_fd[0]);
+	qt_close(rt->dns_fd[1]);
 	qt_close(rt->sock_fd);
 	qt_close(rt->ctr_state_fd);
 	qt_close(rt->run_fd);

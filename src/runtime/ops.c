@@ -7,10 +7,10 @@
  * that is acceptable. All workers act for all tenants: telling tenants apart is their work, not ours. */
 /* clang-format off */
 static const struct rt_op_def ops[RT_OP_COUNT] = {
-	[RT_HELLO] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_hello,
+	[RT_HELLO] = {.roles = RT_ROLE_ALL | RT_ROLE_DNS, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_hello,
 		.uses = "nothing",
 		.hostile = "It learns this program's version and the node's name, which the API shows anyway."},
-	[RT_INFO] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_info,
+	[RT_INFO] = {.roles = RT_ROLE_ALL | RT_ROLE_DNS, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_info,
 		.uses = "nothing",
 		.hostile = "It learns how many containers there are, and the size of the machine: the API shows it anyway."},
 	[RT_CREATE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_CREATED | RT_S_RUNNING | RT_S_MAKING, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_create,
@@ -101,6 +101,10 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_ADDRESS] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_address,
 		.uses = "DAC_OVERRIDE (the journal)",
 		.hostile = "It can give containers that do not run other addresses of this node's subnet, each to one container only, and so use up none."},
+	[RT_DNS] = {.roles = RT_ROLE_DNS | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_dns,
+		.uses = "NET_BIND_SERVICE (port 53 at the gateway's address)",
+		.hostile = "Only for the resolver's user. Who has these sockets answers the containers' questions for names, as it likes; the packet filter says "
+			   "whose questions come in, and their source addresses are true."},
 	[RT_WATCH] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_watch,
 		.uses = "nothing",
 		.hostile = "Not for workers. A watcher that does not read is closed when its bounded queue is full."},
@@ -169,7 +173,7 @@ const struct rt_op_def *rt_admit(unsigned role, uint32_t op, unsigned state, siz
 static const struct {
 	unsigned bit;
 	const char *word;
-} role_words[] = {{RT_ROLE_API, "api"}, {RT_ROLE_AGENT, "agent"}, {RT_ROLE_ADMIN, "admin"}},
+} role_words[] = {{RT_ROLE_API, "api"}, {RT_ROLE_AGENT, "agent"}, {RT_ROLE_ADMIN, "admin"}, {RT_ROLE_DNS, "dns"}},
   state_words[] = {{RT_S_NONE, "none"},
 		   {RT_S_CREATED, "created"},
 		   {RT_S_RUNNING, "running"},
@@ -182,7 +186,7 @@ void rt_print_privileges(FILE *out)
 	fputs("# What the runtime does for others, and with which privileges\n\n"
 	      "Printed by `quilt-runtime --privileges` from the table in `src/runtime/ops.c`; do not edit.\n\n"
 	      "`quilt-runtime` is the only privileged program. Peers are told apart by SO_PEERCRED alone: `api` is the uid of `api_user`,\n"
-	      "`agent` that of `agent_user`, `admin` is root. The state is the runtime's own record: `none` when there is no container of that id,\n"
+	      "`agent` that of `agent_user`, `dns` that of `dns_user`, `admin` is root. The state is the runtime's own record: `none` when there is no container of that id,\n"
 	      "or the request is not about one; `ending` while stop, kill or delete is under way, `making` while\n"
 	      "create waits for a copy.\n\n"
 	      "The runtime keeps these capabilities in its bounding and permitted sets, and no others:\n\n",

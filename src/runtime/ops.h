@@ -13,6 +13,7 @@ enum rt_role {
 	RT_ROLE_AGENT = 1 << 1, /* the node's agent */
 	RT_ROLE_ADMIN = 1 << 2, /* root, who needs no runtime to do harm: quiltctl, tests */
 	RT_ROLE_ALL = RT_ROLE_API | RT_ROLE_AGENT | RT_ROLE_ADMIN,
+	RT_ROLE_DNS = 1 << 3, /* the resolver, which is not one of them: it gets its sockets, and hears that we are there */
 };
 
 /* Our own record of the container, never a field of the request. */
@@ -92,5 +93,6 @@ RT_HANDLER(net);
 RT_HANDLER(route);
 RT_HANDLER(net_mend);
 RT_HANDLER(address);
+RT_HANDLER(dns);
 
 #endif

@@ -62,13 +62,14 @@ static const struct role_def {
 	{RT_ROLE_API, "api", 2048},
 	{RT_ROLE_AGENT, "agent", 64},
 	{RT_ROLE_ADMIN, "admin", 256},
+	{RT_ROLE_DNS, "dns", 8},
 };
 
 struct rt_peers {
 	struct rt *rt;
 	int listen_fd, reserve_fd;
 	rt_watch_t watch;
-	uid_t api_uid, agent_uid;
+	uid_t api_uid, agent_uid, dns_uid;
 	unsigned count[QT_LEN(roles)];
 	unsigned long broken; /* peers closed for breaking the protocol */
 	struct rt_peer *first;
@@ -432,6 +433,8 @@ static bool role_of(const struct rt_peers *all, uid_t uid, enum rt_role *ret)
 		*ret = RT_ROLE_AGENT;
 	else if (uid == 0)
 		*ret = RT_ROLE_ADMIN;
+	else if (uid == all->dns_uid)
+		*ret = RT_ROLE_DNS;
 	else
 		return false;
 	return true;
@@ -535,6 +538,8 @@ int rt_peers_open(struct rt_peers **ret, struct rt *rt, struct qt_err *e)
 	if (!pw)
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (agent_user)", rt->conf.agent_user);
 	all->agent_uid = pw->pw_uid;
+	pw = getpwnam(rt->conf.dns_user);
+	all->dns_uid = pw ? pw->pw_uid : 0; /* there need not be a resolver */
 	return listen_here(all, gid, e);
 }
 
@@ -586,6 +591,14 @@ void rt_refuse(struct rt *rt, const struct rt_call *call, const struct qt_err *w
 	reply_error(p, why);
 	if (!p->closed)
 		set_events(p);
+}
+
+bool rt_peer_has(const struct rt *rt, enum rt_role role)
+{
+	for (const struct rt_peer *p = rt->peers->first; p; p = p->next)
+		if (p->role == role && p->greeted)
+			return true;
+	return false;
 }
 
 void rt_peer_watch(struct rt *rt, const struct rt_call *call)

@@ -15,6 +15,9 @@ void rt_answer(struct rt *rt, const struct rt_call *call, const void *rep);
 void rt_answer_fd(struct rt *rt, const struct rt_call *call, const void *rep, int fd);
 void rt_refuse(struct rt *rt, const struct rt_call *call, const struct qt_err *why);
 
+/* Is one of ROLE connected, that was greeted? */
+bool rt_peer_has(const struct rt *rt, enum rt_role role);
+
 /* From here on this peer gets events, and asks nothing. */
 void rt_peer_watch(struct rt *rt, const struct rt_call *call);
 void rt_event(struct rt *rt, const struct qt_id *id, enum rt_event kind, uint32_t exit_code);

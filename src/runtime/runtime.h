@@ -34,6 +34,7 @@ struct rt {
 	int state_fd, run_fd;	    /* the directories of the settings */
 	int ctr_state_fd;	    /* STATE_DIR/ctr: logs and status files */
 	int sock_fd;		    /* RUN_DIR/c: the sockets of the containers' inits */
+	int dns_fd[2];		    /* the resolver's sockets, UDP and TCP; -1: not open (yet) */
 	int lock_fd;		    /* held as long as we live: one runtime for one state directory */
 	int64_t started_ms;
 	uint64_t memory_bytes;	    /* the machine's */

@@ -257,6 +257,15 @@ int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts
 /* Milliseconds since its last beat, by Redis's clock. NOT_FOUND: none yet. */
 int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, struct qt_err *e);
 
+/* The running containers of NODE, all tenants: address and name of each, for the resolver. *VERSION is what was read before (0: nothing). 1 when
+ * something has changed since (or may have): FN got all of them, *VERSION is new. 0: nothing has. */
+struct qt_name {
+	struct qt_id tenant;
+	const char *ip, *name;
+};
+int qt_store_names(struct qt_store *s, const char *node, uint64_t *version, void (*fn)(const struct qt_name *n, void *arg), void *arg,
+		   struct qt_err *e);
+
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
 

@@ -18,7 +18,7 @@ def table(stack):
         (kind, what), = entry.items()
         if kind != "metainfo":
             what.pop("handle", None)
-            what["elem"] = sorted(map(json.dumps, what.get("elem", []))) if what.get("name") != "conns" else []
+            what["elem"] = sorted(map(json.dumps, what.get("elem", []))) if "dynamic" not in what.get("flags", []) else []
             out.append(json.dumps({kind: what}, sort_keys=True))
     return out
 

@@ -23,12 +23,12 @@ def owner_and_mode(path):
 
 
 def test_who_runs_as_whom(stack):
-    want = {"redis": "redis", "runtime": "root", "agent": "quilt-agent", "api": "quilt", "nginx": "root"}
+    want = {"redis": "redis", "runtime": "root", "agent": "quilt-agent", "dns": "quilt-dns", "api": "quilt", "nginx": "root"}
     got = {p: pwd.getpwuid(int(status_field(stack.pid(p), "Uid").split()[0])).pw_name for p in PROGRAMS}
     assert got == want
 
 
-@pytest.mark.parametrize("program", ["redis", "agent", "api"])
+@pytest.mark.parametrize("program", ["redis", "agent", "dns", "api"])
 def test_unprivileged_programs_hold_no_privilege(stack, program):
     pid = stack.pid(program)
     assert int(status_field(pid, "CapEff"), 16) == 0
@@ -38,8 +38,9 @@ def test_unprivileged_programs_hold_no_privilege(stack, program):
 
 def test_secrets_are_readable_by_their_owners_only(stack):
     assert owner_and_mode(f"{stack.etc}/redis-admin.secret") == ("root", 0o600)
-    assert owner_and_mode(f"{stack.etc}/redis.secret") == ("root", 0o640)
-    assert owner_and_mode(f"{stack.etc}/redis-agent.secret") == ("root", 0o640)
+    assert owner_and_mode(f"{stack.etc}/redis.secret") == ("quilt", 0o400)
+    assert owner_and_mode(f"{stack.etc}/redis-dns.secret") == ("quilt-dns", 0o400)
+    assert owner_and_mode(f"{stack.etc}/redis-agent.secret") == ("quilt-agent", 0o400)
     assert owner_and_mode(f"{stack.etc}/redis-users.acl") == ("root", 0o640)
     assert owner_and_mode(f"{stack.etc}/tls/server.key") == ("root", 0o600)
     assert owner_and_mode(f"{stack.state}/redis") == ("redis", 0o700)

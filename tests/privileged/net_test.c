@@ -20,11 +20,14 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "dnssock.h"
 #include "net.h"
 #include "net_look.h"
 #include "net_peer.h"
+#include "netct.h"
 #include "netns.h"
 #include "netrules.h"
+#include "rt.h"
 #include "rtnl.h"
 #include "str.h"
 
@@ -427,6 +430,123 @@ static void dns_is_open(void **state)
 	assert_int_equal(from, HOST_OUT);
 	assert_int_equal(look_counter(nft, TABLE, "private destination"), before);
 	is_blocked(&a1.peer, DNS, 80, 0, "private destination");
+}
+
+/* The resolver, at the gateway's address: for containers, for port 53, and not for one of them alone. */
+static void resolver_is_open(void **state)
+{
+	uint64_t before = look_counter(nft, TABLE, "the host"), talk = look_counter(nft, TABLE, "too much talk");
+	struct sockaddr_in from;
+	socklen_t size = sizeof(from);
+	struct qt_err e = {0};
+	auto_close int udp = -1, tcp = -1;
+	char byte;
+	int fds[2];
+
+	(void)state;
+	ok(rt_dns_open(fds, GATEWAY, &e), &e);
+	udp = fds[0];
+	tcp = fds[1];
+	assert_int_equal(rt_dns_open(fds, GATEWAY, &e), -1);
+	assert_int_equal(e.code, QT_E_CONFLICT);
+	assert_int_equal(peer_send_udp(&a1.peer, GATEWAY, 53, 1), 0);
+	assert_true(poll(&(struct pollfd){.fd = udp, .events = POLLIN}, 1, PATIENCE_MS) == 1);
+	assert_int_equal(recvfrom(udp, &byte, 1, MSG_TRUNC, (struct sockaddr *)&from, &size) >= 0, true);
+	assert_int_equal(ntohl(from.sin_addr.s_addr), a1.addr.ip);
+	reaches(&b1.peer, GATEWAY, 53);
+	assert_int_equal(look_counter(nft, TABLE, "the host"), before);
+	is_blocked(&a1.peer, GATEWAY, 54, 0, "the host");
+	is_blocked(&a1.peer, GATEWAY, 53, b1.addr.ip, "forged source");
+	/* One that floods is cut off by itself. */
+	for (int i = 0; i < 10 && look_counter(nft, TABLE, "too much talk") == talk; i++)
+		for (int k = 0; k < RT_TALK_MAX; k++)
+			assert_int_equal(peer_send_udp(&a1.peer, GATEWAY, 53, 1), 0);
+	assert_true(look_counter(nft, TABLE, "too much talk") > talk);
+	while (recv(udp, &byte, 1, MSG_DONTWAIT) >= 0)
+		;
+	assert_int_equal(peer_send_udp(&b1.peer, GATEWAY, 53, 1), 0);
+	assert_true(poll(&(struct pollfd){.fd = udp, .events = POLLIN}, 1, PATIENCE_MS) == 1);
+}
+
+/* What somebody else did to a link, a namespace or the table is seen, and mended. */
+static void looks_and_mends(void **state)
+{
+	const unsigned whole = RT_NET_HOST_LINK | RT_NET_LINK | RT_NET_ADDRESS | RT_NET_ROUTE | RT_NET_FILTER;
+	const struct rt_cidr to = {0xc6336400, 24};
+	struct rt_cidr routes[RT_ROUTES_MAX];
+	struct qt_err e = {0};
+
+	(void)state;
+	assert_int_equal(rt_net_look(net, &a1.addr, a1.peer.ns_fd), whole);
+	ok(rt_net_mend(net, &a1.addr, &ten_a, a1.peer.ns_fd, &e), &e);
+	for (int i = 0; i < 2; i++)
+		ok(rt_net_route(net, a1.peer.ns_fd, &to, false, &e), &e);
+	assert_int_equal(rt_net_routes(net, a1.peer.ns_fd, routes, &e), 1);
+	assert_true(routes[0].base == to.base && routes[0].bits == to.bits);
+	for (int i = 0; i < 2; i++)
+		ok(rt_net_route(net, a1.peer.ns_fd, &to, true, &e), &e);
+	assert_int_equal(rt_net_routes(net, a1.peer.ns_fd, routes, &e), 0);
+
+	look_remove_table(nft, TABLE);
+	assert_int_equal(rt_net_look(net, &a1.addr, a1.peer.ns_fd), whole & ~(unsigned)RT_NET_FILTER);
+	ok(rt_net_mend(net, &a1.addr, &ten_a, a1.peer.ns_fd, &e), &e);
+	elements_are(3);
+	ok(rt_rtnl_delete(rt, a1.addr.link, &e), &e);
+	assert_int_equal(rt_net_look(net, &a1.addr, a1.peer.ns_fd), RT_NET_FILTER);
+	ok(rt_net_mend(net, &a1.addr, &ten_a, a1.peer.ns_fd, &e), &e);
+	assert_int_equal(rt_net_look(net, &a1.addr, a1.peer.ns_fd), whole);
+	elements_are(3);
+	reaches(&a1.peer, SINK, 80);
+	(void)peer_accept(&sink, &(uint32_t){0});
+}
+
+struct search {
+	uint32_t ip;
+	unsigned seen;
+};
+
+static bool look_for(uint32_t ip, void *arg)
+{
+	struct search *s = arg;
+
+	s->seen += ip == s->ip;
+	return false;
+}
+
+static unsigned connections_of(uint32_t ip)
+{
+	struct search s = {ip, 0};
+	struct qt_err e = {0};
+	struct rt_ct *ct;
+
+	ok(rt_ct_open(&ct, &e), &e);
+	ok(rt_ct_forget(ct, look_for, &s, &e), &e);
+	rt_ct_close(ct);
+	return s.seen;
+}
+
+/* Who gets an address gets none of its former owner's connections, and nobody else loses one. */
+static void connections_are_forgotten(void **state)
+{
+	struct qt_err e = {0};
+	struct rt_addr again;
+	struct box b;
+
+	(void)state;
+	box_open(&b, &ten_a);
+	reaches(&b.peer, SINK, 80);
+	(void)peer_accept(&sink, &(uint32_t){0});
+	reaches(&a1.peer, SINK, 80);
+	(void)peer_accept(&sink, &(uint32_t){0});
+	assert_true(connections_of(b.addr.ip) > 0);
+	assert_true(connections_of(a1.addr.ip) > 0);
+	box_close(&b);
+	assert_true(connections_of(b.addr.ip) > 0);
+	ok(rt_net_reserve_ip(net, b.addr.ip, &again, &e), &e);
+	assert_int_equal(connections_of(b.addr.ip), 0);
+	assert_true(connections_of(a1.addr.ip) > 0);
+	rt_net_release(net, &again);
+	wait_for_links(3);
 }
 
 static void ipv6_is_dropped(void **state)
@@ -834,6 +954,8 @@ int main(void)
 		cmocka_unit_test(host_is_closed),      cmocka_unit_test(metadata_is_closed),
 		cmocka_unit_test(nobody_forges),       cmocka_unit_test(egress_is_masked),
 		cmocka_unit_test(nobody_comes_in),     cmocka_unit_test(dns_is_open),
+		cmocka_unit_test(resolver_is_open), cmocka_unit_test(looks_and_mends),
+		cmocka_unit_test(connections_are_forgotten),
 		cmocka_unit_test(ipv6_is_dropped),     cmocka_unit_test(counts_traffic),
 		cmocka_unit_test(bounds_connections),  cmocka_unit_test(mends_the_table),
 		cmocka_unit_test(survives_a_restart),  cmocka_unit_test(sweeps),

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -93,6 +94,33 @@ static void logs_hold(struct rig *r, struct qt_id id, const char *text)
 	close(fds[1]);
 }
 
+/* The resolver's sockets: bound where containers ask, each time the same. */
+static void dns_sockets(struct rig *r)
+{
+	const int types[] = {SOCK_DGRAM, SOCK_STREAM};
+	const struct rt_dns_req req = {0};
+	struct qt_err e = {0};
+	struct rt_dns_rep rep;
+	int fds[2];
+
+	for (int n = 0; n < 2; n++) {
+		assert_int_equal(rt_call(&r->rt, RT_DNS, &req, NULL, &rep, fds, BUDGET_MS, &e), 0);
+		for (int i = 0; i < 2; i++) {
+			struct sockaddr_in a;
+			socklen_t size = sizeof(a);
+			int type;
+
+			assert_int_equal(getsockname(fds[i], (struct sockaddr *)&a, &size), 0);
+			assert_int_equal(ntohs(a.sin_port), 53);
+			assert_int_equal(ntohl(a.sin_addr.s_addr), 0xa9fefd35);
+			size = sizeof(type);
+			assert_int_equal(getsockopt(fds[i], SOL_SOCKET, SO_TYPE, &type, &size), 0);
+			assert_int_equal(type, types[i]);
+			qt_close(fds[i]);
+		}
+	}
+}
+
 static void live_and_die(void **state)
 {
 	struct rig *r = *state;
@@ -130,7 +158,8 @@ static void live_and_die(void **state)
 	rig_exec(r, id, "hostname; id -u; cat /kept; echo $PATH; ip -4 -o addr show eth0; cat /etc/resolv.conf", out, sizeof(out));
 	assert_non_null(strstr(out, "demo\n0\nkept\n/bin\n"));
 	assert_non_null(strstr(out, ip));
-	assert_non_null(strstr(out, "192.0.2.53"));
+	assert_non_null(strstr(out, "nameserver 169.254.253.53\nsearch quilt.internal\n"));
+	dns_sockets(r);
 
 	CALL(r, check, &check, .id = id);
 	assert_int_equal(check.checks, RT_CHECK_RUNNING | RT_CHECK_INIT | RT_CHECK_NETWORK | RT_CHECK_IMAGE);

@@ -13,14 +13,19 @@
 #include "redis.h"
 #include "str.h"
 
-enum { WORKER = 1, AGENT = 2, BOTH = 3 };
+enum { WORKER = 1, AGENT = 2, BOTH = 3, DNS = 4, ALL = 7 };
 
 /* What the code sends itself, and the commands inside functions (redis checks those, too), on keys that they are used on. */
 static const struct {
 	int who;
 	const char *command;
 } used[] = {
-	{BOTH, "PING"},
+	{ALL, "PING"},
+	{DNS, "FCALL_RO qt_names 0"},
+	{ALL, "GET quilt:node:node-1:names"},
+	{DNS, "HMGET quilt:{ten_1}:ctr:ctr_1 name"},
+	{DNS, "SMEMBERS quilt:node:node-1:ctrs"},
+	{BOTH, "INCR quilt:node:node-1:names"},
 	{BOTH, "FCALL qt_auth_limited 1 quilt:rate:x"},
 	{BOTH, "FCALL qt_ctr_reserve 1 quilt:{ten_1}:ctrs"},
 	{BOTH, "FCALL_RO qt_auth 0"},
@@ -106,6 +111,13 @@ static const struct {
 	{BOTH, "HSET other f v"},
 	{BOTH, "FCALL qt_event 1 other"},
 	{BOTH, "XGROUP DESTROY quilt:node:node-1:ops agent"},
+	{DNS, "FCALL qt_ctr_remove 1 quilt:{ten_1}:ctrs"},
+	{DNS, "HGET quilt:apikey:x tenant"},
+	{DNS, "HMGET quilt:apikey:x tenant"},
+	{DNS, "GET quilt:schema"},
+	{DNS, "HGETALL quilt:{ten_1}:ctr:ctr_1"},
+	{DNS, "SMEMBERS quilt:{ten_1}:state:running"},
+	{DNS, "INCR quilt:node:node-1:names"},
 	{WORKER, "HSET quilt:apikey:x revoked 0"},
 	{WORKER, "HSET quilt:tenant:ten_1 max_containers 9999"},
 	{WORKER, "DEL quilt:apikey:x"},
@@ -133,6 +145,8 @@ static void test_used(void **state)
 			dry_run("quilt-worker", used[i].command, true);
 		if (used[i].who & AGENT)
 			dry_run("quilt-agent", used[i].command, true);
+		if (used[i].who & DNS)
+			dry_run("quilt-dns", used[i].command, true);
 	}
 }
 
@@ -144,6 +158,8 @@ static void test_refused(void **state)
 			dry_run("quilt-worker", refused[i].command, false);
 		if (refused[i].who & AGENT)
 			dry_run("quilt-agent", refused[i].command, false);
+		if (refused[i].who & (BOTH | DNS))
+			dry_run("quilt-dns", refused[i].command, false);
 	}
 }
 

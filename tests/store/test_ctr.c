@@ -553,12 +553,100 @@ static void test_jobs(void **state)
 	json_decref(record);
 }
 
+struct names {
+	char text[512];
+};
+
+static void add_name(const struct qt_name *n, void *arg)
+{
+	struct names *all = arg;
+	size_t len = strlen(all->text);
+
+	assert_true(qt_fmt(all->text + len, sizeof(all->text) - len, "%s=%s ", n->name, n->ip));
+}
+
+/* What the resolver reads: it hears of each change, and of nothing else. */
+static void test_names(void **state)
+{
+	struct qt_store *dns = store_as("quilt-dns");
+	struct qt_tenant t = new_tenant("names", NULL);
+	uint64_t version = 0, before;
+	char old[QT_NAME_MAX + 1];
+	struct qt_err err = {0};
+	struct names n = {""};
+	struct qt_ctr c;
+
+	(void)state;
+	new_ctr(&c, &t, "one");
+	(void)qt_copy(c.node, sizeof(c.node), "node-9");
+	(void)qt_copy(c.ip, sizeof(c.ip), "10.42.0.9");
+	assert_int_equal(qt_store_names(dns, "node-9", &version, add_name, &n, &err), 1);
+	assert_int_equal(version, 0);
+	must(qt_store_ctr_reserve(worker, &c, qt_now_ms() + 60000, e));
+	assert_int_equal(qt_store_names(dns, "node-9", &version, add_name, &n, &err), 1);
+	assert_string_equal(n.text, ""); /* it does not run yet */
+	must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, NULL, NULL, e));
+	before = version;
+	assert_int_equal(qt_store_names(dns, "node-9", &version, add_name, &n, &err), 1);
+	assert_string_equal(n.text, "one=10.42.0.9 ");
+	assert_true(version > before);
+	assert_int_equal(qt_store_names(dns, "node-9", &version, add_name, &n, &err), 0);
+	must(qt_store_ctr_rename(worker, &t.id, &c.id, "two", old, e));
+	n.text[0] = '\0';
+	assert_int_equal(qt_store_names(dns, "node-9", &version, add_name, &n, &err), 1);
+	assert_string_equal(n.text, "two=10.42.0.9 ");
+	must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	n.text[0] = '\0';
+	assert_int_equal(qt_store_names(dns, "node-9", &version, add_name, &n, &err), 1);
+	assert_string_equal(n.text, "");
+	qt_ctr_done(&c);
+	qt_store_free(dns);
+}
+
+/* Further routes, and an address: the record follows, within its bounds. */
+static void test_network(void **state)
+{
+	struct qt_tenant t = new_tenant("network", NULL);
+	struct qt_err err = {0};
+	struct qt_ctr c, now;
+	char net[20];
+
+	(void)state;
+	new_ctr(&c, &t, "one");
+	must(qt_store_ctr_reserve(worker, &c, qt_now_ms() + 60000, e));
+	for (unsigned i = 0; i < QT_ROUTES_MAX; i++) {
+		(void)qt_fmt(net, sizeof(net), "10.%u.0.0/16", i);
+		must(qt_store_ctr_route(worker, &t.id, &c.id, net, false, &now, e));
+		assert_int_equal(json_array_size(now.routes), i + 1);
+		qt_ctr_done(&now);
+	}
+	must(qt_store_ctr_route(worker, &t.id, &c.id, "10.0.0.0/16", false, &now, e)); /* it is there */
+	qt_ctr_done(&now);
+	assert_int_equal(qt_store_ctr_route(worker, &t.id, &c.id, "10.99.0.0/16", false, &now, &err), -1);
+	assert_int_equal(err.code, QT_E_CONFLICT);
+	qt_err_reset(&err);
+	for (unsigned i = 0; i < QT_ROUTES_MAX; i++) {
+		(void)qt_fmt(net, sizeof(net), "10.%u.0.0/16", i);
+		must(qt_store_ctr_route(worker, &t.id, &c.id, net, true, &now, e));
+		assert_int_equal(json_array_size(now.routes), QT_ROUTES_MAX - i - 1);
+		qt_ctr_done(&now);
+	}
+	must(qt_store_ctr_address(worker, &t.id, &c.id, "10.42.0.77", e));
+	must(qt_store_ctr_get(worker, &t.id, "one", &now, e));
+	assert_string_equal(now.ip, "10.42.0.77");
+	must(qt_store_ctr_move(worker, &now, 1U << QT_ST_CREATED, QT_ST_RUNNING, NULL, NULL, e));
+	qt_ctr_done(&now);
+	assert_int_equal(qt_store_ctr_address(worker, &t.id, &c.id, "10.42.0.78", &err), -1);
+	assert_int_equal(err.code, QT_E_INVALID_STATE);
+	qt_ctr_done(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life), cmocka_unit_test(test_tenants_apart), cmocka_unit_test(test_races),
 		cmocka_unit_test(test_list), cmocka_unit_test(test_env),	   cmocka_unit_test(test_restore),
-		cmocka_unit_test(test_jobs), cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_jobs), cmocka_unit_test(test_names), cmocka_unit_test(test_network), cmocka_unit_test(test_samples),
 	};
 
 	return cmocka_run_group_tests(tests, up, down);

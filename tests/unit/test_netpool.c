@@ -257,6 +257,11 @@ static void nameservers(void **state)
 	assert_int_equal(qt_conf_set(&c, "nameservers", "10.0.0.1, 9.9.9.9", &e), 0);
 	assert_int_equal(rt_dns_servers(&c, ip, &e), 2);
 	assert_int_equal(rt_net_resolv_conf(&c, text, sizeof(text)), 0);
+	assert_string_equal(text, "nameserver 169.254.1.1\nsearch quilt.internal\n");
+	assert_int_equal(qt_conf_set(&c, "dns_domain", "a b\n", &e), 0);
+	assert_int_equal(rt_net_resolv_conf(&c, text, sizeof(text)), -1);
+	assert_int_equal(qt_conf_set(&c, "dns", "0", &e), 0);
+	assert_int_equal(rt_net_resolv_conf(&c, text, sizeof(text)), 0);
 	assert_string_equal(text, "nameserver 10.0.0.1\nnameserver 9.9.9.9\n");
 	assert_int_equal(rt_net_resolv_conf(&c, text, 30), -1);
 	assert_int_equal(qt_conf_set(&c, "nameservers", "127.0.0.1", &e), 0);

@@ -7,12 +7,21 @@ local function ctr_use(t, c, sign)
   use(t, 'gpus', sign * (tonumber(c.gpu_count) or 0))
 end
 
+-- Whoever resolves names of the node N reads them anew. Begins at the time of day: a store that lost all must not come to an old number again.
+local function names_changed(n)
+  if redis.call('EXISTS', K.node_names(n)) == 0 then
+    redis.call('SET', K.node_names(n), int(now_ms()))
+  end
+  redis.call('INCR', K.node_names(n))
+end
+
 -- The sets, indexes and sums of a hash that was just written.
 local function ctr_index(t, c)
   redis.call('ZADD', K.ctrs(t), c.created_ms, c.id)
   redis.call('SADD', K.state(t, c.state), c.id)
   redis.call('HSETNX', K.names(t), c.name, c.id)
   redis.call('SADD', K.node_ctrs(c.node), t .. '/' .. c.id)
+  names_changed(c.node)
   vol_attach(t, c.id, vol_refs(c.volumes))
   ctr_use(t, c, 1)
 end
@@ -95,6 +104,7 @@ redis.register_function{ function_name = 'qt_ctr_move', flags = { 'allow-oom' },
   end
   redis.call('SREM', K.state(t, old.state), id)
   redis.call('SADD', K.state(t, to), id)
+  names_changed(old.node)
   local c = hash(K.ctr(t, id))
   if args[3] ~= '' then
     ctr_event(t, c, args[3])
@@ -140,6 +150,7 @@ redis.register_function('qt_ctr_rename', function(keys, args)
   name_free(t, old)
   redis.call('HSET', K.names(t), name, id)
   redis.call('HSET', K.ctr(t, id), 'name', name)
+  names_changed(old.node)
   ctr_event(t, { id = id, name = name, state = old.state }, 'renamed')
   return old.name
 end)
@@ -233,6 +244,7 @@ local function ctr_remove(t, c)
   name_free(t, c)
   vol_detach(t, c.id, vol_refs(c.volumes))
   ctr_use(t, c, -1)
+  names_changed(c.node)
   jobs_remove(t, c.id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
   redis.call('SET', K.gone(t, c.id), '1', 'EX', 120)

@@ -32,6 +32,26 @@ redis.register_function{ function_name = 'qt_ctr_list', flags = { 'no-writes' },
   end)
 end }
 
+-- node, the version that the caller has: nil when that is the newest; else the newest, then tenant, address and name of each that runs. A
+-- store that does not know the version any more has lost it, and answers all.
+redis.register_function{ function_name = 'qt_names', flags = { 'no-writes' }, callback = function(keys, args)
+  local version = redis.call('GET', K.node_names(args[1])) or '0'
+  if version == args[2] and version ~= '0' then
+    return nil
+  end
+  local out = { tonumber(version) }
+  for _, member in ipairs(redis.call('SMEMBERS', K.node_ctrs(args[1]))) do
+    local t, id = string.match(member, '^([%w_]+)/([%w_]+)$')
+    local c = t and redis.call('HMGET', K.ctr(t, id), 'state', 'ip_address', 'name')
+    if c and c[1] == 'running' and c[2] and c[2] ~= '' and c[3] then
+      out[#out + 1] = t
+      out[#out + 1] = c[2]
+      out[#out + 1] = c[3]
+    end
+  end
+  return out
+end }
+
 -- node, most records, cursor "<tenant>/<id>" or '', fields: all containers of a node
 redis.register_function{ function_name = 'qt_ctr_of_node', flags = { 'no-writes' }, callback = function(keys, args)
   local fields = rest_of(args, 4)

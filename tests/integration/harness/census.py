@@ -73,9 +73,11 @@ class Census:
     def _nft(self):
         lines = _run("nft", "-s", "list", "table", "inet", self.stack.instance)
         text = re.sub(r"packets \d+ bytes \d+", "", " ".join(line.strip() for line in lines))
+        # Made by packets, and gone two seconds after the last of them.
+        text = re.sub(r"(set talk \{[^{}]*?)elements = \{[^}]*\}", r"\1", text)
         elements = re.findall(r"elements = \{([^}]*)\}", text)
         return [f"nft element {e.strip()}" for group in elements for e in group.split(",")] + \
-               [" ".join(f"nft {re.sub(r'elements = .[^}]*.', '', text)}".split())]
+               [f"nft {' '.join(re.sub(r'elements = .[^}]*.', '', text).split())}"]
 
     def _cgroup_dirs(self):
         found = []
@@ -112,7 +114,7 @@ class Census:
     def _mounts(self):
         """In the host's mount namespace and in each daemon's."""
         out, seen = [], set()
-        for who, pid in [("host", "self")] + [(p, self.stack.pid(p)) for p in ("runtime", "agent", "api")]:
+        for who, pid in [("host", "self")] + [(p, self.stack.pid(p)) for p in ("runtime", "agent", "dns", "api")]:
             try:
                 ns = os.readlink(f"/proc/{pid}/ns/mnt")
             except OSError:

@@ -10,7 +10,7 @@ import tempfile
 from .wait import wait_for
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
-PROGRAMS = ("redis", "runtime", "agent", "api", "nginx")
+PROGRAMS = ("redis", "runtime", "agent", "dns", "api", "nginx")
 
 
 def default_prefix():
@@ -50,6 +50,10 @@ class Stack:
             "node": f"node-{tag}",
             "instance": self.instance,
             "link_prefix": self.link_prefix,
+            # Its own: port 53 there is one resolver's.
+            "gateway": f"169.254.{rnd.randrange(1, 255)}.{rnd.randrange(1, 255)}",
+            # Nobody's, until a test gives it to the host (test_dns.py).
+            "nameservers": f"198.19.{rnd.randrange(256)}.{rnd.randrange(1, 255)}",
             "subnet": f"10.{rnd.randrange(64, 224)}.0.0/16",
             "uid_base": 1200000000 + 65536 * 1024 * rnd.randrange(32),
             "uid_ranges": 1024,
@@ -134,7 +138,7 @@ class Stack:
 
     def redis(self, *args, user="admin"):
         """Run a Redis command as the administrator, or as worker or agent, and return its answer's text."""
-        secret = {"admin": "redis-admin.secret", "worker": "redis.secret", "agent": "redis-agent.secret"}[user]
+        secret = {"admin": "redis-admin.secret", "worker": "redis.secret", "agent": "redis-agent.secret", "dns": "redis-dns.secret"}[user]
         with open(f"{self.etc}/{secret}", encoding="ascii") as f:
             name, password = f.read().strip().split(":", 1)
         r = subprocess.run(["redis-cli", "-s", f"{self.run}/redis.sock", "--user", name, *args], stdin=subprocess.DEVNULL,
