@@ -28,7 +28,7 @@ class Route:
         self.schema = entry.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
         self.codes = {code for r in entry["responses"].values() for code in r.get("x-error-codes", [])}
         self.names = PARAMETER.findall(path)
-        self.query = [p for p in entry.get("parameters", []) if p["in"] == "query"]
+        self.query = [p for p in entry.get("parameters", []) if p.get("in") == "query"]
 
     def url(self, values):
         return PARAMETER.sub(lambda m: str(values.get(m[1], UNKNOWN.get(m[1], "nothing"))), self.path)
