@@ -67,6 +67,7 @@ void *agent_slot_main(void *arg);  /* slots.c: executes */
 void *agent_take_main(void *arg);  /* take.c: claims, from the node's stream into the queue */
 void *agent_mend_main(void *arg);  /* mend.c: compares, and writes RUN_DIR/agent.ready after the first time */
 void *agent_watch_main(void *arg); /* watch.c: hears the runtime */
+void *agent_expire_main(void *arg); /* expire.c: deletes snapshots whose time is over */
 void *agent_beat_main(void *arg);  /* beat.c: heartbeat, leases, copy of the keys */
 
 #endif

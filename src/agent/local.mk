@@ -2,6 +2,7 @@ sbin_PROGRAMS += quilt-agent
 quilt_agent_SOURCES = \
 	src/agent/agent.h \
 	src/agent/beat.c \
+	src/agent/expire.c \
 	src/agent/main.c \
 	src/agent/mend.c \
 	src/agent/slots.c \

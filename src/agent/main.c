@@ -128,6 +128,8 @@ static int run(struct agent *a, const sigset_t *signals, struct qt_err *e)
 		r = start_thread(&t, agent_watch_main, a, e);
 	if (r == 0)
 		r = start_thread(&t, agent_beat_main, a, e);
+	if (r == 0)
+		r = start_thread(&t, agent_expire_main, a, e);
 	if (r == 0) {
 		qt_log(QT_LOG_INFO, "agent of node %s started", a->conf.node);
 		do

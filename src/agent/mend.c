@@ -107,7 +107,7 @@ void *agent_mend_main(void *arg)
 	struct qt_settle st = {0};
 	struct qt_life l;
 	struct qt_err e = {0};
-	unsigned strange = 0, lost_volumes = 0;
+	unsigned strange = 0, lost = 0;
 	int64_t next_all = 0;
 	bool is_ready = false;
 
@@ -143,11 +143,12 @@ void *agent_mend_main(void *arg)
 		if (!all)
 			continue;
 		if (did.strange != strange)
-			qt_log(QT_LOG_WARN, "the runtime has %u containers or volumes with a record that cannot be read", did.strange);
+			qt_log(QT_LOG_WARN, "the runtime has %u containers, volumes or snapshots with a record that cannot be read", did.strange);
 		strange = did.strange;
-		if (did.lost_volumes != lost_volumes)
-			qt_log(QT_LOG_WARN, "the runtime does not have %u volumes that Redis knows of", did.lost_volumes);
-		lost_volumes = did.lost_volumes;
+		if (did.lost_volumes + did.lost_snapshots != lost)
+			qt_log(QT_LOG_WARN, "the runtime does not have %u volumes and %u snapshots that Redis knows of", did.lost_volumes,
+			       did.lost_snapshots);
+		lost = did.lost_volumes + did.lost_snapshots;
 		next_all = qt_mono_ms() + (int64_t)a->conf.reconcile_s * 1000;
 		if (!is_ready)
 			ready(a);

@@ -1,5 +1,4 @@
 #include <string.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -68,25 +67,6 @@ static int check_image(const struct qt_create_req *q, struct qt_err *e)
 	return 0;
 }
 
-static int check_limits(const struct qt_call *c, const struct qt_create_req *q, struct qt_err *e)
-{
-	uint64_t max_mb = c->life->conf->memory_limit_max_mb;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	char want[64];
-
-	if (max_mb == 0)
-		max_mb = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
-	if (q->memory_mb > max_mb) {
-		(void)qt_fmt(want, sizeof(want), "an integer from 16 to %llu", (unsigned long long)max_mb);
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/memory_limit_mb", want, "this node does not have so much memory");
-	}
-	if (q->cpu_percent > 100.0 * (double)cpus) {
-		(void)qt_fmt(want, sizeof(want), "a number up to %ld", 100 * cpus);
-		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/cpu_limit_percent", want, "this node has %ld cpus", cpus);
-	}
-	return 0;
-}
-
 static void replace(json_t **to, const json_t *from)
 {
 	if (!from)
@@ -97,7 +77,7 @@ static void replace(json_t **to, const json_t *from)
 
 int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *k, struct qt_err *e)
 {
-	if (check_gpus(c, q, e) < 0 || check_image(q, e) < 0 || check_limits(c, q, e) < 0 ||
+	if (check_gpus(c, q, e) < 0 || check_image(q, e) < 0 || qt_life_fits(c->life, q->memory_mb, q->cpu_percent, e) < 0 ||
 	    qt_check_volumes("/volumes", q->volumes, e) < 0)
 		return -1;
 	qt_ctr_init(k);

@@ -36,6 +36,14 @@ struct qt_exec_req {
 	bool capture, detach;
 };
 
+/* Of snapshot, fork and clone; each body has its rows of them. */
+struct qt_copy_req {
+	char name[QT_NAME_MAX + 2];
+	const char *consistency, *network, *volumes, *resume; /* words of their tables */
+	uint64_t ttl_s;
+	bool dry;
+	const json_t *labels;
+};
 struct qt_batch_req {
 	const json_t *items;
 };
@@ -83,6 +91,15 @@ int qt_h_env_get(struct qt_call *c, struct qt_err *e);
 int qt_h_env_patch(struct qt_call *c, struct qt_err *e);
 int qt_h_env_put(struct qt_call *c, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
+int qt_h_snap_create(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_fork(struct qt_call *c, struct qt_err *e);
+int qt_h_snap_clone(struct qt_call *c, struct qt_err *e);
+int qt_h_snap_list(struct qt_call *c, struct qt_err *e);
+int qt_h_snap_get(struct qt_call *c, struct qt_err *e);
+int qt_h_snap_lineage(struct qt_call *c, struct qt_err *e);
+int qt_h_snap_pin(struct qt_call *c, struct qt_err *e);
+int qt_h_snap_unpin(struct qt_call *c, struct qt_err *e);
+int qt_h_snap_delete(struct qt_call *c, struct qt_err *e);
 int qt_h_job_list(struct qt_call *c, struct qt_err *e);
 int qt_h_job_get(struct qt_call *c, struct qt_err *e);
 int qt_h_process_list(struct qt_call *c, struct qt_err *e);
@@ -125,6 +142,7 @@ int qt_h_volume(struct qt_call *c, struct qt_vol *ret, struct qt_err *e);
 bool qt_h_async(const struct qt_call *c);
 
 /* Submit O (tenant, type, what it is on, args) and make the 202 receipt (contract 4.1): success, operation_id, status_url, and what it is on. */
+void qt_h_receipt_of(struct qt_call *c, const struct qt_op *o); /* of one that is submitted */
 int qt_h_receipt_op(struct qt_call *c, struct qt_op *o, struct qt_err *e);
 
 /* Submit an operation of TYPE on K and make the 202 receipt (contract 4.1), with K's id, name and state when MORE. */

@@ -8,6 +8,7 @@ libqapi_a_SOURCES = \
 	src/api/routes_containers.c src/api/routes_jobs.c src/api/routes_network.c src/api/h_network.c src/api/h_concerns.c \
 	src/api/routes_operations.c src/api/routes_system.c
 libqapi_a_SOURCES += src/api/h_volumes.c src/api/replies.c src/api/replies.h src/api/routes_volumes.c
+libqapi_a_SOURCES += src/api/h_copies.c src/api/h_snapshots.c src/api/routes_snapshots.c
 libqapi_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 quilt_api_SOURCES = src/api/main.c src/api/pool.c src/api/pool.h
 quilt_api_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

@@ -126,6 +126,10 @@ static void add_parameters(json_t *op, const struct qt_route *r)
 				json_object_set_new(schema, "enum", words);
 				break;
 			}
+			case QT_Q_LABEL:
+				json_object_set_new(schema, "type", json_string("array"));
+				json_object_set_new(schema, "items", json_pack("{s:s}", "type", "string"));
+				break;
 			case QT_Q_STR:
 				json_object_set_new(schema, "type", json_string("string"));
 				break;

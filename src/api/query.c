@@ -29,6 +29,9 @@ static bool fits(const struct qt_qfield *q, const char *value, char *want, size_
 	case QT_Q_STR:
 		(void)snprintf(want, size, "%" PRIu64 " to %" PRIu64 " bytes", q->min, q->max);
 		return strlen(value) >= q->min && strlen(value) <= q->max;
+	case QT_Q_LABEL:
+		(void)snprintf(want, size, "key=value, at most %" PRIu64 " bytes", q->max);
+		return strchr(value, '=') && value[0] != '=' && strlen(value) <= q->max;
 	case QT_Q_U64:
 		(void)snprintf(want, size, "an integer from %" PRIu64 " to %" PRIu64, q->min, q->max);
 		return qt_u64(&n, value, q->min, q->max);
@@ -56,16 +59,17 @@ int qt_query_check(const struct qt_call *c, struct qt_err *e)
 		return 0;
 	for (const struct qt_qfield *q = c->route->query; q->name; q++) {
 		const char *value = NULL;
-		char want[160] = "";
 
 		for (unsigned i = 0; i < c->n_query; i++) {
+			char want[160] = "";
+
 			if (!qt_streq(c->query[i].name, q->name))
 				continue;
-			if (value)
+			if (value && q->kind != QT_Q_LABEL)
 				return qt_fail_field(e, QT_E_VALIDATION_ERROR, q->name, "", "%s is given twice", q->name);
 			value = c->query[i].value;
-		}
-		if (value && !fits(q, value, want, sizeof(want))) {
+			if (fits(q, value, want, sizeof(want)))
+				continue;
 			(void)qt_fail_field(e, QT_E_VALIDATION_ERROR, q->name, want, "%s is not acceptable", q->name);
 			(void)snprintf(e->received, sizeof(e->received), "%.60s", value);
 			return -1;

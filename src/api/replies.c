@@ -22,10 +22,16 @@ const struct qt_qfield qt_query_page[] = {
 
 int qt_h_receipt_op(struct qt_call *c, struct qt_op *o, struct qt_err *e)
 {
-	char url[80];
-
 	if (qt_life_submit_op(c->life, o, e) < 0)
 		return -1;
+	qt_h_receipt_of(c, o);
+	return 0;
+}
+
+void qt_h_receipt_of(struct qt_call *c, const struct qt_op *o)
+{
+	char url[80];
+
 	(void)qt_fmt(url, sizeof(url), "/api/operations/%s", o->id.s);
 	c->status = 202;
 	c->reply = json_pack("{s:b, s:s, s:s}", "success", 1, "operation_id", o->id.s, "status_url", url);
@@ -35,5 +41,4 @@ int qt_h_receipt_op(struct qt_call *c, struct qt_op *o, struct qt_err *e)
 		json_object_set_new(c->reply, "snapshot_id", json_string(o->snapshot.s));
 	if (o->volume[0])
 		json_object_set_new(c->reply, "volume", json_string(o->volume));
-	return 0;
 }

@@ -11,6 +11,7 @@ const struct qt_route *const qt_route_tables[] = {
 	qt_routes_jobs,
 	qt_routes_network,
 	qt_routes_operations,
+	qt_routes_snapshots,
 	qt_routes_system,
 	qt_routes_volumes,
 	NULL,

@@ -18,7 +18,13 @@ enum {
 	QT_R_TEXT_TOO = 1 << 3,	  /* may answer text/markdown */
 };
 
-enum qt_qkind { QT_Q_STR, QT_Q_U64, QT_Q_BOOL, QT_Q_WORD };
+enum qt_qkind {
+	QT_Q_STR,
+	QT_Q_U64,
+	QT_Q_BOOL,
+	QT_Q_WORD,
+	QT_Q_LABEL, /* key=value, as QT_Q_STR; may be there several times */
+};
 
 /* A parameter of the query. Unknown ones are ignored, as every HTTP API does; a known one that is wrong is VALIDATION_ERROR. */
 struct qt_qfield {
@@ -64,6 +70,7 @@ extern const struct qt_route qt_routes_containers[];
 extern const struct qt_route qt_routes_jobs[];
 extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];
+extern const struct qt_route qt_routes_snapshots[];
 extern const struct qt_route qt_routes_system[];
 extern const struct qt_route qt_routes_volumes[];
 

@@ -147,8 +147,8 @@ static int dec_map(const struct qt_field *f, const json_t *v, const char *ptr, c
 
 static int dec_enum(const struct qt_field *f, const json_t *v, const char *ptr, char *at, struct qt_err *e)
 {
-	char want[160] = "one of";
-	size_t n = strlen(want);
+	char want[160] = "";
+	size_t n = 0;
 
 	if (!json_is_string(v))
 		return bad(f, QT_E_UNPROCESSABLE_ENTITY, ptr, "a string", v, e);
@@ -157,11 +157,13 @@ static int dec_enum(const struct qt_field *f, const json_t *v, const char *ptr, 
 			memcpy(at, w, sizeof(*w));
 			return 0;
 		}
-		n += (size_t)snprintf(want + n, sizeof(want) - n, " %s", *w);
+		n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%s", n ? "; " : "", *w);
 		if (n >= sizeof(want))
 			n = sizeof(want) - 1;
 	}
-	return bad(f, QT_E_UNPROCESSABLE_ENTITY, ptr, want, v, e);
+	(void)qt_fail_field(e, QT_E_UNPROCESSABLE_ENTITY, ptr, want, "there is no %s of that name", f->name);
+	(void)snprintf(e->received, sizeof(e->received), "%.60s", json_string_value(v));
+	return -1;
 }
 
 static int dec_list(const struct qt_field *f, const json_t *v, const char *ptr, char *at, struct qt_err *e)

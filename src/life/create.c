@@ -16,7 +16,8 @@ static void begin(const struct qt_life *l, struct qt_ctr *c)
 {
 	c->state = QT_ST_CREATED;
 	c->created_ms = qt_now_ms();
-	(void)qt_copy(c->node, sizeof(c->node), l->conf->node);
+	if (!c->node[0])
+		(void)qt_copy(c->node, sizeof(c->node), l->conf->node);
 }
 
 static int find_image(struct qt_life *l, const char *name, struct qt_err *e)
@@ -59,6 +60,17 @@ static int check(struct qt_life *l, const struct qt_ctr *c, bool known_image, st
 	return record && (known_image || find_image(l, c->image, e) == 0) ? 0 : -1;
 }
 
+int qt_life_reservable(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e)
+{
+	return check(l, c, false, e);
+}
+
+int qt_life_reserve_for(struct qt_life *l, struct qt_ctr *c, int64_t for_ms, struct qt_err *e)
+{
+	begin(l, c);
+	return qt_store_ctr_reserve(l->store, c, c->created_ms + for_ms, e);
+}
+
 int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 {
 	if (check(l, c, false, e) < 0)
@@ -97,9 +109,10 @@ int qt_life_reserve_all(struct qt_life *l, struct qt_ctr *v, size_t n, size_t *b
 	return -1;
 }
 
-static void take_running(struct qt_ctr *c, uint32_t pid, const char *ip, uint64_t started_ms)
+static void take(struct qt_ctr *c, enum qt_state state, uint32_t pid, const char *ip, uint64_t started_ms)
 {
-	c->state = QT_ST_RUNNING;
+	c->state = state;
+	c->deadline_ms = 0;
 	c->pid = pid;
 	(void)qt_copy(c->ip, sizeof(c->ip), ip);
 	c->started_ms = (int64_t)started_ms;
@@ -109,20 +122,19 @@ static void take_running(struct qt_ctr *c, uint32_t pid, const char *ip, uint64_
 }
 
 /* The answer to RT_CREATE may be lost with a runtime that dies: then the journal knows. */
-static int ask_again(struct qt_life *l, struct qt_ctr *c)
+static int ask_again(struct qt_life *l, struct qt_ctr *c, const struct qt_bringing *b)
 {
 	struct rt_get_req req = {.id = c->id};
 	struct qt_err e = {0};
 	struct rt_get_rep rep;
 
-	if (rt_get(&l->rt, &req, &rep, CREATE_BUDGET_MS, &e) < 0 || rep.state != RT_ST_RUNNING)
+	if (rt_get(&l->rt, &req, &rep, CREATE_BUDGET_MS, &e) < 0 || rep.state != (b->no_start ? RT_ST_CREATED : RT_ST_RUNNING))
 		return -1;
-	take_running(c, rep.pid, rep.ip.s, rep.started_ms);
+	take(c, b->no_start ? QT_ST_CREATED : QT_ST_RUNNING, rep.pid, rep.ip.s, rep.started_ms);
 	return 0;
 }
 
-/* *UNSENT: it failed, and the runtime was never asked. */
-static int make(struct qt_life *l, struct qt_ctr *c, bool *unsent, struct qt_err *e)
+static int make(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, struct qt_err *e)
 {
 	struct rt_create_req req = {.id = c->id,
 				    .tenant = c->tenant,
@@ -131,7 +143,10 @@ static int make(struct qt_life *l, struct qt_ctr *c, bool *unsent, struct qt_err
 				    .workdir = rt_str(c->workdir),
 				    .memory_mb = c->memory_mb,
 				    .cpu_centi = c->cpu_centi,
-				    .strict = c->strict};
+				    .strict = c->strict,
+				    .from = rt_str(b->from ? b->from : c->copied_from.s),
+				    .consistency = b->consistency,
+				    .no_start = b->no_start};
 	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *volumes = malloc(QT_MOUNTS_BYTES), *record = NULL;
 	struct rt_create_rep rep;
 
@@ -145,14 +160,16 @@ static int make(struct qt_life *l, struct qt_ctr *c, bool *unsent, struct qt_err
 	if (!record)
 		return -1;
 	req.record = rt_str(record);
-	if (rt_create(&l->rt, &req, &rep, CREATE_BUDGET_MS, e) < 0) {
-		*unsent = l->rt.unsent;
-		if (*unsent || (e->code != QT_E_RUNTIME_UNAVAILABLE && e->code != QT_E_TIMEOUT) || ask_again(l, c) < 0)
+	if (rt_create(&l->rt, &req, &rep, b->budget_ms ? b->budget_ms : CREATE_BUDGET_MS, e) < 0) {
+		b->unsent = l->rt.unsent;
+		if (b->unsent || !qt_answer_lost(e) || ask_again(l, c, b) < 0)
 			return -1;
 		qt_err_reset(e);
 		return 0;
 	}
-	take_running(c, rep.pid, rep.ip.s, rep.started_ms);
+	b->paused_us = rep.paused_us;
+	b->flush_us = rep.flush_us;
+	take(c, b->no_start ? QT_ST_CREATED : QT_ST_RUNNING, rep.pid, rep.ip.s, rep.started_ms);
 	return 0;
 }
 
@@ -181,49 +198,62 @@ void qt_life_undo_create(struct qt_life *l, const struct qt_ctr *c)
 	(void)qt_store_ctr_move(l->store, &expired, qt_bit(QT_ST_CREATED), QT_ST_CREATED, NULL, NULL, &ignored);
 }
 
-static int bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, bool *unsent, struct qt_err *e)
+void qt_life_unmake(struct qt_life *l, const struct qt_ctr *c)
+{
+	if (undo(l, c) < 0)
+		(void)qt_store_ctr_deleting(l->store, &c->tenant, &c->id, &(struct qt_err){0});
+}
+
+static int move_up(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e)
+{
+	unsigned from = qt_bit(QT_ST_CREATED) | qt_bit(QT_ST_STARTING);
+
+	if (c->state == QT_ST_CREATED)
+		return qt_store_ctr_move(l->store, c, qt_bit(QT_ST_CREATED), QT_ST_CREATED, NULL, NULL, e);
+	return qt_store_ctr_move(l->store, c, from, QT_ST_RUNNING, "started", "container_started", e);
+}
+
+int qt_life_bring(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, struct qt_ready *ready, struct qt_err *e)
 {
 	struct qt_err moved = {0};
 
-	if (make(l, c, unsent, e) < 0) {
-		(void)undo(l, c);
+	if (make(l, c, b, e) < 0) {
+		if (!b->keep)
+			(void)undo(l, c);
 		return -1;
 	}
-	if (qt_store_ctr_move(l->store, c, qt_bit(QT_ST_CREATED) | qt_bit(QT_ST_STARTING), QT_ST_RUNNING, "started",
-			      "container_started", &moved) < 0) {
+	if (move_up(l, c, &moved) < 0) {
 		/* The agent, which watches the runtime, may have been quicker; then it is as it should be. */
 		if (moved.code != QT_E_INVALID_STATE || !qt_streq(moved.state, "running")) {
 			*e = moved;
-			if (moved.code != QT_E_STORE_UNAVAILABLE)
+			if (!b->keep && moved.code != QT_E_STORE_UNAVAILABLE)
 				(void)undo(l, c);
 			return -1;
 		}
 	}
 	memset(ready, 0, sizeof(*ready));
+	ready->state = c->state;
 	moved = (struct qt_err){0};
-	if (qt_life_ready(l, c, ready, &moved) < 0)
+	if (c->state == QT_ST_RUNNING && qt_life_ready(l, c, ready, &moved) < 0)
 		ready->state = c->state; /* created all the same: exec_ready is false */
 	return 0;
 }
 
 int qt_life_bring_up(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e)
 {
-	bool unsent = false;
-
-	return bring_up(l, c, ready, &unsent, e);
+	return qt_life_bring(l, c, &(struct qt_bringing){0}, ready, e);
 }
 
 int qt_life_create(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e)
 {
+	struct qt_bringing b = {0};
 	struct qt_err ignored = {0};
-	bool unsent = false;
 
-	begin(l, c);
-	if (qt_store_ctr_reserve(l->store, c, c->created_ms + QT_BRING_UP_MS, e) < 0)
+	if (qt_life_reserve_for(l, c, QT_BRING_UP_MS, e) < 0)
 		return -1;
-	if (bring_up(l, c, ready, &unsent, e) == 0)
+	if (qt_life_bring(l, c, &b, ready, e) == 0)
 		return 0;
-	if (unsent) /* there was no runtime, so it certainly has no such container */
+	if (b.unsent) /* there was no runtime, so it certainly has no such container */
 		(void)qt_store_ctr_remove(l->store, &c->tenant, &c->id, &ignored);
 	return -1;
 }

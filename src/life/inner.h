@@ -3,6 +3,7 @@
 #define QT_LIFE_INNER_H
 
 #include "life.h"
+#include "snap.h"
 
 /* Bits of a set of states. */
 static inline unsigned qt_bit(enum qt_state s)
@@ -18,6 +19,23 @@ static inline unsigned qt_bit(enum qt_state s)
 
 /* qt_life_start(), and also from starting: whoever began that died, or is another executor, and then both end at the same. */
 int qt_life_start_over(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
+
+/* How a container is brought up; all zero: as a plain create. */
+struct qt_bringing {
+	const char *from;	    /* whose data it begins with; NULL: what its record says (copied_from) */
+	enum qt_consistency consistency; /* of that copy, when it is of a container that runs */
+	bool no_start;		    /* it is made, and left in created */
+	bool keep;		    /* what goes wrong is the caller's to undo, by qt_life_unmake() */
+	int budget_ms;		    /* 0: a create's */
+	bool unsent;		    /* set: it failed, and the runtime was never asked */
+	uint64_t paused_us, flush_us; /* set: how long the source stood still; how long its dirty pages were written before */
+};
+int qt_life_bring(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, struct qt_ready *ready, struct qt_err *e);
+/* Nothing is left of it; what cannot be undone now is marked, and the agent undoes it, whatever the runtime made of it. */
+void qt_life_unmake(struct qt_life *l, const struct qt_ctr *c);
+/* Would qt_life_reserve() refuse it for another reason than name and quota? And the reservation alone, for so long; on c->node, or here. */
+int qt_life_reservable(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
+int qt_life_reserve_for(struct qt_life *l, struct qt_ctr *c, int64_t for_ms, struct qt_err *e);
 
 /* The further routes of C, which runs: all that Redis knows. Can be taken again. */
 int qt_life_routes(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
@@ -42,6 +60,13 @@ int qt_op_ctr_stop(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_batch(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_vol_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+
+int qt_op_snap_create(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_snap_clone(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_ctr_fork(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+
+/* After the error E: must everything be left as it is? Another agent has the operation, or the executor is called again. */
+bool qt_op_leave(struct qt_life *l, const struct qt_err *e);
 
 /* Before the first step that changes anything, and between any two after which it could still be undone: may it go on? -1: undo, and
  * return that error. The deadline has passed (TIMEOUT), a client cancelled it or another agent has it (CONFLICT), or the store is away. */

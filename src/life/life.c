@@ -36,12 +36,19 @@ static const struct {
 	[QT_V_KILL] = {"kill", 1U << QT_ST_RUNNING},
 	[QT_V_EXEC] = {"exec", 1U << QT_ST_RUNNING},
 	[QT_V_DELETE] = {"delete", (1U << QT_ST_COUNT) - 1},
+	[QT_V_SNAPSHOT] = {"snapshot", 1U << QT_ST_RUNNING | 1U << QT_ST_EXITED},
+	[QT_V_FORK] = {"fork", 1U << QT_ST_RUNNING | 1U << QT_ST_EXITED},
 };
 
 int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e)
 {
 	size_t n = 0;
 
+	/* A copy that is still being made: whoever makes it starts it, or leaves it to the caller when it is there. */
+	if (v == QT_V_START && c->state == QT_ST_CREATED && c->deadline_ms > 0 && c->copied_from.s[0]) {
+		(void)qt_copy(e->state, sizeof(e->state), qt_state_name(c->state));
+		return qt_fail(e, QT_E_INVALID_STATE, "start is not possible: the container is still being made");
+	}
 	if (verbs[v].states & 1U << c->state)
 		return 0;
 	(void)qt_fail(e, QT_E_INVALID_STATE, "%s is not possible: the container is %s", verbs[v].what,

@@ -16,6 +16,8 @@ struct qt_life {
 	/* of qt_life_execute() */
 	const struct qt_op_entry *entry; /* NULL: it is not executing */
 	bool op_cancelled, op_lost;	 /* a client wants it to end; it is another agent's by now */
+	int64_t op_give_up;		 /* so long (monotonic) it is tried again while the runtime is away */
+	bool op_again;			 /* an executor has left it half done, for that */
 };
 int qt_life_init(struct qt_life *l, const struct qt_conf *conf, struct qt_err *e);
 void qt_life_done(struct qt_life *l);
@@ -34,6 +36,8 @@ void qt_ready_add(const struct qt_ready *r, json_t *container);
 /* C holds what to create (id, tenant, name, limits …; node, state, times are set here). On success it is the running container. What the
  * runtime refuses leaves nothing. IMAGE_NOT_FOUND, CONTAINER_NAME_CONFLICT, QUOTA_EXCEEDED, CAPACITY_FULL, VALIDATION_ERROR. */
 int qt_life_create(struct qt_life *l, struct qt_ctr *c, struct qt_ready *ready, struct qt_err *e);
+/* VALIDATION_ERROR: this node does not have so much. */
+int qt_life_fits(const struct qt_life *l, uint64_t memory_mb, double cpu_percent, struct qt_err *e);
 /* The two halves, for execution=async: reserve now (all refusals are answered here), bring up in the agent. */
 int qt_life_reserve(struct qt_life *l, struct qt_ctr *c, struct qt_err *e);
 /* N of one tenant, all or none. On failure *BAD is the one that is to blame, or N when it is none of them. */
@@ -66,7 +70,7 @@ int qt_life_net_setup(struct qt_life *l, const struct qt_ctr *c, struct qt_err *
 int qt_life_route(struct qt_life *l, struct qt_ctr *c, const char *net, bool remove, struct qt_err *e);
 
 /* May the state of C take this verb? The table of contract 3.9; INVALID_STATE with details otherwise. */
-enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE };
+enum qt_verb { QT_V_START, QT_V_STOP, QT_V_KILL, QT_V_EXEC, QT_V_DELETE, QT_V_SNAPSHOT, QT_V_FORK };
 int qt_life_may(const struct qt_ctr *c, enum qt_verb v, struct qt_err *e);
 
 /* --- volumes: as containers, Redis first, then the runtime, then Redis -------------------------------- */

@@ -13,8 +13,8 @@ static int run_create(struct qt_life *l, const struct qt_op *o, struct qt_ctr *c
 
 static int run_start(struct qt_life *l, const struct qt_op *o, struct qt_ctr *c, struct qt_err *e)
 {
-	/* Reserved, and whoever should have brought it up did not so far. */
-	if (c->state == QT_ST_CREATED)
+	/* Reserved, and whoever should have brought it up did not so far. Without a deadline it is made, and has never been started. */
+	if (c->state == QT_ST_CREATED && c->deadline_ms > 0)
 		return run_create(l, o, c, e);
 	return qt_life_start_over(l, c, e);
 }

@@ -50,6 +50,9 @@ static const struct kind {
 	[QT_OPT_CTR_STOP] = {qt_op_ctr_stop, "container is stopped", false},
 	[QT_OPT_CTR_DELETE] = {qt_op_ctr_delete, "container is removed", false},
 	[QT_OPT_CTR_BATCH] = {qt_op_ctr_batch, "all containers are running", false},
+	[QT_OPT_CTR_FORK] = {qt_op_ctr_fork, "container is forked", false},
+	[QT_OPT_SNAP_CREATE] = {qt_op_snap_create, "snapshot is ready", false},
+	[QT_OPT_SNAP_CLONE] = {qt_op_snap_clone, "container is cloned", false},
 	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed", false},
 };
 
@@ -88,6 +91,13 @@ void qt_op_progress(struct qt_life *l, struct qt_op *o, unsigned pct, const char
 	(void)qt_fmt(o->message, sizeof(o->message), "%.*s", (int)qt_utf8_span(message, strnlen(message, sizeof(o->message) - 1)), message);
 	if (l->entry && qt_store_op_progress(l->store, l->entry, &ignored) == 1)
 		l->op_cancelled = true;
+}
+
+bool qt_op_leave(struct qt_life *l, const struct qt_err *e)
+{
+	if (e->code == QT_E_RUNTIME_UNAVAILABLE && qt_left_ms(l->op_give_up) > 0)
+		l->op_again = true;
+	return l->op_again || l->op_lost || e->code == QT_E_STORE_UNAVAILABLE;
 }
 
 static void failed(struct qt_op *o, bool cancelled, const struct qt_err *why)
@@ -129,17 +139,18 @@ static int run(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 static int run_patiently(struct qt_life *l, struct qt_op *o, struct qt_err *why)
 {
 	const struct timespec gap = {.tv_nsec = QT_RETRY_GAP_MS * 1000000L};
-	int64_t give_up = qt_mono_ms() + QT_RETRY_MS;
 
+	l->op_give_up = qt_mono_ms() + QT_RETRY_MS;
 	for (;;) {
 		struct qt_err now = {0};
 
+		l->op_again = false;
 		if (run(l, o, &now) == 0)
 			return 0;
 		/* A try that was cut off may have taken a reservation with it: then the first reason is the one to tell. */
 		if (why->code == QT_OK || now.code != QT_E_CONTAINER_NOT_FOUND)
 			*why = now;
-		if (now.code != QT_E_RUNTIME_UNAVAILABLE || qt_left_ms(give_up) == 0)
+		if (!l->op_again && (now.code != QT_E_RUNTIME_UNAVAILABLE || qt_left_ms(l->op_give_up) == 0))
 			return -1;
 		(void)nanosleep(&gap, NULL);
 	}

@@ -14,6 +14,7 @@
 /* What the runtime says of one. */
 struct seen {
 	bool there, has_record;
+	bool making; /* it comes: nothing can be said of it yet */
 	enum rt_state state;
 	uint32_t pid;
 	int exit_code;
@@ -38,7 +39,8 @@ static int see(struct qt_life *l, const struct qt_id *id, struct seen *ret, stru
 
 	memset(ret, 0, sizeof(*ret));
 	if (rt_get(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0) {
-		if (e->code != QT_E_CONTAINER_NOT_FOUND)
+		ret->making = e->code == QT_E_INVALID_STATE;
+		if (e->code != QT_E_CONTAINER_NOT_FOUND && !ret->making)
 			return -1;
 		qt_err_reset(e);
 		return 0;
@@ -93,9 +95,13 @@ static void take(struct qt_ctr *c, const struct seen *s)
 
 static bool overdue(const struct qt_ctr *c)
 {
-	int64_t deadline = c->deadline_ms ? c->deadline_ms : c->created_ms + QT_BRING_UP_MS;
+	return c->deadline_ms > 0 && qt_now_ms() > c->deadline_ms;
+}
 
-	return qt_now_ms() > deadline;
+/* Made, and never started since: a copy that is left to its caller. */
+static bool resting(const struct qt_ctr *c)
+{
+	return c->state == QT_ST_CREATED && c->deadline_ms == 0;
 }
 
 /* Names, labels and environments are Redis's to say; the runtime's record is what they are mended from. */
@@ -164,7 +170,7 @@ static int absent(struct qt_life *l, struct qt_ctr *c, bool twice, struct qt_set
 {
 	if (c->deleting_ms > 0)
 		return delete_under_way(l, c) ? 0 : finish_delete(l, c, ret, e);
-	if (c->state == QT_ST_CREATED)
+	if (c->state == QT_ST_CREATED && !resting(c))
 		return overdue(c) ? remove_record(l, c, &ret->released, e) : 0;
 	if (c->state == QT_ST_ERROR || !twice || (c->state == QT_ST_STARTING && !overdue(c)))
 		return 0;
@@ -178,9 +184,16 @@ static int mend(struct qt_life *l, struct qt_ctr *c, struct seen *s, bool twice,
 	bool rt_runs = s->state == RT_ST_RUNNING, runs = c->state == QT_ST_RUNNING;
 	bool coming = c->state == QT_ST_CREATED || c->state == QT_ST_STARTING;
 
+	if (s->making)
+		return 0;
 	if (!s->there)
 		return absent(l, c, twice, ret, e);
-	if (!rt_runs && (runs || (coming && overdue(c)))) {
+	if (s->state == RT_ST_CREATED && coming && overdue(c)) {
+		take(c, s);
+		c->deadline_ms = 0;
+		if (move(l, c, QT_ST_CREATED, NULL, NULL, &ret->adopted, e) < 0)
+			return -1;
+	} else if (!rt_runs && (runs || (coming && overdue(c)))) {
 		take(c, s);
 		if (move(l, c, QT_ST_EXITED, "died", runs ? "container_stopped" : NULL, &ret->ended, e) < 0)
 			return -1;
@@ -192,7 +205,7 @@ static int mend(struct qt_life *l, struct qt_ctr *c, struct seen *s, bool twice,
 		if (move(l, c, QT_ST_RUNNING, runs ? NULL : "started", runs ? NULL : "container_started", &ret->adopted, e) < 0)
 			return -1;
 	}
-	return c->state == QT_ST_CREATED || c->state == QT_ST_STARTING ? 0 : copy_record(l, c, s, ret, e);
+	return (c->state == QT_ST_CREATED && !resting(c)) || c->state == QT_ST_STARTING ? 0 : copy_record(l, c, s, ret, e);
 }
 
 static int restore(struct qt_life *l, struct seen *s, struct qt_settled *ret, struct qt_err *e)
@@ -201,7 +214,7 @@ static int restore(struct qt_life *l, struct seen *s, struct qt_settled *ret, st
 	struct seen again;
 
 	take(c, s);
-	c->state = s->state == RT_ST_RUNNING ? QT_ST_RUNNING : QT_ST_EXITED;
+	c->state = s->state == RT_ST_RUNNING ? QT_ST_RUNNING : s->state == RT_ST_CREATED ? QT_ST_CREATED : QT_ST_EXITED;
 	c->deadline_ms = c->deleting_ms = 0;
 	(void)qt_copy(c->node, sizeof(c->node), l->conf->node);
 	if (qt_store_ctr_restore(l->store, c, e) < 0)
@@ -319,7 +332,7 @@ int qt_settle_all(struct qt_life *l, struct qt_settle *st, struct qt_settled *re
 	int r;
 
 	/* Volumes first: containers have them. */
-	if (qt_settle_volumes(l, ret, e) < 0 || qt_store_ctr_of_node(l->store, l->conf->node, &redis, e) < 0)
+	if (qt_settle_volumes(l, ret, e) < 0 || qt_settle_snapshots(l, ret, e) < 0 || qt_store_ctr_of_node(l->store, l->conf->node, &redis, e) < 0)
 		return -1;
 	r = compare(l, st, &redis, &known, &suspects, ret, e);
 	qt_ctr_list_done(&redis);

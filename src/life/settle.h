@@ -1,4 +1,4 @@
-/* settle.h - making Redis agree with the runtime, whose journal is the truth about which containers and volumes this node has and whether they run. What a
+/* settle.h - making Redis agree with the runtime, whose journal is the truth about which containers, volumes and snapshots this node has and whether they run. What a
  * dead worker, a dead agent, a crash of the runtime or a FLUSHALL left half done is mended here and nowhere else. */
 #ifndef QT_SETTLE_H
 #define QT_SETTLE_H
@@ -14,6 +14,7 @@ struct qt_settled {
 	unsigned deleted;  /* a delete that somebody began */
 	unsigned lost;	   /* the runtime does not know it: now in state error */
 	unsigned copied;   /* the runtime's record brought up to date */
+	unsigned lost_snapshots; /* the same of snapshots */
 	unsigned lost_volumes; /* the runtime does not have it: left alone, for its owner to delete */
 	unsigned strange;  /* the runtime has it with a record that nobody can read: left alone */
 };
@@ -30,6 +31,9 @@ int qt_settle_all(struct qt_life *l, struct qt_settle *s, struct qt_settled *ret
 
 /* The same for one that the runtime has. Nothing is done if it does not. */
 int qt_settle_id(struct qt_life *l, const struct qt_id *id, struct qt_settled *ret, struct qt_err *e);
+
+/* Delete the snapshots of this node whose time is over; *RET_GONE counts them. */
+int qt_settle_expired(struct qt_life *l, unsigned *ret_gone, struct qt_err *e);
 
 /* A container by its id alone, as the runtime's record names its tenant. CONTAINER_NOT_FOUND. RET is initialised here. */
 int qt_settle_find(struct qt_life *l, const struct qt_id *id, struct qt_ctr *ret, struct qt_err *e);

@@ -20,6 +20,9 @@ void qt_ids_sort(struct qt_ids *i);
 /* I is sorted. */
 bool qt_ids_have(const struct qt_ids *i, const struct qt_id *id);
 
+/* The snapshots of this node, of Redis and of the runtime. */
+int qt_settle_snapshots(struct qt_life *l, struct qt_settled *ret, struct qt_err *e);
+
 /* The volumes of this node, of Redis and of the runtime. */
 int qt_settle_volumes(struct qt_life *l, struct qt_settled *ret, struct qt_err *e);
 

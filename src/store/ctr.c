@@ -299,6 +299,15 @@ int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struc
 	return -1;
 }
 
+int qt_store_ctr_volumes(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *volumes, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	call_for(&w, "qt_ctr_volumes", false, tenant, id->s);
+	qt_word_own(&w, json_dumps(volumes, JSON_COMPACT));
+	return qt_call_ok(s, &w, e);
+}
+
 int qt_store_ctr_route(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const char *net, bool remove,
 		       struct qt_ctr *ret, struct qt_err *e)
 {

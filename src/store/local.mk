@@ -36,7 +36,7 @@ libqstore_a_SOURCES = \
 	src/store/op.c \
 	src/store/op_agent.c \
 	src/store/plans.def src/store/quotas.def \
-	src/store/snap.c src/store/snaps.h \
+	src/store/snap.c src/store/snap_store.h \
 	src/store/store.h \
 	src/store/tenant.c \
 	src/store/usage.c \

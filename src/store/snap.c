@@ -2,7 +2,7 @@
 
 #include "conn.h"
 #include "keys.h"
-#include "snaps.h"
+#include "snap_store.h"
 #include "str.h"
 
 #define PAGE	    500

@@ -14,7 +14,7 @@
 #include "clock.h"
 #include "fdio.h"
 #include "redis.h"
-#include "snaps.h"
+#include "snap_store.h"
 #include "str.h"
 
 #define KEYS_MAX 64

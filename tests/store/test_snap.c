@@ -12,7 +12,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "redis.h"
-#include "snaps.h"
+#include "snap_store.h"
 #include "str.h"
 
 static struct qt_store *worker, *agent;

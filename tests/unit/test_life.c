@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "conf.h"
 #include "life.h"
+#include "life_snaps.h"
 #include "life_volumes.h"
 #include "settle.h"
 #include "str.h"
@@ -31,7 +32,7 @@ static struct {
 	enum rt_state state;
 	uint32_t pid, exit_code;
 	int64_t started_ms, exited_ms;
-	char record[16385];
+	char record[16385], from[40];
 	unsigned asked[RT_OP_COUNT];
 	/* what fails: the n-th request from now on, and all after it; 0: none. LOST: it is carried out, and the answer is lost. */
 	unsigned redis_dies, rt_dies;
@@ -67,6 +68,28 @@ void world_dies(unsigned redis, unsigned rt, bool lost)
 unsigned world_asked(enum rt_op op)
 {
 	return w.asked[op];
+}
+
+struct qt_ctr *world_ctr(void)
+{
+	return w.in_redis ? &w.redis : NULL;
+}
+
+const char *world_from(void)
+{
+	return w.in_rt ? w.from : NULL;
+}
+
+void world_is(const struct qt_id *ctr)
+{
+	ID = *ctr;
+}
+
+void world_empty(void)
+{
+	if (w.in_redis)
+		qt_ctr_done(&w.redis);
+	w.in_redis = w.in_rt = false;
 }
 
 static int no_ctr(struct qt_err *e)
@@ -186,6 +209,32 @@ int qt_store_ctr_env(struct qt_store *s, const struct qt_id *tenant, const struc
 		return -1;
 	json_object_update(w.redis.environment, (json_t *)(uintptr_t)env);
 	copy_ctr(ret, &w.redis);
+	return 0;
+}
+
+int qt_store_ctr_by_name(struct qt_store *s, const struct qt_id *tenant, const char *name, struct qt_id *ret, struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	if (redis_away(e) < 0)
+		return -1;
+	if (!w.in_redis || !qt_streq(w.redis.name, name))
+		return no_ctr(e);
+	*ret = w.redis.id;
+	return 0;
+}
+
+int qt_store_ctr_volumes(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *id, const json_t *volumes, struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	(void)id;
+	if (redis_away(e) < 0)
+		return -1;
+	if (!w.in_redis)
+		return no_ctr(e);
+	json_decref(w.redis.volumes);
+	w.redis.volumes = json_deep_copy(volumes);
 	return 0;
 }
 
@@ -314,6 +363,8 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	const struct rt_list_req *list = req;
 	static char ids[64];
 
+	if (snap_is_asked(op, req))
+		return snap_carry_out(op, req, rep, e);
 	if (op >= RT_OBJ_GET && op <= RT_VOL_MAKE)
 		return vol_carry_out(op, req, rep, e);
 	if (op == RT_LIST) {
@@ -337,9 +388,15 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 		if (w.no_image)
 			return qt_fail(e, QT_E_IMAGE_NOT_FOUND, "no such image");
 		if (!w.in_rt) {
-			runs();
+			if (qt_starts(create->from.s ? create->from.s : "", "snap_") && !snap_in_rt())
+				return qt_fail(e, QT_E_SNAPSHOT_NOT_FOUND, "no such snapshot");
+			if (create->no_start)
+				w.in_rt = true, w.state = RT_ST_CREATED;
+			else
+				runs();
+			strcpy(w.from, create->from.s ? create->from.s : "");
 			memcpy(w.record, create->record.s, create->record.len + 1);
-		} else if (w.state != RT_ST_RUNNING) {
+		} else if (w.state != (create->no_start ? RT_ST_CREATED : RT_ST_RUNNING)) {
 			return wrong_state(e);
 		}
 		*(struct rt_create_rep *)rep = (struct rt_create_rep){.pid = w.pid, .ip = rt_str("10.0.0.1"), .started_ms = (uint64_t)w.started_ms};
@@ -452,6 +509,7 @@ int setup(void **state)
 {
 	(void)state;
 	vol_world_clear();
+	snap_world_clear();
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
 	memset(&w, 0, sizeof(w));
@@ -466,6 +524,7 @@ int teardown(void **state)
 {
 	(void)state;
 	vol_world_clear();
+	snap_world_clear();
 	qt_life_done(&life);
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
@@ -486,7 +545,7 @@ static int create(struct qt_err *e)
 }
 
 /* A container that runs, as both sides know it. */
-static void given(enum qt_state s)
+void given(enum qt_state s)
 {
 	assert_int_equal(create(&(struct qt_err){0}), 0);
 	assert_int_equal(w.redis.state, QT_ST_RUNNING);
@@ -519,7 +578,7 @@ static int stop(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 }
 
 /* Time passes, and the agent comes by as often as it takes. Everything is well again. */
-static struct qt_settled settle(void)
+struct qt_settled settle(void)
 {
 	struct qt_settled did = {0};
 	struct qt_settle st = {0};
@@ -530,6 +589,7 @@ static struct qt_settled settle(void)
 			w.redis.deadline_ms = 1;
 		if (w.in_redis && w.redis.deleting_ms)
 			w.redis.deleting_ms = 1;
+		snap_time_passes();
 		assert_int_equal(qt_settle_all(&life, &st, &did, &(struct qt_err){0}), 0);
 	}
 	qt_settle_done(&st);
@@ -537,11 +597,15 @@ static struct qt_settled settle(void)
 }
 
 /* Nobody believes in something else than the other does. */
-static void assert_agreed(void)
+void assert_agreed(void)
 {
 	assert_int_equal(w.in_redis, w.in_rt);
 	if (!w.in_rt)
 		return;
+	if (w.state == RT_ST_CREATED) {
+		assert_true(w.redis.state == QT_ST_CREATED && w.redis.deadline_ms == 0);
+		return;
+	}
 	assert_true(w.redis.state == QT_ST_RUNNING || w.redis.state == QT_ST_EXITED);
 	assert_int_equal(w.redis.state == QT_ST_RUNNING, w.state == RT_ST_RUNNING);
 	assert_int_equal(w.redis.pid, w.pid);
@@ -554,6 +618,7 @@ static void test_states(void **state)
 {
 	static const char *const may[] = {
 		[QT_V_START] = "y..yy", [QT_V_STOP] = "..y..", [QT_V_KILL] = "..y..", [QT_V_EXEC] = "..y..", [QT_V_DELETE] = "yyyyy",
+		[QT_V_SNAPSHOT] = "..yy.", [QT_V_FORK] = "..yy.",
 	};
 	struct qt_ctr c;
 
@@ -1141,5 +1206,5 @@ int main(void)
 		T(test_operation_waits_for_redis),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests();
+	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests() + snap_tests();
 }

@@ -11,6 +11,11 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+local function now_us()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
 -- Numbers as text without an exponent: Lua's tostring() turns 1e14 into "1e+14".
 local function int(n)
   return string.format('%.0f', n)

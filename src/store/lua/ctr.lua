@@ -128,6 +128,26 @@ redis.register_function{ function_name = 'qt_ctr_move', flags = { 'allow-oom' },
   return 'OK'
 end }
 
+-- tenant, id, volumes: of one that is being made; they are in use from here on.
+redis.register_function('qt_ctr_volumes', function(keys, args)
+  local t, id, refs = args[1], args[2], vol_refs(args[3])
+  local c = hash(K.ctr(t, id))
+  if not c then
+    return fail('QT_NO_CTR', id)
+  end
+  if c.state ~= 'created' then
+    return fail('QT_STATE', c.state)
+  end
+  local missing = vol_missing(t, refs)
+  if missing then
+    return fail('QT_NO_VOL', missing)
+  end
+  vol_detach(t, id, vol_refs(c.volumes))
+  redis.call('HSET', K.ctr(t, id), 'volumes', args[3])
+  vol_attach(t, id, refs)
+  return 'OK'
+end)
+
 local function name_free(t, c)
   if redis.call('HGET', K.names(t), c.name) == c.id then
     redis.call('HDEL', K.names(t), c.name)

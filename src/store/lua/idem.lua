@@ -51,7 +51,8 @@ redis.register_function{ function_name = 'qt_idem_end', flags = { 'allow-oom' },
     redis.call('HSET', K.idem(t, key), 'text', text)
   end
   redis.call('EXPIRE', K.idem(t, key), args[4])
-  redis.call('ZADD', K.idems(t, class), int(now), key)
+  -- To the microsecond: of several in one millisecond the oldest must go first, and not the one whose hash is the least.
+  redis.call('ZADD', K.idems(t, class), string.format('%.3f', now_us() / 1000), key)
   idem_trim(t, class, now - tonumber(args[4]) * 1000)
   return 'OK'
 end }

@@ -83,8 +83,9 @@ end }
 -- tenant, id, pinned as the runtime's record has it now
 redis.register_function{ function_name = 'qt_snap_saved', flags = { 'allow-oom' }, callback = function(keys, args)
   local t, id = args[1], args[2]
-  if redis.call('HGET', K.snap(t, id), 'pinned') == args[3] then
-    redis.call('HSET', K.snap(t, id), 'unsaved', '0')
+  if redis.call('EXISTS', K.snap(t, id)) == 1 then
+    -- Two that pin and unpin may write in another order than they asked: then it is written once more.
+    redis.call('HSET', K.snap(t, id), 'unsaved', redis.call('HGET', K.snap(t, id), 'pinned') == args[3] and '0' or '1')
   end
   return 'OK'
 end }

@@ -2,10 +2,7 @@
 
 -- tenant, id, fields
 redis.register_function{ function_name = 'qt_snap_get', flags = { 'no-writes' }, callback = function(keys, args)
-  if redis.call('EXISTS', K.snap(args[1], args[2])) == 0 then
-    return fail('QT_NO_SNAP')
-  end
-  return redis.call('HMGET', K.snap(args[1], args[2]), unpack(rest_of(args, 3)))
+  return values(K.snap(args[1], args[2]), rest_of(args, 3)) or fail('QT_NO_SNAP')
 end }
 
 -- Has it all the labels, { key, value, key, value … }?
@@ -26,43 +23,20 @@ end
 redis.register_function{ function_name = 'qt_snap_list', flags = { 'no-writes' }, callback = function(keys, args)
   local t, most, n = args[1], tonumber(args[3]), tonumber(args[5])
   local zset = args[2] == '' and K.snaps(t) or K.snaps_of(t, args[2])
-  local after_ms, after_id = string.match(args[4], '^(%d+)/([%w_]+)$')
   local labels, fields = {}, rest_of(args, 6 + 2 * n)
-  local out, offset = { '' }, 0
-  if args[4] ~= '' and not after_ms then
-    return fail('QT_CURSOR')
-  end
   for i = 6, 5 + 2 * n do
     labels[#labels + 1] = args[i]
   end
-  while true do
-    local part = redis.call('ZRANGEBYSCORE', zset, after_ms or '-inf', '+inf', 'WITHSCORES', 'LIMIT', offset, 256)
-    for i = 1, #part, 2 do
-      local id, ms = part[i], part[i + 1]
-      local seen = after_ms and tonumber(ms) == tonumber(after_ms) and id <= after_id
-      if not seen and has_labels(t, id, labels) then
-        if #out > most then
-          return out
-        end
-        out[#out + 1] = redis.call('HMGET', K.snap(t, id), unpack(fields))
-        out[1] = int(tonumber(ms)) .. '/' .. id
-      end
-    end
-    if #part < 512 then
-      out[1] = ''
-      return out
-    end
-    offset = offset + 256
-  end
+  return page_by_time(zset, most, args[4], function(id)
+    return has_labels(t, id, labels) and values(K.snap(t, id), fields) or nil
+  end)
 end }
 
 local function snap_members(members, fields)
   local out = { '' }
   for _, member in ipairs(members) do
     local t, id = string.match(member, '^([%w_]+)/([%w_]+)$')
-    if t and redis.call('EXISTS', K.snap(t, id)) == 1 then
-      out[#out + 1] = redis.call('HMGET', K.snap(t, id), unpack(fields))
-    end
+    out[#out + 1] = t and values(K.snap(t, id), fields) or nil
   end
   return out
 end

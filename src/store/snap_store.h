@@ -1,6 +1,6 @@
-/* snaps.h - snapshots in Redis; as store.h. */
-#ifndef QT_SNAPS_H
-#define QT_SNAPS_H
+/* snap_store.h - snapshots in Redis; as store.h. */
+#ifndef QT_SNAP_STORE_H
+#define QT_SNAP_STORE_H
 
 #include "snap.h"
 #include "store.h"
