@@ -191,11 +191,6 @@ static int dec_one(const struct qt_field *f, const json_t *v, const char *ptr, c
 	switch (f->kind) {
 	case QT_K_STR:
 		return dec_str(f, v, ptr, at, e);
-	case QT_K_TEXT:
-		if (!json_is_string(v))
-			return bad(f, QT_E_UNPROCESSABLE_ENTITY, ptr, "a string", v, e);
-		memcpy(at, &v, sizeof(v));
-		return 0;
 	case QT_K_U64:
 	case QT_K_I64:
 	case QT_K_NUM:

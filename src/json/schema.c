@@ -12,9 +12,6 @@ static json_t *schema_of(const struct qt_field *f)
 		json_object_set_new(s, "minLength", json_integer((json_int_t)f->min));
 		json_object_set_new(s, "maxLength", json_integer((json_int_t)f->size - 1));
 		break;
-	case QT_K_TEXT:
-		json_object_set_new(s, "type", json_string("string"));
-		break;
 	case QT_K_U64:
 	case QT_K_I64:
 		json_object_set_new(s, "type", json_string("integer"));

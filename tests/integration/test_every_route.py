@@ -15,7 +15,7 @@ PARAMETER = re.compile(r"\{([a-z_]+)\*?\}")
 UNKNOWN = {"id": "ctr_0000000000000000000000000z", "name": "nobody-s", "pid": "2"}
 
 # What satisfies a required member, by its name. A new member that no row of its schema satisfies gets a line here.
-MEMBERS = {"items": [{"name": "of-a-walk", "image": "busybox"}], "command": ["true"], "new_name": "of-a-walk", "name": "of-a-walk", "destination": "10.9.9.0/24", "ip_address": "10.1.2.3", "environment": {}}
+MEMBERS = {"content": "eHg=", "path": "/x", "items": [{"name": "of-a-walk", "image": "busybox"}], "command": ["true"], "new_name": "of-a-walk", "name": "of-a-walk", "destination": "10.9.9.0/24", "ip_address": "10.1.2.3", "environment": {}}
 # What a route wants besides its required members to come as far as the runtime.
 STOPPED = {"putContainerNetwork", "forceContainerCleanup"}
 BODIES = {"createContainer": {"image": "busybox"}, "forceContainerCleanup": {"confirm": True}, "killContainer": {}, "startContainer": {}}
@@ -106,6 +106,14 @@ def test_bad_bodies(routes, make_tenant):
         # What other generations of clients send: refused by name, or left aside.
         if r.names:
             assert client.request(r.method, r.url({}), {**r.body(), "async_mode": True}).status in (400, 404, 422)
+
+
+def test_bad_idempotency_keys(routes, make_tenant):
+    client = make_tenant("walk-idempotency")
+    for r in (r for r in routes if "IDEMPOTENCY_CONFLICT" in r.codes):
+        b = refused(client.request(r.method, r.url({}), r.body(), headers={"Idempotency-Key": "x" * 256, "Content-Type": "application/json"}),
+                    400, "VALIDATION_ERROR")
+        assert b["details"]["field"] == "Idempotency-Key", (r, b)
 
 
 def out_of_bounds(schema):
