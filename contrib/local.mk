@@ -10,6 +10,7 @@ systemd_units = \
 systemddir = $(quiltdatadir)/systemd
 systemd_DATA = $(systemd_units)
 dist_systemd_DATA = \
+	contrib/systemd/quilt-api.socket \
 	contrib/systemd/quilt.slice \
 	contrib/systemd/sysctl.conf \
 	contrib/systemd/sysusers.conf \

@@ -36,7 +36,9 @@ struct qt_begun {
 	} logs;
 	struct {
 		struct qt_id container;
-		struct qt_exec_running run; /* its input is written */
+		struct qt_exec_running run;
+		char *input; /* what did not fit into the pipe; then run.in is open */
+		size_t input_len;
 		uint32_t timeout_ms;
 		int64_t started_ms; /* monotonic */
 	} exec;

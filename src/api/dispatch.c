@@ -26,7 +26,7 @@ void qt_answer_error(const struct qt_err *e, const char *request_id, struct qt_o
 
 	out->status = row->status;
 	out->type = json_media;
-	out->retry_after = row->retry_after;
+	out->retry_after = e->retry_after ? e->retry_after : row->retry_after;
 	out->code = e->code;
 	out->text = json_dumps(body, JSON_COMPACT);
 	out->len = out->text ? strlen(out->text) : 0;

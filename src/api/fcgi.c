@@ -112,11 +112,11 @@ static void answer_denied(const FCGX_Request *r, const char *error, struct qt_ou
 	(void)qt_fail(&e, code_of(error), "%s",
 		      qt_streq(error, "RATE_LIMITED") ? "too many requests with this API key"
 						      : "a valid API key is needed");
+	if (qt_u32(&retry, param(r, "QUILT_RETRY"), 1, 3600))
+		e.retry_after = (int)retry;
 	memset(out, 0, sizeof(*out));
 	qt_answer_error(&e, param(r, "QUILT_REQUEST_ID"), out);
 	out->route_id = "denied";
-	if (qt_u32(&retry, param(r, "QUILT_RETRY"), 1, 3600))
-		out->retry_after = (int)retry;
 }
 
 static int read_some(void *arg, char *buf, size_t size)
@@ -251,18 +251,29 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 	free(out.file);
 }
 
-/* A connection, or -1. QT_WAKE_SIGNAL ends the waiting, and is let through only here: it must not cut off what a request does. One that
+/* At a stop the master shuts its own sockets down: nobody new gets in, and who waits in the queue is still served. One that stays open, at a
+ * reload or since it is the service manager's, is left with its queue to those who come after us. */
+static bool is_shut(int listen_fd)
+{
+	struct pollfd p = {.fd = listen_fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLRDHUP;
+}
+
+/* A connection, or -1; *LAST: there will be none any more. QT_WAKE_SIGNAL ends the waiting, and is let through only here: it must not cut off what a request does. One that
  * comes too early is sent again. */
-static int next_connection(const struct qt_worker *w)
+static int next_connection(const struct qt_worker *w, bool *last)
 {
 	static const struct timeval stalled = {.tv_sec = PEER_STALL_S};
 	sigset_t wake;
 	int fd;
 
+	*last = atomic_load(&w->stopping) && !is_shut(w->listen_fd);
 	sigemptyset(&wake);
 	sigaddset(&wake, QT_WAKE_SIGNAL);
 	(void)pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
-	fd = atomic_load(&w->stopping) ? -1 : accept4(w->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	fd = *last ? -1 : accept4(w->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	*last = *last || (fd < 0 && errno == EINVAL); /* shut down, and the queue is empty */
 	(void)pthread_sigmask(SIG_BLOCK, &wake, NULL);
 	if (fd < 0)
 		return -1;
@@ -273,9 +284,9 @@ static int next_connection(const struct qt_worker *w)
 
 /* libfcgi takes a connection that is already there for one that it kept open. It accepts none by itself, since it has no socket to do so
  * from: its accept() cannot be left without losing a connection that it has just taken. */
-static int accept_request(const struct qt_worker *w, FCGX_Request *r)
+static int accept_request(const struct qt_worker *w, FCGX_Request *r, bool *last)
 {
-	r->ipcFd = next_connection(w);
+	r->ipcFd = next_connection(w, last);
 	if (r->ipcFd < 0)
 		return -1;
 	r->keepConnection = 1;
@@ -293,8 +304,8 @@ void *qt_fcgi_thread(void *worker)
 		qt_log_err(QT_LOG_ERROR, &e, "a thread cannot begin");
 		exit(1);
 	}
-	while (!atomic_load(&w->stopping)) {
-		if (accept_request(w, &r) < 0)
+	for (bool last = false; !last;) {
+		if (accept_request(w, &r, &last) < 0)
 			continue;
 		serve(w, &life, &r);
 		FCGX_Finish_r(&r);

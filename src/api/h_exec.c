@@ -47,8 +47,8 @@ void qt_h_exec_of(const struct qt_call *c, struct qt_exec *ret)
 	*ret = (struct qt_exec){.command = q->command,
 				.workdir = q->workdir[0] ? q->workdir : NULL,
 				.environment = q->environment,
-				.stdin_data = q->stdin_data,
-				.stdin_len = strlen(q->stdin_data),
+				.stdin_data = json_string_value(q->stdin_data),
+				.stdin_len = json_string_length(q->stdin_data),
 				.timeout_ms = (uint32_t)(q->timeout_ms > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : q->timeout_ms),
 				.capture = q->capture};
 }

@@ -1,4 +1,6 @@
 /* What streams begin with. The rest of them is src/stream's. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,8 +17,10 @@ void qt_begun_done(struct qt_begun *b)
 		qt_reset_fd(&b->logs.fds[1], -1);
 		json_decref(qt_take(&b->logs.past));
 	}
-	if (b->kind == QT_BEGUN_EXEC)
+	if (b->kind == QT_BEGUN_EXEC) {
 		qt_exec_running_done(&b->exec.run);
+		free(qt_take(&b->exec.input));
+	}
 	if (b->kind == QT_BEGUN_TERMINAL) {
 		qt_reset_fd(&b->terminal.conn, -1);
 		qt_reset_fd(&b->terminal.master, -1);
@@ -42,13 +46,23 @@ int qt_h_events(struct qt_call *c, struct qt_err *e)
 	return 0;
 }
 
-/* All of it fits into a pipe that nobody has written to. */
-static void give_input(struct qt_exec_running *r, const char *data)
+/* What the pipe takes at once; the rest is for later. */
+static int give_input(struct qt_begun *b, const struct qt_exec *x, struct qt_err *e)
 {
-	ssize_t n = write(r->in, data, strlen(data));
+	ssize_t n = x->stdin_len ? write(b->exec.run.in, x->stdin_data, x->stdin_len) : 0;
+	size_t done = n > 0 ? (size_t)n : 0;
 
-	(void)n; /* a command that does not read is not an error */
-	qt_reset_fd(&r->in, -1);
+	/* A command that does not read is not an error. */
+	if (done == x->stdin_len || (n < 0 && errno != EAGAIN)) {
+		qt_reset_fd(&b->exec.run.in, -1);
+		return 0;
+	}
+	b->exec.input_len = x->stdin_len - done;
+	b->exec.input = malloc(b->exec.input_len);
+	if (!b->exec.input)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	memcpy(b->exec.input, x->stdin_data + done, b->exec.input_len);
+	return 0;
 }
 
 int qt_h_exec_stream(struct qt_call *c, struct qt_err *e)
@@ -70,8 +84,10 @@ int qt_h_exec_stream(struct qt_call *c, struct qt_err *e)
 	qt_ctr_done(&k);
 	if (rc < 0)
 		return -1;
-	give_input(&b->exec.run, x.stdin_data);
 	b->type = "application/x-ndjson";
 	b->kind = QT_BEGUN_EXEC;
-	return 0;
+	if (give_input(b, &x, e) == 0)
+		return 0;
+	qt_begun_done(b);
+	return -1;
 }

@@ -30,11 +30,10 @@ struct qt_env_req {
 	const json_t *environment;
 };
 struct qt_exec_req {
-	const json_t *command, *environment;
+	const json_t *command, *environment, *stdin_data;
 	char workdir[QT_WORKDIR_MAX + 1];
 	int64_t timeout_ms;
 	bool capture, detach;
-	char stdin_data[2048];
 };
 
 struct qt_file_req {

@@ -122,7 +122,7 @@ static const struct qt_field exec_body[] = {
 	{.name = "detach", .kind = QT_K_BOOL, AT(qt_exec_req, detach), .doc = "answer 202 at once, with a job; its timeout_ms is not bounded, default none"},
 	{.name = "environment", .kind = QT_K_MAP, .off = offsetof(struct qt_exec_req, environment), .size = 8192, .max = QT_ENV_MAX,
 	 .check = check_exec_env, .doc = "on top of the container's"},
-	{.name = "stdin_data", .kind = QT_K_STR, AT(qt_exec_req, stdin_data), .doc = "what the command reads"},
+	{.name = "stdin_data", .kind = QT_K_TEXT, .off = offsetof(struct qt_exec_req, stdin_data), .doc = "what the command reads"},
 	{0},
 };
 static const struct qt_exec_req exec_defaults = {.timeout_ms = 300000, .capture = true};

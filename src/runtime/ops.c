@@ -199,7 +199,7 @@ void rt_print_privileges(FILE *out)
 #define CAP(name, needed, why) fputs("- " #name ": " why "\n", out);
 #include "caps.def"
 #undef CAP
-	fputs("\nIt sets no_new_privs on itself (which the containers inherit, and should) and a umask of 077. It has no seccomp filter of its own: a filter is\n"
+	fputs("\nIt sets no_new_privs on itself (which the containers inherit, and should) and a umask of 077, and lives in a\nmount namespace of its own, a slave of the host's. It has no seccomp filter of its own: a filter is\n"
 	      "inherited, and would then bound what containers may do, in ways that break programs in them (security.md 5.8, trap 1).\n\n",
 	      out);
 	for (unsigned op = 0; op < RT_OP_COUNT; op++) {

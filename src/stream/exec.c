@@ -36,6 +36,10 @@ struct exec {
 	int conn;
 	struct sq_watch watch;
 	struct output out, err;
+	int in; /* -1: all is written */
+	struct sq_watch feed;
+	char *input;
+	size_t input_len, input_at;
 	int64_t began; /* monotonic ms */
 	int next_signal; /* when the time is over; 0: none is left */
 	bool ended;
@@ -115,8 +119,30 @@ static void drain(struct output *o)
 		n = pass_on(o, (size_t)left);
 }
 
+static void end_input(struct exec *x)
+{
+	sq_unwatch(x->sq, &x->feed);
+	qt_reset_fd(&x->in, -1);
+	free(qt_take(&x->input));
+}
+
+static void on_feed(void *arg, uint32_t events)
+{
+	struct exec *x = arg;
+	ssize_t n = write(x->in, x->input + x->input_at, x->input_len - x->input_at);
+
+	(void)events;
+	if (n > 0)
+		x->input_at += (size_t)n;
+	if (x->input_at == x->input_len || (n < 0 && errno != EAGAIN && errno != EINTR))
+		end_input(x);
+	else
+		sq_watch_change(x->sq, &x->feed, EPOLLOUT);
+}
+
 static void release(struct exec *x)
 {
+	end_input(x);
 	lws_sul_schedule(x->sq->lws, 0, &x->timer, NULL, LWS_SET_TIMER_USEC_CANCEL);
 	sq_unwatch(x->sq, &x->watch);
 	sq_unwatch(x->sq, &x->out.watch);
@@ -202,7 +228,8 @@ static void left(void *stream)
 
 static int watch_all(struct exec *x, struct qt_err *e)
 {
-	if (sq_watch(x->sq, &x->watch, x->conn, EPOLLIN, on_end, x, e) < 0)
+	if (sq_watch(x->sq, &x->watch, x->conn, EPOLLIN, on_end, x, e) < 0 ||
+	    (x->in >= 0 && sq_watch(x->sq, &x->feed, x->in, EPOLLOUT, on_feed, x, e) < 0))
 		return -1;
 	for (struct output *o = &x->out; o; o = o == &x->out ? &x->err : NULL)
 		if (sq_watch(x->sq, &o->watch, o->fd, EPOLLIN, on_output, o, e) < 0)
@@ -229,8 +256,11 @@ int sq_exec_begin(struct sq *sq, struct sq_http *h, struct qt_begun *b, struct q
 
 	if (!x)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	*x = (struct exec){.sq = sq, .h = h, .conn = -1, .watch.fd = -1, .began = b->exec.started_ms, .next_signal = SIGTERM,
+	*x = (struct exec){.sq = sq, .h = h, .conn = -1, .watch.fd = -1, .in = -1, .feed.fd = -1, .began = b->exec.started_ms, .next_signal = SIGTERM,
 			   .out = {x, "stdout", -1, {.fd = -1}, false}, .err = {x, "stderr", -1, {.fd = -1}, false}};
+	x->in = qt_take_fd(&r->in);
+	x->input = qt_take(&b->exec.input);
+	x->input_len = b->exec.input_len;
 	x->conn = qt_take_fd(&r->conn);
 	x->out.fd = qt_take_fd(&r->out);
 	x->err.fd = qt_take_fd(&r->err);

@@ -48,6 +48,13 @@ def test_frames(api, container):
     assert frames(run(api, container["name"], "true", working_directory="/"))[-1]["code"] == 0
 
 
+def test_a_long_input(api, container):
+    text = "0123456789abcdef" * 30000  # more than a pipe holds
+    s = run(api, container["container_id"], "sh", "-c", "sleep 0.2; cat", stdin_data=text, record=False)
+    assert output(s, "stdout") == text.encode()
+    assert frames(run(api, container["container_id"], "true", stdin_data=text))[-1]["code"] == 0
+
+
 def test_they_come_when_they_are_written(api, container):
     cid = container["container_id"]
     api.exec(cid, "mkfifo", "/tmp/go")

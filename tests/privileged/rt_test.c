@@ -31,11 +31,11 @@
 #include "rt_rig.h"
 #include "str.h"
 
-static int make_tmpfs(void **state)
+static int make_ext4(void **state)
 {
 	static struct rig r;
 
-	rig_make(&r, "tmpfs");
+	rig_make(&r, "ext4");
 	*state = &r;
 	return 0;
 }
@@ -788,7 +788,7 @@ int main(void)
 		cmocka_unit_test_teardown(deep_trees_go, end),
 		cmocka_unit_test_teardown(many_at_once, end),
 	};
-	int failed = cmocka_run_group_tests_name("runtime", tests, make_tmpfs, unmake);
+	int failed = cmocka_run_group_tests_name("runtime", tests, make_ext4, unmake);
 
 	return failed + cmocka_run_group_tests_name("runtime on btrfs", on_btrfs, make_btrfs, unmake);
 }

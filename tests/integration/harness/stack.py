@@ -57,6 +57,7 @@ class Stack:
             "subnet": f"10.{rnd.randrange(64, 224)}.0.0/16",
             "uid_base": 1200000000 + 65536 * 1024 * rnd.randrange(32),
             "uid_ranges": 1024,
+            "net_check_s": 1,
             "tenant_streams": 12,
             "heartbeat_s": 2,
             "tenant_sessions": 8,
