@@ -14,9 +14,11 @@ const struct qt_route *const qt_route_tables[] = {
 	qt_routes_jobs,
 	qt_routes_network,
 	qt_routes_operations,
+	qt_routes_stream,
 	qt_routes_snapshots,
 	qt_routes_system,
 	qt_routes_images,
+	qt_routes_terminal,
 	qt_routes_volumes,
 	NULL,
 };
@@ -124,19 +126,20 @@ const struct qt_route *qt_route_find(const char *method, const char *const *segm
 
 #define TENANT_ERRORS QT_E_UNAUTHORIZED, QT_E_TENANT_MISMATCH, QT_E_RATE_LIMITED, QT_E_INTERNAL_ERROR, QT_E_STORE_UNAVAILABLE
 #define CHANGE_ERRORS TENANT_ERRORS, QT_E_VALIDATION_ERROR, QT_E_IDEMPOTENCY_CONFLICT, QT_E_IDEMPOTENCY_IN_PROGRESS
-#define BODY_ERRORS   CHANGE_ERRORS, QT_E_BAD_REQUEST, QT_E_PAYLOAD_TOO_LARGE, QT_E_UNSUPPORTED_MEDIA_TYPE, QT_E_UNPROCESSABLE_ENTITY
+#define BODY_ERRORS   QT_E_BAD_REQUEST, QT_E_PAYLOAD_TOO_LARGE, QT_E_UNSUPPORTED_MEDIA_TYPE, QT_E_UNPROCESSABLE_ENTITY
 
 static const enum qt_code public_errors[] = {QT_E_INTERNAL_ERROR, 0};
 static const enum qt_code tenant_errors[] = {TENANT_ERRORS, 0};
 static const enum qt_code change_errors[] = {CHANGE_ERRORS, 0};
-static const enum qt_code body_errors[] = {BODY_ERRORS, 0};
+static const enum qt_code body_errors[] = {CHANGE_ERRORS, BODY_ERRORS, 0};
+static const enum qt_code stream_errors[] = {TENANT_ERRORS, BODY_ERRORS, 0}; /* which cannot be replayed */
 
 const enum qt_code *qt_common_errors(const struct qt_route *r)
 {
 	if (r->scope == QT_SCOPE_PUBLIC)
 		return public_errors;
 	if (r->body)
-		return body_errors;
+		return r->flags & QT_R_STREAM ? stream_errors : body_errors;
 	return qt_streq(r->method, "GET") ? tenant_errors : change_errors;
 }
 
@@ -159,7 +162,7 @@ const char *qt_routes_selfcheck(void)
 		for (const struct qt_route *r = qt_route_tables[t]; r->id; r++) {
 			if (r->scope == QT_SCOPE_NOBODY)
 				return "a route without scope";
-			if (!r->summary || !r->fn || !r->reply || r->ok == 0 || r->budget_ms == 0)
+			if (!r->summary || !r->fn || (!r->reply && !r->types) || r->ok == 0 || r->budget_ms == 0)
 				return "a route without summary, handler, reply, status or budget";
 			if (r->also_ok && !r->also_reply)
 				return "a second status without its reply";

@@ -7,7 +7,7 @@
  * that is acceptable. All workers act for all tenants: telling tenants apart is their work, not ours. */
 /* clang-format off */
 static const struct rt_op_def ops[RT_OP_COUNT] = {
-	[RT_HELLO] = {.roles = RT_ROLE_ALL | RT_ROLE_DNS, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_hello,
+	[RT_HELLO] = {.roles = RT_ROLE_ALL | RT_ROLE_DNS | RT_ROLE_STREAM, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_hello,
 		.uses = "nothing",
 		.hostile = "It learns this program's version and the node's name, which the API shows anyway."},
 	[RT_INFO] = {.roles = RT_ROLE_ALL | RT_ROLE_DNS, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_info,
@@ -16,8 +16,9 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_CREATE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_CREATED | RT_S_RUNNING | RT_S_MAKING, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_create,
 		.uses = "SYS_ADMIN (namespaces, mounts), NET_ADMIN (link, address, filter), SETUID, SETGID, SETPCAP, SYS_RESOURCE, KILL, CHOWN, FOWNER, DAC_OVERRIDE",
 		.hostile = "It can fill the node with containers up to max_containers and node_memory_mb, and run in them what it likes: "
-			   "that is what a worker is for. It names an image and ids; no path, no uid, no capability, no device, no mount and no interface "
-			   "comes from the message. Memory, CPU and processes are checked against the settings here once more. A layer to copy, and volumes, must be of the tenant that it names. "
+			   "that is what a worker is for. It names an image and ids; no path, no uid, no capability, no mount and no interface "
+			   "comes from the message. Of devices it names GPUs by their CDI names, and gets those that nobody has: which nodes and files that means, "
+			   "the specifications say, which root wrote. Memory, CPU and processes are checked against the settings here once more. A layer to copy, and volumes, must be of the tenant that it names. "
 			   "Asking again for a container that runs tells its address to who knows id and tenant, which GET does too."},
 	[RT_START] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_start,
 		.uses = "the same as create",
@@ -42,11 +43,11 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_RECORD] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_record,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It can replace the record (name, labels, environment) of every container: bytes of bounded length, never looked into here."},
-	[RT_CONNECT] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING | RT_S_ENDING, .budget_ms = 100, .fn = rt_op_connect,
+	[RT_CONNECT] = {.roles = RT_ROLE_ALL | RT_ROLE_STREAM, .states = RT_S_RUNNING | RT_S_ENDING, .budget_ms = 100, .fn = rt_op_connect,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It gets a connection over which it runs programs inside the container, with the container's ids, filter and limits, or stops it. "
 			   "The init obeys whoever is outside of the container, so the descriptor is the permission; it leads to one container only."},
-	[RT_LOGS] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 100, .fn = rt_op_logs,
+	[RT_LOGS] = {.roles = RT_ROLE_ALL | RT_ROLE_STREAM, .states = RT_S_ANY, .budget_ms = 100, .fn = rt_op_logs,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It can read the logs of every container. The descriptors are read only, and the files' mode keeps them from being opened anew for writing."},
 	[RT_CHECK] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 3000, .fn = rt_op_check,
@@ -59,6 +60,9 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It learns the names of the images. They are for all tenants."},
+	[RT_GPUS] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_gpus,
+		.uses = "DAC_OVERRIDE (reading CDI specifications that changed)",
+		.hostile = "Not for workers: as list. The agent writes into Redis which GPUs there are."},
 	[RT_FILES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 200, .fn = rt_op_files,
 		.uses = "SYS_ADMIN (namespaces, mounts), SYS_PTRACE (/proc/PID/ns), SETUID, SETGID; DAC_OVERRIDE",
 		.hostile = "It can read and write all files of every volume and running container: workers can, by design. The process that does it has an id map, "
@@ -194,7 +198,7 @@ const struct rt_op_def *rt_admit(unsigned role, uint32_t op, unsigned state, siz
 static const struct {
 	unsigned bit;
 	const char *word;
-} role_words[] = {{RT_ROLE_API, "api"}, {RT_ROLE_AGENT, "agent"}, {RT_ROLE_ADMIN, "admin"}, {RT_ROLE_DNS, "dns"}},
+} role_words[] = {{RT_ROLE_API, "api"}, {RT_ROLE_AGENT, "agent"}, {RT_ROLE_ADMIN, "admin"}, {RT_ROLE_DNS, "dns"}, {RT_ROLE_STREAM, "stream"}},
   state_words[] = {{RT_S_NONE, "none"},
 		   {RT_S_CREATED, "created"},
 		   {RT_S_RUNNING, "running"},
@@ -207,7 +211,7 @@ void rt_print_privileges(FILE *out)
 	fputs("# What the runtime does for others, and with which privileges\n\n"
 	      "Printed by `quilt-runtime --privileges` from the table in `src/runtime/ops.c`; do not edit.\n\n"
 	      "`quilt-runtime` is the only privileged program. Peers are told apart by SO_PEERCRED alone: `api` is the uid of `api_user`,\n"
-	      "`agent` that of `agent_user`, `dns` that of `dns_user`, `admin` is root. The state is the runtime's own record: `none` when there is no container of that id,\n"
+	      "`agent` that of `agent_user`, `dns` that of `dns_user`, `stream` that of `stream_user`, `admin` is root. The state is the runtime's own record: `none` when there is no container of that id,\n"
 	      "or the request is not about one; `ending` while stop, kill or delete is under way, `making` while\n"
 	      "create waits for a copy.\n\n"
 	      "The runtime keeps these capabilities in its bounding and permitted sets, and no others:\n\n",
@@ -215,7 +219,7 @@ void rt_print_privileges(FILE *out)
 #define CAP(name, needed, why) fputs("- " #name ": " why "\n", out);
 #include "caps.def"
 #undef CAP
-	fputs("\nIt sets no_new_privs on itself (which the containers inherit, and should) and a umask of 077. It has no seccomp filter of its own: a filter is\n"
+	fputs("\nIt sets no_new_privs on itself (which the containers inherit, and should) and a umask of 077, and lives in a\nmount namespace of its own, a slave of the host's. It has no seccomp filter of its own: a filter is\n"
 	      "inherited, and would then bound what containers may do, in ways that break programs in them (security.md 5.8, trap 1).\n\n",
 	      out);
 	for (unsigned op = 0; op < RT_OP_COUNT; op++) {

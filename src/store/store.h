@@ -63,9 +63,10 @@ int qt_store_import(struct qt_store *s, const json_t *copy, struct qt_err *e);
 /* --- containers --------------------------------------------------------------------------------------- */
 
 /* Reserve: the name is free, its volumes are there, and the quotas have room -> the record exists in state created, with DEADLINE_MS (wall clock) after which the
- * agent may take it away if the runtime knows nothing of it. From here on its volumes are in use. CONTAINER_NAME_CONFLICT, VOLUME_NOT_FOUND,
- * QUOTA_EXCEEDED with e->quota. */
-int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e);
+ * agent may take it away if the runtime knows nothing of it. From here on its volumes are in use, and it has its GPUs: C->gpu_count of the node's, those of
+ * C->gpu_ids or, if that is empty, any; which ones is written there. PLAN_REQUIRED, CONTAINER_NAME_CONFLICT, VOLUME_NOT_FOUND, QUOTA_EXCEEDED with e->quota,
+ * CAPACITY_FULL: one of the GPUs is not there, or has been taken. */
+int qt_store_ctr_reserve(struct qt_store *s, struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e);
 
 /* All N of one tenant or none, in one step; a name that is taken or there twice, or of a volume that is not there, is in e->received. */
 int qt_store_ctr_reserve_all(struct qt_store *s, const struct qt_ctr *v, size_t n, int64_t deadline_ms, struct qt_err *e);
@@ -256,6 +257,11 @@ int qt_store_usage_each(struct qt_store *s, const struct qt_id *tenant, int64_t 
 /* --- nodes -------------------------------------------------------------------------------------------- */
 /* FACTS is an object; its members become fields of the node's hash. */
 int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts, struct qt_err *e);
+/* GPUS is a list of pairs of texts: each GPU of the node, and who has it as the runtime says: "" nobody, "tenant/container", or "=ID", another name of that
+ * one. What records say of who has it counts more. Frees those whose container is gone. */
+int qt_store_node_gpus(struct qt_store *s, const char *node, const json_t *gpus, struct qt_err *e);
+/* The same as an object: id to who. A new reference. */
+json_t *qt_store_node_gpus_get(struct qt_store *s, const char *node, struct qt_err *e);
 /* Milliseconds since its last beat, by Redis's clock. NOT_FOUND: none yet. */
 int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, struct qt_err *e);
 
@@ -270,6 +276,39 @@ int qt_store_names(struct qt_store *s, const char *node, uint64_t *version, void
 
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
+
+/* --- reading events ------------------------------------------------------------------------------------ */
+
+/* The id of an event: a place in its tenant's stream. */
+struct qt_event_id {
+	uint64_t ms, seq;
+};
+#define QT_EVENT_ID_TEXT 42 /* bytes of the longest, with its NUL */
+bool qt_event_id_parse(struct qt_event_id *ret, const char *text); /* "ms-seq", or "ms" for the first of that millisecond */
+void qt_event_id_text(char out[QT_EVENT_ID_TEXT], const struct qt_event_id *id);
+int qt_event_id_cmp(const struct qt_event_id *a, const struct qt_event_id *b); /* < 0, 0, > 0 */
+
+struct qt_heard {
+	struct qt_event_id id;
+	char kind[32];	  /* "container_update" … */
+	const char *data; /* JSON; NUL-terminated, in memory of whoever gave it */
+	size_t len;
+};
+
+/* The newest id of TENANT's stream, 0-0 if it is empty. */
+int qt_store_events_last(struct qt_store *s, const struct qt_id *tenant, struct qt_event_id *ret, struct qt_err *e);
+
+/* Calls FN with at most COUNT events after AFTER, oldest first, and no further one when they have BYTES together; *RET_OLDEST is the oldest that the
+ * stream still has (0-0: none). 1: there are more; 0; -1. */
+int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const struct qt_event_id *after, unsigned count, size_t bytes,
+			  void (*fn)(const struct qt_heard *ev, void *arg), void *arg, struct qt_event_id *ret_oldest, struct qt_err *e);
+
+/* From here on S gets every event of all tenants as it happens, and nothing else may be asked of it. */
+int qt_store_listen(struct qt_store *s, struct qt_err *e);
+
+/* Calls FN with the next; waits up to WAIT_MS. 1; 0: none came; -1: the connection is lost, and so may be events. */
+int qt_store_hear(struct qt_store *s, int wait_ms, void (*fn)(const struct qt_id *tenant, const struct qt_heard *ev, void *arg), void *arg,
+		  struct qt_err *e);
 
 /* The tenant's newest events, the newest first, at most MOST before the event BEFORE ("" from the end). FN gets each, with texts that last
  * for the call; DATA is an object. */

@@ -10,7 +10,7 @@ import tempfile
 from .wait import wait_for
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
-PROGRAMS = ("redis", "runtime", "agent", "dns", "api", "nginx")
+PROGRAMS = ("redis", "runtime", "agent", "dns", "api", "stream", "nginx")
 
 
 def default_prefix():
@@ -59,6 +59,13 @@ class Stack:
             "uid_ranges": 1024,
             "registry_allow": "http://127.0.0.1",
             "registry_stall_s": 1,
+            "cdi_dirs": f"{self.dir}/cdi",  # not there: no GPUs, until harness.gpus puts some there
+            "gpu_kinds": "quilt.test/gpu",
+            "net_check_s": 1,
+            "tenant_streams": 12,
+            "heartbeat_s": 2,
+            "tenant_sessions": 8,
+            "allowed_origins": "https://other.example, https://friend.example",
             **(conf or {}),
         }
         self.settings = settings
@@ -139,7 +146,7 @@ class Stack:
 
     def redis(self, *args, user="admin"):
         """Run a Redis command as the administrator, or as worker or agent, and return its answer's text."""
-        secret = {"admin": "redis-admin.secret", "worker": "redis.secret", "agent": "redis-agent.secret", "dns": "redis-dns.secret"}[user]
+        secret = {"admin": "redis-admin.secret", "worker": "redis.secret", "agent": "redis-agent.secret", "dns": "redis-dns.secret", "stream": "redis-stream.secret"}[user]
         with open(f"{self.etc}/{secret}", encoding="ascii") as f:
             name, password = f.read().strip().split(":", 1)
         r = subprocess.run(["redis-cli", "-s", f"{self.run}/redis.sock", "--user", name, *args], stdin=subprocess.DEVNULL,
