@@ -248,11 +248,126 @@ static void test_indexes(void **state)
 	json_decref(j);
 }
 
+static void test_references(void **state)
+{
+	static const struct {
+		const char *text, *whole, *registry, *repository, *tag;
+	} rows[] = {
+		{"nginx", "docker.io/library/nginx:latest", "docker.io", "library/nginx", "latest"},
+		{"alpine:3.20", "docker.io/library/alpine:3.20", "docker.io", "library/alpine", "3.20"},
+		{"docker.io/library/alpine:3.20", "docker.io/library/alpine:3.20", "docker.io", "library/alpine", "3.20"},
+		{"index.docker.io/a/b", "docker.io/a/b:latest", "docker.io", "a/b", "latest"},
+		{"a/b:c", "docker.io/a/b:c", "docker.io", "a/b", "c"},
+		{"localhost/a", "localhost/a:latest", "localhost", "a", "latest"},
+		{"Registry.LAN:5000/a/b__c/d-e", "registry.lan:5000/a/b__c/d-e:latest", "registry.lan:5000", "a/b__c/d-e", "latest"},
+		{"ghcr.io/a@" D "f", "ghcr.io/a@" D "f", "ghcr.io", "a", ""},
+		{"ghcr.io/a:t@" D "f", "ghcr.io/a:t@" D "f", "ghcr.io", "a", "t"},
+	};
+	static const char *const bad[] = {"", "/", "/a", "a/", "a//b", "A", "a:", ":a", "a:b:c", "a:.b", "a:-b", "a@", "a@sha256:0", "a@md5:0", "a@" D "F", "a_-b", ".a",
+					  "a.", "a..b", "a b", "a\n", "http://a/b", "h..st.x/a", "-h.x/a", "h.x:0/a", "h.x:65536/a", "h.x:/a", "h.x:1x/a", "a/../b",
+					  "ä", "a:ä", "a@" D "f@" D "f"};
+	char text[400];
+	struct qt_imgref r;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct qt_err e = {0};
+
+		if (qt_imgref_parse("/f", rows[i].text, &r, &e) < 0)
+			fail_msg("%s: %s", rows[i].text, e.msg);
+		assert_string_equal(r.text, rows[i].whole);
+		assert_string_equal(r.registry, rows[i].registry);
+		assert_string_equal(r.repository, rows[i].repository);
+		assert_string_equal(r.tag, rows[i].tag);
+		/* What is whole stays as it is. */
+		assert_int_equal(qt_imgref_parse("/f", rows[i].whole, &r, &e), 0);
+		assert_string_equal(r.text, rows[i].whole);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct qt_err e = {0};
+
+		if (qt_imgref_parse("/f", bad[i], &r, &e) == 0)
+			fail_msg("%s is taken for %s", bad[i], r.text);
+		assert_int_equal(e.code, QT_E_VALIDATION_ERROR);
+		assert_string_equal(e.field, "/f");
+	}
+	for (size_t n = 200; n < sizeof(text); n++) {
+		struct qt_err e = {0};
+
+		memset(text, 'a', n);
+		text[n] = '\0';
+		assert_int_equal(qt_imgref_parse("/f", text, &r, &e), strlen("docker.io/library/:latest") + n <= QT_IMAGE_MAX ? 0 : -1);
+	}
+}
+
+static int configure(const char *run, struct qt_img *i)
+{
+	char text[2048];
+	struct qt_err e = {0};
+	json_t *j;
+	int r;
+
+	(void)qt_fmt(text, sizeof(text), "{\"os\":\"linux\",\"architecture\":\"amd64\",\"rootfs\":{\"diff_ids\":[\"" D "f\"]},\"config\":%s}", run);
+	j = doc(text);
+	qt_img_init(i);
+	r = qt_img_configure(i, j, 1, &e);
+	if (r < 0)
+		assert_int_equal(e.code, QT_E_IMAGE_REFUSED);
+	json_decref(j);
+	return r;
+}
+
+static void test_configurations(void **state)
+{
+	static const char *const bad[] = {
+		"{\"Env\":[1]}", "{\"Env\":{}}", "{\"Env\":[\"=x\"]}", "{\"Env\":[\"x\"]}", "{\"Cmd\":\"sh\"}", "{\"WorkingDir\":\"srv\"}",
+		"{\"WorkingDir\":\"/a\\nb\"}", "{\"User\":\"a b\"}", "{\"User\":\"a\\nroot\"}", "{\"User\":1}", "{\"StopSignal\":\"SIGNONE\"}", "{\"StopSignal\":\"65\"}",
+	};
+	struct qt_img i;
+	struct qt_err e = {0};
+	struct qt_ctr c;
+	json_t *j;
+
+	(void)state;
+	assert_int_equal(configure("{\"Env\":[\"A=b=c\"],\"Entrypoint\":[\"e\"],\"Cmd\":[\"c\"],\"WorkingDir\":\"/srv\",\"User\":\"www:80\",\"StopSignal\":\"SIGQUIT\","
+				   "\"Labels\":{\"x\":\"y\"},\"Volumes\":{\"/\":{}}}", &i), 0);
+	assert_int_equal(i.stop_signal, 3);
+	qt_ctr_init(&c);
+	qt_ctr_take_image(&c, &i);
+	assert_string_equal(json_string_value(json_object_get(c.image_env, "A")), "b=c");
+	assert_int_equal(json_array_size(c.command), 2);
+	assert_string_equal(c.workdir, "/srv");
+	assert_string_equal(c.user, "www:80");
+	qt_ctr_done(&c);
+	/* What the request has stays. */
+	qt_ctr_init(&c);
+	json_array_append_new(c.command, json_string("mine"));
+	(void)qt_copy(c.workdir, sizeof(c.workdir), "/mine");
+	qt_ctr_take_image(&c, &i);
+	assert_int_equal(json_array_size(c.command), 1);
+	assert_string_equal(c.workdir, "/mine");
+	qt_ctr_done(&c);
+	qt_img_done(&i);
+	assert_int_equal(configure("{\"Env\":null,\"Cmd\":null,\"User\":\"\",\"WorkingDir\":\"\"}", &i), 0);
+	qt_img_done(&i);
+	assert_int_equal(configure("null", &i), 0);
+	j = doc("{\"rootfs\":{\"diff_ids\":[]}}");
+	assert_int_equal(qt_img_configure(&i, j, 1, &e), -1);
+	json_decref(j);
+	qt_img_done(&i);
+	for (size_t n = 0; n < sizeof(bad) / sizeof(*bad); n++) {
+		if (configure(bad[n], &i) != -1)
+			fail_msg("taken: %s", bad[n]);
+		qt_img_done(&i);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_allow),	    cmocka_unit_test(test_challenges),
 		cmocka_unit_test(test_kinds),	  cmocka_unit_test(test_manifests), cmocka_unit_test(test_indexes),
+		cmocka_unit_test(test_references), cmocka_unit_test(test_configurations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
