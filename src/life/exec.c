@@ -200,7 +200,7 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 	size_t max = x->capture ? l->conf->exec_output_bytes : 0;
 	auto_talk struct talk t = {.conn = -1, .in = -1, .out = {-1, QT_BUF(max), false}, .err = {-1, QT_BUF(max), false},
 				   .stdin_data = x->stdin_data, .stdin_left = x->stdin_data ? x->stdin_len : 0};
-	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES);
+	auto_free char *argv = malloc(QT_EXEC_BYTES), *env = malloc(QT_STRV_BYTES);
 	auto_close int in = -1, out = -1, err = -1;
 	struct mi_exec m = {.cwd = x->workdir, .uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT};
 	int64_t begin = qt_mono_ms();
@@ -212,7 +212,7 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 	t.chunk = malloc(CHUNK);
 	if (!argv || !env || !t.chunk)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_argv(&m.argv, argv, x->command, e) < 0 ||
+	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_words(&m.argv, argv, QT_EXEC_BYTES, x->command, e) < 0 ||
 	    qt_strv_env(&m.env, env, c->name, c->environment, x->environment, e) < 0 || qt_life_connect(l, c, &t.conn, e) < 0 ||
 	    make_pipe(&t.in, &in, false, e) < 0 || make_pipe(&t.out.fd, &out, true, e) < 0 ||
 	    make_pipe(&t.err.fd, &err, true, e) < 0)
