@@ -21,6 +21,7 @@ dirs_up() {
 	dir 750 root root "$QUILT_LOG"
 	dir 700 redis redis "$QUILT_STATE/redis"
 	dir 700 quilt-agent quilt-agent "$QUILT_STATE/agent"
+	dir 2770 quilt quilt-agent "$QUILT_STATE/spool" # uploaded archives, from the workers to the agent
 	# Sticky: each program makes its socket here and cannot take another's away.
 	dir 1770 root quilt "$QUILT_RUN"
 	dir 700 root root "$QUILT_RUN/pids"

@@ -11,4 +11,4 @@ quilt_agent_SOURCES = \
 quilt_agent_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 quilt_agent_CFLAGS = $(AM_CFLAGS) -pthread
 quilt_agent_LDFLAGS = $(AM_LDFLAGS) -pthread
-quilt_agent_LDADD = libqlife.a libqminit.a libqwire.a $(QT_STORE_LIBS)
+quilt_agent_LDADD = libqlife.a libqminit.a libqfiles.a libqwire.a $(QT_STORE_LIBS)

@@ -8,6 +8,7 @@
 
 #include "life.h"
 
+struct qt_file;
 struct qt_route;
 
 #define QT_PARAMS_MAX 3
@@ -29,6 +30,9 @@ struct qt_call {
 	unsigned n_query;
 	const char *body;
 	size_t body_len;
+	int upload;		 /* QT_R_UPLOAD: the file that the body became; -1 otherwise. The dispatcher closes it */
+	char *beside;		 /* and, if it was JSON, that without the archive; owned */
+	size_t beside_len;
 	bool (*gone)(void *arg); /* has the client left? */
 	void *gone_arg;
 	char request_id[65];
@@ -48,6 +52,7 @@ struct qt_call {
 	json_t *reply;	   /* the handler's; owned */
 	char *text;	   /* instead: free() */
 	const char *text_type;
+	struct qt_file *file; /* instead: its bytes (life/files.h); allocated */
 	char allow[64];	   /* of a 405 */
 };
 

@@ -7,11 +7,13 @@
 #include "dispatch.h"
 #include "idem.h"
 #include "identity.h"
+#include "life/files.h"
 #include "log.h"
 #include "path.h"
 #include "query.h"
 #include "route.h"
 #include "str.h"
+#include "upload.h"
 
 #define REQ_SIZE_MAX 4096
 
@@ -38,12 +40,27 @@ static bool is_json(const char *type)
 	return strncasecmp(type, json_media, n) == 0 && (type[n] == '\0' || type[n] == ';' || type[n] == ' ');
 }
 
+static int decode(struct qt_call *c, const char *text, size_t len, json_t **json, void *req, struct qt_err *e)
+{
+	const struct qt_route *r = c->route;
+
+	*json = qt_json_parse(text, len, r->flags & QT_R_EMPTY_OK, e);
+	if (!*json || qt_decode(*json, r->body, req, r->body_size, r->body_defaults, &c->seen, e) < 0)
+		return -1;
+	c->req = req;
+	return 0;
+}
+
 static int read_body(struct qt_call *c, const struct qt_in *in, json_t **json, void *req, struct qt_err *e)
 {
 	const struct qt_route *r = c->route;
 
 	if (!r->body)
 		return 0;
+	if (r->flags & QT_R_UPLOAD && !c->beside)
+		return 0; /* raw: all that there is to say is in the query */
+	if (r->flags & QT_R_UPLOAD)
+		return decode(c, c->beside, c->beside_len, json, req, e);
 	if (in->body_too_large)
 		return qt_fail(e, QT_E_PAYLOAD_TOO_LARGE, "the body is larger than this server takes");
 	if (in->body_len > 0 && !is_json(in->content_type)) {
@@ -51,14 +68,10 @@ static int read_body(struct qt_call *c, const struct qt_in *in, json_t **json, v
 		(void)qt_copy(e->received, sizeof(e->received), *in->content_type ? "another type" : "no type");
 		return -1;
 	}
-	*json = qt_json_parse(in->body ? in->body : "", in->body_len, r->flags & QT_R_EMPTY_OK, e);
-	if (!*json || qt_decode(*json, r->body, req, r->body_size, r->body_defaults, &c->seen, e) < 0)
-		return -1;
-	c->req = req;
-	return 0;
+	return decode(c, in->body ? in->body : "", in->body_len, json, req, e);
 }
 
-/* Which route, and for whom. */
+/* Which route, and for whom; and the body, if it is a large one. */
 static int find(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, struct qt_err *e)
 {
 	if (qt_uri_parse(uri, in->uri, e) < 0)
@@ -70,7 +83,9 @@ static int find(struct qt_call *c, const struct qt_in *in, struct qt_uri *uri, s
 	if (!c->route)
 		return -1;
 	c->rest = qt_path_rest(c->route->path, uri->segments);
-	return c->route->scope == QT_SCOPE_PUBLIC ? 0 : qt_identity_take(c, in->tenant, in->key_id, in->plan, e);
+	if (c->route->scope != QT_SCOPE_PUBLIC && qt_identity_take(c, in->tenant, in->key_id, in->plan, e) < 0)
+		return -1;
+	return c->route->flags & QT_R_UPLOAD ? qt_upload_take(c, in, e) : 0;
 }
 
 static int carry_out(struct qt_call *c, const struct qt_in *in, json_t **json, void *req, struct qt_err *e)
@@ -83,6 +98,12 @@ static int carry_out(struct qt_call *c, const struct qt_in *in, json_t **json, v
 static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 {
 	out->status = c->status ? c->status : c->route->ok;
+	if (c->file) {
+		out->file = qt_take(&c->file);
+		out->len = out->file->size;
+		out->type = "application/octet-stream";
+		return;
+	}
 	if (c->text) {
 		out->text = qt_take(&c->text);
 		out->type = c->text_type;
@@ -95,7 +116,7 @@ static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 	out->len = out->text ? strlen(out->text) : 0;
 }
 
-bool qt_dispatch_slow(const char *method, const char *raw_uri)
+unsigned qt_dispatch_flags(const char *method, const char *raw_uri)
 {
 	const char *params[QT_PARAMS_MAX];
 	const struct qt_route *r;
@@ -104,9 +125,9 @@ bool qt_dispatch_slow(const char *method, const char *raw_uri)
 	char allow[64];
 
 	if (qt_uri_parse(&uri, raw_uri, &e) < 0)
-		return false;
+		return 0;
 	r = qt_route_find(method, uri.segments, params, allow, sizeof(allow), &e);
-	return r && r->flags & QT_R_SLOW;
+	return r ? r->flags : 0;
 }
 
 static void refuse(struct qt_call *c, struct qt_out *out, const struct qt_err *e)
@@ -139,6 +160,7 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 			    .tenant_header = in->tenant_header,
 			    .body = in->body,
 			    .body_len = in->body_len,
+			    .upload = -1,
 			    .gone = in->gone,
 			    .gone_arg = in->gone_arg,
 			    .life = l};
@@ -163,6 +185,8 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 		if (idem.token.s[0])
 			qt_idem_end(&c, &idem, out);
 	}
+	qt_close(c.upload);
+	free(c.beside);
 	free(c.text);
 	json_decref(c.reply);
 	json_decref(json);

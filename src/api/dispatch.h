@@ -12,14 +12,19 @@ struct qt_in {
 	const char *body;
 	size_t body_len;
 	bool body_too_large;
+	/* Of an upload, instead: how many bytes there are, and how to get them (as read(2)). */
+	uint64_t length;
+	int (*read)(void *arg, char *buf, size_t size);
+	void *read_arg;
 	bool (*gone)(void *arg);
 	void *gone_arg;
 };
 
-/* What goes out. The text is the caller's to free(). */
+/* What goes out. The text is the caller's to free(), the file to be done and freed. */
 struct qt_out {
 	int status;
 	char *text;
+	struct qt_file *file; /* not NULL: the body is what it holds, and there is no text */
 	size_t len;
 	const char *type;
 	char type_text[64];   /* where type may point */
@@ -34,8 +39,8 @@ struct qt_out {
  * that the client may not see, and one that the route does not document, under the request's id. */
 void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out);
 
-/* Which pool serves this request? The quick one answers what is no route. */
-bool qt_dispatch_slow(const char *method, const char *raw_uri);
+/* The flags of the route that this request is for: QT_R_SLOW, which pool serves it; QT_R_UPLOAD, where its body goes. 0 for what is no route. */
+unsigned qt_dispatch_flags(const char *method, const char *raw_uri);
 
 /* An answer for the error E alone (nginx's refusals). */
 void qt_answer_error(const struct qt_err *e, const char *request_id, struct qt_out *out);

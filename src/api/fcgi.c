@@ -12,9 +12,12 @@
 #include "dispatch.h"
 #include "fcgi.h"
 #include "identity.h"
+#include "life/files.h"
 #include "log.h"
 #include "num.h"
+#include "route.h"
 #include "str.h"
+#include "upload.h"
 
 #define PEER_STALL_S 30 /* nginx has the whole request before it connects: it never waits so long */
 
@@ -46,6 +49,12 @@ static bool client_gone(void *arg)
 
 /* nginx asks whether this request may go on, and to which pool. 401 and 403 are what it takes for no; which error it is travels in a header, and comes
  * back with the request for the answer (nginx/quilt-server.conf.in). */
+static void refuse_auth(FCGX_Request *r, enum qt_code code, bool large, unsigned retry_after)
+{
+	FCGX_FPrintF(r->out, "Status: %d\r\nX-Quilt-Error: %s%s\r\nX-Quilt-Retry: %u\r\n\r\n", code == QT_E_UNAUTHORIZED ? 401 : 403,
+		     qt_err_row(code)->name, code == QT_E_UNAUTHORIZED && large ? "_LARGE" : "", retry_after);
+}
+
 static void answer_auth(struct qt_life *l, FCGX_Request *r)
 {
 	struct qt_credentials cr = {
@@ -56,20 +65,27 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 	};
 	struct qt_apikey key;
 	struct qt_err e = {0};
+	const char *method = param(r, "QUILT_METHOD"), *uri = param(r, "REQUEST_URI");
 	unsigned retry_after = 0;
+	uint64_t length = 0;
 
+	(void)qt_u64(&length, param(r, "QUILT_LENGTH"), 0, UINT64_MAX);
 	if (qt_identity_auth(l, &cr, &key, &retry_after, &e) == 0) {
+		/* Before nginx takes the body in: how much depends on the route. */
+		if (length > qt_upload_limit(l->conf, method, uri)) {
+			refuse_auth(r, QT_E_PAYLOAD_TOO_LARGE, true, 0);
+			return;
+		}
 		FCGX_FPrintF(r->out,
 			     "Status: 204 No Content\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\n"
 			     "X-Quilt-Pool: %s\r\n\r\n",
 			     key.tenant.s, key.id.s, key.plan,
-			     qt_dispatch_slow(param(r, "QUILT_METHOD"), param(r, "REQUEST_URI")) ? "quilt_slow" : "quilt_quick");
+			     qt_dispatch_flags(method, uri) & QT_R_SLOW ? "quilt_slow" : "quilt_quick");
 		return;
 	}
 	if (e.code == QT_E_STORE_UNAVAILABLE)
 		qt_log_err(QT_LOG_ERROR, &e, "request_id=%s auth", param(r, "QUILT_REQUEST_ID"));
-	FCGX_FPrintF(r->out, "Status: %d\r\nX-Quilt-Error: %s\r\nX-Quilt-Retry: %u\r\n\r\n",
-		     e.code == QT_E_UNAUTHORIZED ? 401 : 403, qt_err_row(e.code)->name, retry_after);
+	refuse_auth(r, e.code, length > l->conf->max_body_bytes, retry_after);
 }
 
 /* The code of an error's name; UNAUTHORIZED if there is none: the refusing value. */
@@ -96,6 +112,13 @@ static void answer_denied(const FCGX_Request *r, const char *error, struct qt_ou
 		out->retry_after = (int)retry;
 }
 
+static int read_some(void *arg, char *buf, size_t size)
+{
+	const FCGX_Request *r = arg;
+
+	return FCGX_GetStr(buf, (int)size, r->in);
+}
+
 static int read_body(const struct qt_worker *w, const FCGX_Request *r, char **body, struct qt_in *in)
 {
 	uint64_t len;
@@ -103,6 +126,10 @@ static int read_body(const struct qt_worker *w, const FCGX_Request *r, char **bo
 
 	if (!qt_u64(&len, param(r, "CONTENT_LENGTH"), 1, UINT64_MAX))
 		return 0;
+	if (qt_dispatch_flags(in->method, in->uri) & QT_R_UPLOAD) {
+		in->length = len;
+		return 0;
+	}
 	if (len > w->conf->max_body_bytes) {
 		in->body_too_large = true;
 		return 0;
@@ -123,6 +150,23 @@ static int read_body(const struct qt_worker *w, const FCGX_Request *r, char **bo
 	return 0;
 }
 
+/* A file that ends early must not look whole: its length was said already, so the connection breaks. */
+static void put_file(FCGX_Request *r, struct qt_file *f)
+{
+	struct qt_err e = {0};
+	char chunk[16384];
+
+	for (uint64_t left = f->size; left > 0;) {
+		ssize_t n = qt_file_read(f, chunk, left < sizeof(chunk) ? (size_t)left : sizeof(chunk), &e);
+
+		if (n <= 0 || FCGX_PutStr(chunk, (int)n, r->out) < 0) {
+			(void)shutdown(r->ipcFd, SHUT_RDWR);
+			return;
+		}
+		left -= (uint64_t)n;
+	}
+}
+
 static void put_answer(FCGX_Request *r, const struct qt_out *out, bool head)
 {
 	char text[512];
@@ -139,10 +183,19 @@ static void put_answer(FCGX_Request *r, const struct qt_out *out, bool head)
 		(void)snprintf(text, sizeof(text), "Retry-After: %d\r\n", out->retry_after);
 		FCGX_PutS(text, r->out);
 	}
+	if (out->file) {
+		/* A tenant's bytes: nothing that a browser may take for a page of ours. */
+		(void)snprintf(text, sizeof(text),
+			       "X-Content-Type-Options: nosniff\r\nContent-Disposition: attachment\r\nX-Quilt-File-Mode: %u\r\nX-Quilt-File-Size: %zu\r\n",
+			       qt_file_mode_digits(out->file->mode), out->len);
+		FCGX_PutS(text, r->out);
+	}
 	if (out->replayed)
 		FCGX_PutS("Idempotency-Replayed: true\r\n", r->out);
 	FCGX_PutS("\r\n", r->out);
-	if (!head && out->text)
+	if (!head && out->file)
+		put_file(r, out->file);
+	else if (!head && out->text)
 		FCGX_PutStr(out->text, (int)out->len, r->out);
 }
 
@@ -163,6 +216,8 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 		.request_id = param(r, "QUILT_REQUEST_ID"),
 		.gone = client_gone,
 		.gone_arg = r,
+		.read = read_some,
+		.read_arg = r,
 	};
 	const char *denied = param(r, "QUILT_DENIED");
 	struct qt_out out;
@@ -182,6 +237,9 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 	       in.tenant ? in.tenant : "-", in.key_id ? in.key_id : "-", out.status,
 	       out.code == QT_OK ? "-" : qt_err_row(out.code)->name, (int)(qt_mono_ms() - began));
 	free(out.text);
+	if (out.file)
+		qt_file_done(out.file);
+	free(out.file);
 }
 
 /* A connection, or -1. QT_WAKE_SIGNAL ends the waiting, and is let through only here: it must not cut off what a request does. One that

@@ -37,6 +37,16 @@ struct qt_exec_req {
 	char stdin_data[2048];
 };
 
+struct qt_file_req {
+	char path[2048];
+	const json_t *content;
+	uint64_t mode;
+};
+struct qt_archive_req {
+	const json_t *content;
+	char path[2048];
+	uint64_t strip;
+};
 /* Of snapshot, fork and clone; each body has its rows of them. */
 struct qt_copy_req {
 	char name[QT_NAME_MAX + 2];
@@ -91,6 +101,12 @@ int qt_h_vol_delete(struct qt_call *c, struct qt_err *e);
 int qt_h_env_get(struct qt_call *c, struct qt_err *e);
 int qt_h_env_patch(struct qt_call *c, struct qt_err *e);
 int qt_h_env_put(struct qt_call *c, struct qt_err *e);
+int qt_h_files_ls(struct qt_call *c, struct qt_err *e);
+int qt_h_files_write(struct qt_call *c, struct qt_err *e);
+int qt_h_files_read(struct qt_call *c, struct qt_err *e);
+int qt_h_files_delete(struct qt_call *c, struct qt_err *e);
+int qt_h_ctr_archive(struct qt_call *c, struct qt_err *e);
+int qt_h_vol_archive(struct qt_call *c, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
 int qt_h_snap_create(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_fork(struct qt_call *c, struct qt_err *e);

@@ -1,4 +1,7 @@
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "idem.h"
 #include "log.h"
@@ -25,14 +28,30 @@ static int check_key(const char *key, struct qt_err *e)
 }
 
 /* All that makes the request what it is; the tenant is part of the key's place. */
-static int digest(char out[65], const struct qt_in *in, struct qt_err *e)
+static int digest(char out[65], const struct qt_call *c, const struct qt_in *in, struct qt_err *e)
 {
 	struct qt_piece v[] = {{in->method, strlen(in->method)},
 			       {in->uri, strlen(in->uri)},
 			       {in->content_type, strlen(in->content_type)},
-			       {in->body, in->body_len}};
+			       {in->body, in->body_len},
+			       {c->beside, c->beside_len},
+			       {NULL, 0}};
+	struct stat st = {0};
+	void *file = NULL;
+	int r;
 
-	return qt_sha256(out, v, QT_LEN(v), e);
+	if (c->upload >= 0 && fstat(c->upload, &st) < 0)
+		return qt_fail_sys(e, errno, "look at an upload");
+	if (st.st_size > 0) {
+		file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, c->upload, 0);
+		if (file == MAP_FAILED)
+			return qt_fail_sys(e, errno, "look at an upload");
+		v[QT_LEN(v) - 1] = (struct qt_piece){file, (size_t)st.st_size};
+	}
+	r = qt_sha256(out, v, QT_LEN(v), e);
+	if (file)
+		(void)munmap(file, (size_t)st.st_size);
+	return r;
 }
 
 int qt_idem_begin(struct qt_call *c, const struct qt_in *in, struct qt_idem *idem, struct qt_out *out, struct qt_err *e)
@@ -43,7 +62,7 @@ int qt_idem_begin(struct qt_call *c, const struct qt_in *in, struct qt_idem *ide
 	/* Of a body that is too large nothing was read: the answer is always the same. */
 	if (!*in->idempotency_key || !qt_idem_for(c->route) || in->body_too_large)
 		return 0;
-	if (check_key(in->idempotency_key, e) < 0 || digest(request, in, e) < 0)
+	if (check_key(in->idempotency_key, e) < 0 || digest(request, c, in, e) < 0)
 		return -1;
 	switch (qt_store_idem_begin(c->life->store, &c->tenant, in->idempotency_key, request,
 				    c->route->budget_ms / 1000 + LOCK_SLACK_S, idem, e)) {

@@ -8,9 +8,10 @@ libqapi_a_SOURCES = \
 	src/api/routes_containers.c src/api/routes_jobs.c src/api/routes_network.c src/api/h_network.c src/api/h_concerns.c \
 	src/api/routes_operations.c src/api/routes_system.c
 libqapi_a_SOURCES += src/api/h_volumes.c src/api/replies.c src/api/replies.h src/api/routes_volumes.c
+libqapi_a_SOURCES += src/api/h_files.c src/api/routes_files.c src/api/upload.c src/api/upload.h
 libqapi_a_SOURCES += src/api/h_copies.c src/api/h_snapshots.c src/api/routes_snapshots.c
 libqapi_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 quilt_api_SOURCES = src/api/main.c src/api/pool.c src/api/pool.h
 quilt_api_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-quilt_api_LDADD = libqapi.a libqlife.a libqminit.a libqstore.a libqmodel.a libqjson.a libqwire.a libqbase.a \
+quilt_api_LDADD = libqapi.a libqlife.a libqminit.a libqfiles.a libqstore.a libqmodel.a libqjson.a libqwire.a libqbase.a \
 	$(FCGI_LIBS) $(JANSSON_LIBS) $(HIREDIS_LIBS) $(CRYPTO_LIBS) -lpthread -lm

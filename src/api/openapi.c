@@ -9,6 +9,7 @@
 #include "openapi.h"
 #include "route.h"
 #include "str.h"
+#include "upload.h"
 
 /* "string|null" -> {"type": ["string", "null"]} */
 static json_t *type_schema(const char *type)
@@ -70,6 +71,8 @@ static void add_success(struct doc *d, json_t *responses, int status, const stru
 
 	if (r->flags & QT_R_TEXT_TOO)
 		json_object_set_new(content, "text/markdown", json_pack("{s:{s:s}}", "schema", "type", "string"));
+	if (r->flags & QT_R_BYTES_TOO)
+		json_object_set_new(content, "application/octet-stream", json_object());
 	(void)snprintf(key, sizeof(key), "%d", status);
 	json_object_set_new(responses, key, json_pack("{s:s, s:o}", "description", reply->name, "content", content));
 }
@@ -168,6 +171,12 @@ static void add_route(const struct qt_route *r, void *arg)
 		json_object_set_new(op, "requestBody",
 				    json_pack("{s:b, s:{s:{s:o}}}", "required", !(r->flags & QT_R_EMPTY_OK), "content",
 					      "application/json", "schema", qt_schema(r->body)));
+	if (r->flags & QT_R_UPLOAD) {
+		json_t *content = json_object_get(json_object_get(op, "requestBody"), "content");
+
+		json_object_set_new(content, "application/gzip", json_object());
+		json_object_set_new(content, "application/x-tar", json_object());
+	}
 	if (r->scope == QT_SCOPE_PUBLIC)
 		json_object_set_new(op, "security", json_array());
 	if (!path) {
@@ -243,6 +252,10 @@ int qt_print_nginx(FILE *out, const char *which, const struct qt_conf *conf)
 		} else if (qt_starts(p, "@MAX_BODY@")) {
 			fprintf(out, "%" PRIu64, conf->max_body_bytes);
 			p += strlen("@MAX_BODY@");
+		} else if (qt_starts(p, "@MAX_UPLOAD@")) {
+			/* The largest of any route; each has its own, which the auth request tells before the body is taken in. */
+			fprintf(out, "%" PRIu64, qt_upload_limit(conf, "POST", "/api/volumes/v/archive"));
+			p += strlen("@MAX_UPLOAD@");
 		} else {
 			fputc(*p++, out);
 		}

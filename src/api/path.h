@@ -4,7 +4,7 @@
 
 #include "call.h"
 
-#define QT_SEGMENTS_MAX 12
+#define QT_SEGMENTS_MAX 64 /* of files in volumes */
 #define QT_URI_MAX	8192
 
 struct qt_uri {

@@ -6,8 +6,11 @@
 #include "route.h"
 #include "str.h"
 
+#define PATTERN_MAX 12 /* segments of a route's path: two bits of a score each */
+
 const struct qt_route *const qt_route_tables[] = {
 	qt_routes_containers,
+	qt_routes_files,
 	qt_routes_jobs,
 	qt_routes_network,
 	qt_routes_operations,
@@ -31,14 +34,14 @@ static bool is_rest(const char *segment, size_t len)
 
 bool qt_path_match(const char *path, const char *const *segments, const char **params, unsigned *score)
 {
-	unsigned n_params = 0, i = 0, places = QT_SEGMENTS_MAX;
+	unsigned n_params = 0, i = 0, places = PATTERN_MAX;
 	bool rest = false;
 
 	*score = 0;
 	for (; *path == '/' && !rest; i++) {
 		size_t len = strcspn(++path, "/");
 
-		if (!segments[i])
+		if (!segments[i] || places == 0)
 			return false;
 		*score <<= 2;
 		places--;

@@ -16,6 +16,8 @@ enum {
 	QT_R_NO_TYPE = 1 << 1,	  /* the body's content type does not matter (no body is read into the handler) */
 	QT_R_EMPTY_OK = 1 << 2,	  /* an absent body is {} */
 	QT_R_TEXT_TOO = 1 << 3,	  /* may answer text/markdown */
+	QT_R_BYTES_TOO = 1 << 8,  /* may answer application/octet-stream */
+	QT_R_UPLOAD = 1 << 9,	  /* the body is an archive, raw or in JSON, and goes to a file (upload.h) */
 };
 
 enum qt_qkind {
@@ -67,6 +69,7 @@ struct qt_route {
 
 /* A concern's table: ends with id NULL. */
 extern const struct qt_route qt_routes_containers[];
+extern const struct qt_route qt_routes_files[];
 extern const struct qt_route qt_routes_jobs[];
 extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];

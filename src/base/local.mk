@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libqbase.a
 libqbase_a_SOURCES = \
+	src/base/b64.c src/base/b64.h \
 	src/base/buf.c src/base/buf.h \
 	src/base/cleanup.h \
 	src/base/clock.c src/base/clock.h \

@@ -208,6 +208,11 @@ static int dec_one(const struct qt_field *f, const json_t *v, const char *ptr, c
 		return dec_list(f, v, ptr, at, e);
 	case QT_K_ENUM:
 		return dec_enum(f, v, ptr, at, e);
+	case QT_K_TEXT:
+		if (!json_is_string(v))
+			return bad(f, QT_E_UNPROCESSABLE_ENTITY, ptr, "a string", v, e);
+		memcpy(at, &v, sizeof(v));
+		return 0;
 	case QT_K_IGNORE:
 		return 0;
 	case QT_K_REFUSE:

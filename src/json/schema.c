@@ -55,6 +55,9 @@ static json_t *schema_of(const struct qt_field *f)
 		json_object_set_new(s, "enum", words);
 		break;
 	}
+	case QT_K_TEXT:
+		json_object_set_new(s, "type", json_string("string"));
+		break;
 	case QT_K_IGNORE:
 	case QT_K_REFUSE:
 		break;

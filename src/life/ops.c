@@ -48,6 +48,8 @@ static const struct kind {
 	[QT_OPT_CTR_START] = {qt_op_ctr_start, "container is running", false},
 	[QT_OPT_CTR_RESUME] = {qt_op_ctr_start, "container is running", false},
 	[QT_OPT_CTR_STOP] = {qt_op_ctr_stop, "container is stopped", false},
+	[QT_OPT_CTR_ARCHIVE] = {qt_op_ctr_archive, "archive is unpacked", false},
+	[QT_OPT_VOL_ARCHIVE] = {qt_op_vol_archive, "archive is unpacked", false},
 	[QT_OPT_CTR_DELETE] = {qt_op_ctr_delete, "container is removed", false},
 	[QT_OPT_CTR_BATCH] = {qt_op_ctr_batch, "all containers are running", false},
 	[QT_OPT_CTR_FORK] = {qt_op_ctr_fork, "container is forked", false},

@@ -18,6 +18,7 @@ libqrt_a_SOURCES = \
 	src/runtime/loop.c src/runtime/loop.h \
 	src/runtime/obj.c src/runtime/obj.h \
 	src/runtime/op_end.c \
+	src/runtime/op_files.c \
 	src/runtime/op_life.c \
 	src/runtime/op_obj.c \
 	src/runtime/op_procs.c src/runtime/procs.c src/runtime/procs.h src/runtime/op_net.c \
@@ -26,6 +27,7 @@ libqrt_a_SOURCES = \
 	src/runtime/ops.c src/runtime/ops.h \
 	src/runtime/peer.c src/runtime/peer.h \
 	src/runtime/ranges.c src/runtime/ranges.h \
+	src/runtime/sessions.c src/runtime/sessions.h \
 	src/runtime/store.c src/runtime/store.h src/runtime/store_parts.h \
 	src/runtime/store_btrfs.c \
 	src/runtime/store_copy.c \

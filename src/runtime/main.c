@@ -16,6 +16,7 @@
 #include "num.h"
 #include "ops.h"
 #include "peer.h"
+#include "sessions.h"
 #include "str.h"
 
 static const char usage[] =
@@ -122,8 +123,11 @@ static int serve(struct rt *rt, struct qt_err *e)
 	struct watchdog dog = {0};
 	struct reaper reaper = {.rt = rt};
 	const char *minit = rt->conf.minit_path[0] ? rt->conf.minit_path : QT_LIBEXECDIR "/quilt-minit";
+	const char *files = rt->conf.files_path[0] ? rt->conf.files_path : QT_LIBEXECDIR "/quilt-files";
 	int r = -1;
 
+	if (rt_sessions_open(&rt->sessions, rt, files, e) < 0)
+		return qt_context(e, "%s", files);
 	if (rt_spawner_open(&rt->spawner, minit, e) < 0)
 		return qt_context(e, "%s", minit);
 	if (rt->conf.dns && rt_dns_open(rt->dns_fd, rt_net_gateway(rt->net), &no_dns) < 0)
@@ -144,6 +148,7 @@ out:
 	rt_timer_clear(rt->loop, &reaper.timer);
 	rt_peers_close(rt->peers);
 	rt->peers = NULL;
+	rt_sessions_close(qt_take(&rt->sessions)); /* conversations end; their clients retry */
 	rt_loop_del(rt->loop, &signals.watch);
 	qt_close(signals.fd);
 	return r;

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "ops.h"
 #include "str.h"
+#include "sessions.h"
 #include "volumes.h"
 
 #define LIST_MAX  512
@@ -373,6 +374,7 @@ int rt_op_obj_delete(struct rt *rt, struct rt_ctr *c, const void *req_, struct r
 	/* The point of no return: a tree that no file knows is swept at the next start. */
 	if (rt_failpoint(RT_FP_obj_delete_begin, e) < 0 || rt_obj_forget(&rt->objs, o, e) < 0)
 		return -1;
+	rt_sessions_end(rt->sessions, &o->id); /* nobody works on a tree that is in the trash */
 	(void)rt_failpoint(RT_FP_obj_delete_forgotten, e);
 	qt_err_reset(e);
 	undo(rt, o);

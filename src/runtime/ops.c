@@ -59,6 +59,11 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It learns the names of the images. They are for all tenants."},
+	[RT_FILES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 200, .fn = rt_op_files,
+		.uses = "SYS_ADMIN (namespaces, mounts), SYS_PTRACE (/proc/PID/ns), SETUID, SETGID; DAC_OVERRIDE",
+		.hostile = "It can read and write all files of every volume and running container: workers can, by design. The process that does it has an id map, "
+			   "a root directory and two capabilities of the tree alone, no network, and a filter without exec and sockets; so have archives that it "
+			   "unpacks. 64 of them at most, 8 on one tree; each ends with its socket. The descriptor that came is only handed on."},
 	[RT_SNAPSHOT] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_RUNNING | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_snapshot,
 		.uses = "SYS_ADMIN (subvolumes, trusted attributes), DAC_OVERRIDE, CHOWN, FOWNER, FSETID, SETFCAP, KILL (through the freezer)",
 		.hostile = "It can copy every container's files for the tenant whose container it is, until the pool is full but for a reserve, and have the container "

@@ -33,6 +33,7 @@ enum { RT_MUTATES = 1 << 0 };
 struct rt_answer {
 	struct rt_call call;
 	void *rep; /* struct rt_NAME_rep, zeroed; texts in it must outlive the handler: those of the container, or in scratch */
+	const int *in_fds; /* the request's, as many as the row says: closed after the handler */
 	int fds[QT_FDS_MAX]; /* as many as the row says: closed once they are sent */
 	char *scratch;
 	size_t scratch_size;
@@ -89,6 +90,7 @@ RT_HANDLER(vol_make);
 RT_HANDLER(ps);
 RT_HANDLER(signal);
 RT_HANDLER(watch);
+RT_HANDLER(files);
 RT_HANDLER(net);
 RT_HANDLER(route);
 RT_HANDLER(net_mend);

@@ -253,7 +253,7 @@ static void reply(struct rt_peer *p, const void *rep, const int *fds, size_t n_f
 
 /* --- requests ------------------------------------------------------------------------------------------ */
 
-static void handle(struct rt_peer *p, const char *msg, size_t len, size_t n_fds);
+static void handle(struct rt_peer *p, const char *msg, size_t len, const int *fds, size_t n_fds);
 
 static void over_budget(void *arg)
 {
@@ -271,7 +271,7 @@ static void once_more(void *arg)
 	struct rt_peer *p = arg;
 	char *msg = qt_take(&p->msg);
 
-	handle(p, msg, p->msg_len, 0);
+	handle(p, msg, p->msg_len, NULL, 0); /* those that take descriptors do not ask for it */
 	free(msg);
 	if (!p->closed)
 		set_events(p);
@@ -295,7 +295,7 @@ static void again(struct rt_peer *p, const char *msg, size_t len, struct qt_err 
 }
 
 static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c, const void *req, const char *msg,
-		size_t len)
+		size_t len, const int *fds)
 {
 	struct rt *rt = p->all->rt;
 	union {
@@ -305,6 +305,7 @@ static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c
 	} rep;
 	struct rt_answer a = {.call = {p->watch, p->serial, p->op},
 			      .rep = &rep,
+			      .in_fds = fds,
 			      .scratch = p->all->scratch,
 			      .scratch_size = sizeof(p->all->scratch)};
 	int64_t began = qt_mono_ms(), took;
@@ -332,7 +333,7 @@ static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c
 	}
 }
 
-static void handle(struct rt_peer *p, const char *msg, size_t len, size_t n_fds)
+static void handle(struct rt_peer *p, const char *msg, size_t len, const int *fds, size_t n_fds)
 {
 	union {
 #define RT_OP(SYM, name, fin, fout, doc) struct rt_##name##_req name;
@@ -378,7 +379,7 @@ static void handle(struct rt_peer *p, const char *msg, size_t len, size_t n_fds)
 	}
 	if (h.op == RT_HELLO)
 		p->greeted = true;
-	run(p, def, c, &req, msg, len);
+	run(p, def, c, &req, msg, len, fds);
 }
 
 static void receive(struct rt_peer *p)
@@ -389,9 +390,6 @@ static void receive(struct rt_peer *p)
 		struct qt_err e = {0};
 		ssize_t len = qt_recv_fds(p->fd, p->all->in, sizeof(p->all->in), fds, &n_fds, &e);
 
-		/* No operation takes any: the gate refuses the request, and here they go. */
-		for (size_t k = 0; k < n_fds; k++)
-			qt_close(fds[k]);
 		if (len < 0 && e.sys == EAGAIN)
 			return;
 		if (len < 0 && e.sys == EMSGSIZE) {
@@ -400,10 +398,13 @@ static void receive(struct rt_peer *p)
 		}
 		if (len <= 0) {
 			close_peer(p);
-			return;
+		} else {
+			p->deadline = 0;
+			handle(p, p->all->in, (size_t)len, fds, n_fds);
 		}
-		p->deadline = 0;
-		handle(p, p->all->in, (size_t)len, n_fds);
+		/* Those of a request that was refused, too. */
+		for (size_t k = 0; k < n_fds; k++)
+			qt_close(fds[k]);
 	}
 }
 

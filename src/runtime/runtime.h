@@ -15,6 +15,7 @@
 
 struct rt_peers;
 struct rt_copy;
+struct rt_sessions;
 
 struct rt {
 	struct qt_conf conf;
@@ -23,6 +24,7 @@ struct rt {
 	struct rt_net *net;
 	struct rt_cgroups *cgroups;
 	struct rt_spawner *spawner;
+	struct rt_sessions *sessions;
 	struct rt_keep journal;
 	struct rt_objs objs;
 	struct rt_copy *copies;	    /* under way or waiting: copy.h */

@@ -17,7 +17,7 @@ NGINX = {"BAD_REQUEST", "PAYLOAD_TOO_LARGE", "URI_TOO_LONG", "UNAVAILABLE", "BAD
 
 def routes(spec):
     for path, methods in spec["paths"].items():
-        pattern = re.compile("^" + re.sub(r"\{[^}]+\}", "[^/?]+", path) + r"(\?.*)?$")
+        pattern = re.compile("^" + re.sub(r"\{[^}]+\}", "[^/?]+", re.sub(r"\{\w+\*\}", "[^?]+", path)) + r"(\?.*)?$")
         for method, route in methods.items():
             yield path.count("{"), pattern, method.upper(), route
 
@@ -57,6 +57,9 @@ def test_every_answer_is_documented_and_every_document_was_answered(recorder):
                 problems.append(f"{method} {path} -> {status} {answer['error_code']} is not documented")
         elif not reply:
             problems.append(f"{method} {path} -> {status} is not documented")
+        elif line["content_type"] == "application/octet-stream":
+            if line["content_type"] not in reply["content"]:
+                problems.append(f"{method} {path} -> {status}: bytes are not documented")
         elif not (line["content_type"] or "").startswith("text/"):
             try:
                 fits(json.loads(body), reply["content"]["application/json"]["schema"])

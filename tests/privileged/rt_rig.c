@@ -87,7 +87,7 @@ void rig_make(struct rig *r, const char *pool)
 	shell("cat > %s/conf <<-'END'\n"
 	      "state_dir = %s/state\nrun_dir = %s/run\npool_dir = %s/pool\ninstance = %s\nlink_prefix = %s\nsubnet = 10.%d.%d.0/24\n"
 	      "uplink = none\ngateway = 169.254.253.53\nnameservers = 192.0.2.53\napi_user = daemon\nagent_user = bin\nminit_path = " QT_TEST_MINIT
-	      "\nuid_base = %u\nuid_ranges = 256\nEND\n",
+	      "\nfiles_path = " QT_TEST_FILES "\nuid_base = %u\nuid_ranges = 256\nEND\n",
 	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 128 + (int)(getpid() / 256 % 128),
 	      (int)(getpid() % 256),
 	      1000000000U + (unsigned)(getpid() % 100) * 16777216U);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -16,6 +17,8 @@
 #include "path.h"
 #include "query.h"
 #include "route.h"
+#include "life/files.h"
+#include "upload.h"
 
 static void urls(void **state)
 {
@@ -41,7 +44,6 @@ static void urls(void **state)
 		{"/api/x#y", QT_E_BAD_REQUEST, NULL},
 		{"http://host/api", QT_E_BAD_REQUEST, NULL},
 		{"", QT_E_BAD_REQUEST, NULL},
-		{"/1/2/3/4/5/6/7/8/9/10/11/12/13", QT_E_BAD_REQUEST, NULL},
 		{"/x?a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p&q", QT_E_BAD_REQUEST, NULL},
 	};
 	static struct qt_uri u;
@@ -60,6 +62,14 @@ static void urls(void **state)
 			strcat(joined, u.segments[k]);
 		}
 		assert_string_equal(joined, cases[i].segments);
+	}
+	for (unsigned n = QT_SEGMENTS_MAX; n <= QT_SEGMENTS_MAX + 1; n++) {
+		struct qt_err e = {0};
+		char deep[2 * QT_SEGMENTS_MAX + 3] = "";
+
+		for (unsigned k = 0; k < n; k++)
+			strcat(deep, "/d");
+		assert_int_equal(qt_uri_parse(&u, deep, &e), n <= QT_SEGMENTS_MAX ? 0 : -1);
 	}
 	assert_int_equal(qt_uri_parse(&u, "/api/x?limit=3&state=a+b%2B", &(struct qt_err){0}), 0);
 	assert_int_equal(u.n_query, 2);
@@ -184,9 +194,109 @@ static void openapi_is_current(void **state)
 		fail_msg("docs/openapi.json is not what the route table says: quilt-api --openapi > docs/openapi.json");
 }
 
+/* --- uploads --------------------------------------------------------------------------------------------- */
+
+/* TEXT through the sieve in pieces of STEP: the error, REST as it is left, and the decoded member. */
+static enum qt_code sieve(const char *text, size_t step, char *rest, char *out)
+{
+	struct qt_json_sieve s = {.member = "content", .out = memfd_create("sieve", 0), .rest = QT_BUF(QT_SIEVE_REST), .max = 64};
+	struct qt_err e = {0};
+	size_t len = strlen(text);
+	ssize_t n;
+
+	for (size_t at = 0; at < len && e.code == QT_OK; at += step)
+		(void)qt_json_sieve(&s, text + at, len - at < step ? len - at : step, &e);
+	strcpy(rest, s.rest.data ? s.rest.data : "");
+	n = pread(s.out, out, 100, 0);
+	assert_true(n >= 0);
+	out[n] = '\0';
+	close(s.out);
+	qt_buf_done(&s.rest);
+	return e.code;
+}
+
+static void content_is_taken_out(void **state)
+{
+	static const struct {
+		const char *text, *rest, *out;
+		enum qt_code code;
+	} rows[] = {
+		{"{\"content\":\"aGVsbG8=\",\"path\":\"/x\"}", "{\"content\":\"\",\"path\":\"/x\"}", "hello", QT_OK},
+		{" { \"path\" : \"content\" , \"content\" : \"aGVs\\nbG8h\" } ", " { \"path\" : \"content\" , \"content\" : \"\" } ", "hello!", QT_OK},
+		{"{\"content\":\"\\/\\/8=\"}", "{\"content\":\"\"}", "\xff\xff", QT_OK},
+		{"{\"content\":\"\"}", "{\"content\":\"\"}", "", QT_OK},
+		/* Only a member of the outermost object, and a text. */
+		{"{\"a\":{\"content\":\"x!\"}}", "{\"a\":{\"content\":\"x!\"}}", "", QT_OK},
+		{"{\"a\":[\"content\",\"x!\"]}", "{\"a\":[\"content\",\"x!\"]}", "", QT_OK},
+		{"[\"content\",\"x!\"]", "[\"content\",\"x!\"]", "", QT_OK},
+		{"{\"content\":17,\"a\":\"x!\"}", "{\"content\":17,\"a\":\"x!\"}", "", QT_OK},
+		{"{\"content\":[\"x!\"]}", "{\"content\":[\"x!\"]}", "", QT_OK},
+		{"{\"conten\\u0074\":\"x!\"}", "{\"conten\\u0074\":\"x!\"}", "", QT_OK},
+		{"{\"a\":\"\\\"content\\\":\"}", "{\"a\":\"\\\"content\\\":\"}", "", QT_OK},
+		{"{\"content\":\"a!Vs\"}", NULL, NULL, QT_E_BAD_REQUEST},
+		{"{\"content\":\"aGVsbG8\"}", NULL, NULL, QT_E_BAD_REQUEST},
+		{"{\"content\":\"aGVs\\u0041\"}", NULL, NULL, QT_E_BAD_REQUEST},
+		{"{\"content\":\"aGVs=bG8=\"}", NULL, NULL, QT_E_BAD_REQUEST},
+		{"{\"content\":\"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\"}", NULL, NULL,
+		 QT_E_PAYLOAD_TOO_LARGE},
+	};
+	static char rest[QT_SIEVE_REST + 1], out[101], large[QT_SIEVE_REST + 100];
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(rows); i++)
+		for (size_t step = 1; step <= 64; step += step < 4 ? 1 : 20) {
+			assert_int_equal(sieve(rows[i].text, step, rest, out), rows[i].code);
+			if (rows[i].code != QT_OK)
+				continue;
+			assert_string_equal(rest, rows[i].rest);
+			assert_string_equal(out, rows[i].out);
+		}
+	memset(large, ' ', sizeof(large) - 1);
+	assert_int_equal(sieve(large, 999, rest, out), QT_E_PAYLOAD_TOO_LARGE);
+}
+
+/* Contract 8, "File mode". */
+static void modes_of_files(void **state)
+{
+	static const struct {
+		uint64_t sent;
+		int mode; /* -1: refused */
+	} rows[] = {
+		{644, 0644}, {755, 0755}, {600, 0600}, {1777, 01777}, {400, 0400}, {0, 0},     {7, 07},	   {777, 0777},
+		{420, 0644}, {436, 0664}, {416, 0640}, {365, 0555},   {511, 0777}, {493, 0755}, {384, 0600}, {438, 0666},
+		{448, 0700}, {4755, -1},  {1778, -1},  {2000, -1},    {UINT64_MAX, -1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(rows); i++) {
+		uint32_t mode = 7;
+
+		assert_int_equal(qt_file_mode(&mode, rows[i].sent), rows[i].mode >= 0);
+		if (rows[i].mode >= 0)
+			assert_int_equal(mode, rows[i].mode);
+	}
+	assert_int_equal(qt_file_mode_digits(0644), 644);
+	assert_int_equal(qt_file_mode_digits(01777), 1777);
+	assert_int_equal(qt_file_mode_digits(0), 0);
+}
+
+static void limits_of_bodies(void **state)
+{
+	const struct qt_conf conf = {.max_body_bytes = 1000, .max_archive_bytes = 1000000};
+
+	(void)state;
+	assert_int_equal(qt_upload_limit(&conf, "POST", "/api/containers"), 1000);
+	assert_int_equal(qt_upload_limit(&conf, "POST", "/api/containers/c/archive?path=%2F"), 1500000 + QT_SIEVE_REST);
+	assert_int_equal(qt_upload_limit(&conf, "POST", "/api/volumes/v/archive"), 1500000 + QT_SIEVE_REST);
+	assert_int_equal(qt_upload_limit(&conf, "GET", "/api/volumes/v/archive"), 1000);
+	assert_int_equal(qt_upload_limit(&conf, "POST", "/api/volumes/v/files"), 1000);
+	assert_int_equal(qt_upload_limit(&conf, "POST", "//"), 1000);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(content_is_taken_out), cmocka_unit_test(modes_of_files), cmocka_unit_test(limits_of_bodies),
 		cmocka_unit_test(urls),		cmocka_unit_test(long_urls),   cmocka_unit_test(routes),
 		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(openapi_is_current),
 	};

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "b64.h"
 #include "buf.h"
 #include "cleanup.h"
 #include "clock.h"
@@ -289,9 +290,47 @@ static void times(void **state)
 	assert_true(qt_left_ms(qt_mono_ms() + 60000) > 50000);
 }
 
+static void base64(void **state)
+{
+	static const struct {
+		const char *text, *data;
+	} rows[] = {{"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYg==", "foob"}, {"Zm9vYmE=", "fooba"}, {"Zm9vYmFy", "foobar"},
+		    {"+/+/", "\xfb\xff\xbf"}};
+	static const char *const bad[] = {"Z", "Zg", "Zg=", "=", "Zg===", "Zh==", "Zm9=", "Zg==Zg==", "Zg=a", "Z g=", "Zg-_", "\xc3\xa4=="};
+	char text[16];
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(rows); i++)
+		for (size_t step = 1; step < 5; step++) {
+			unsigned char out[32] = {0};
+			struct qt_b64 b = {0};
+			size_t got = 0, len = strlen(rows[i].text);
+
+			for (size_t at = 0; at < len; at += step) {
+				ssize_t n = qt_b64_decode(&b, out + got, rows[i].text + at, len - at < step ? len - at : step);
+
+				assert_true(n >= 0);
+				got += (size_t)n;
+			}
+			assert_true(qt_b64_ended(&b));
+			assert_int_equal(got, strlen(rows[i].data));
+			assert_memory_equal(out, rows[i].data, got);
+			qt_b64_encode(text, rows[i].data, got);
+			assert_string_equal(text, rows[i].text);
+		}
+	for (size_t i = 0; i < QT_LEN(bad); i++) {
+		unsigned char out[32];
+		struct qt_b64 b = {0};
+
+		if (qt_b64_decode(&b, out, bad[i], strlen(bad[i])) >= 0 && qt_b64_ended(&b))
+			fail_msg("%s was taken", bad[i]);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(base64),
 		cmocka_unit_test(errors_have_rows),  cmocka_unit_test(first_error_wins),   cmocka_unit_test(numbers),
 		cmocka_unit_test(ids),		     cmocka_unit_test(utf8),		   cmocka_unit_test(strings),
 		cmocka_unit_test(buffers),	     cmocka_unit_test(files),		   cmocka_unit_test(paths_stay_inside),

@@ -306,6 +306,15 @@ int qt_store_op_submit(struct qt_store *s, const struct qt_op *o, struct qt_err 
 	return redis_away(e);
 }
 
+int qt_store_op_get(struct qt_store *s, const struct qt_id *tenant, const char *op_id, struct qt_op *ret, struct qt_err *e)
+{
+	(void)s;
+	(void)tenant;
+	(void)op_id;
+	(void)ret;
+	return qt_fail(e, QT_E_OPERATION_NOT_FOUND, "there is no such operation");
+}
+
 int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
 {
 	(void)s;

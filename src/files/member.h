@@ -1,0 +1,41 @@
+/* member.h - a member of an archive, looked at: the same in both passes. */
+#ifndef FT_MEMBER_H_
+#define FT_MEMBER_H_
+
+#include <search.h>
+
+#include "extract.h"
+
+#define FT_LINKS_BYTES (16U << 20) /* of the names of all symbolic links */
+
+struct archive_entry;
+
+enum ft_kind { FT_M_FILE, FT_M_DIR, FT_M_LINK, FT_M_HARD };
+
+struct ft_member {
+	const char *shown; /* its name as the archive has it; for messages */
+	enum ft_kind kind;
+	bool skip;		    /* nothing of its name is left */
+	char name[FT_PATH_MAX];	    /* plain */
+	char source[FT_PATH_MAX];   /* of a hard link: plain */
+	const char *link;	    /* where a link leads, as the archive has it */
+	uint64_t size;
+	mode_t mode;
+	int64_t mtime;
+};
+
+/* The names of the symbolic links so far. */
+struct ft_links {
+	void *tree; /* tsearch(3) */
+	size_t bytes;
+};
+void ft_links_done(struct ft_links *l);
+
+/* Fill M from EN, or refuse it. M points into EN. */
+int ft_member_check(struct ft_member *m, struct archive_entry *en, uint32_t strip, const struct ft_limits *limits, struct ft_links *links,
+		    struct qt_err *e);
+
+/* ARCHIVE_REFUSED: the archive's member "MEMBER" WHY. */
+int ft_refuse(struct qt_err *e, const char *member, const char *why);
+
+#endif

@@ -1,0 +1,153 @@
+#include "spool.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "str.h"
+
+#define YOUNG_S 600 /* a file that may have no operation yet */
+
+static int open_dir(const struct qt_conf *conf, struct qt_err *e)
+{
+	char path[300];
+	int fd;
+
+	(void)qt_fmt(path, sizeof(path), "%s/spool", conf->state_dir);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 ? fd : qt_fail_sys(e, errno, "open the spool");
+}
+
+static bool name_of(char *out, size_t size, const struct qt_op *o)
+{
+	return qt_fmt(out, size, "%s.%s", o->tenant.s, o->id.s);
+}
+
+static void close_list(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+/* Calls FN for each file's name. FN may remove it. */
+static int each(int dir, int (*fn)(int dir, const char *name, void *arg), void *arg, struct qt_err *e)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	QT_AUTO(close_list) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *de;
+
+	if (!d) {
+		(void)qt_fail_sys(e, errno, "list the spool");
+		qt_close(fd);
+		return -1;
+	}
+	while ((de = readdir(d)))
+		if (de->d_name[0] != '.' && fn(dir, de->d_name, arg) < 0)
+			return -1;
+	return 0;
+}
+
+static int count(int dir, const char *name, void *arg)
+{
+	(void)dir;
+	(void)name;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+int qt_spool_new(const struct qt_conf *conf, struct qt_err *e)
+{
+	auto_close int dir = open_dir(conf, e), fd = -1;
+	unsigned n = 0;
+
+	if (dir < 0 || each(dir, count, &n, e) < 0)
+		return -1;
+	if (n >= QT_SPOOL_MAX)
+		return qt_fail(e, QT_E_UNAVAILABLE, "too many archives wait to be unpacked");
+	fd = openat(dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0640);
+	return fd >= 0 ? qt_take_fd(&fd) : qt_fail_sys(e, errno, "make a file in the spool");
+}
+
+int qt_spool_keep(const struct qt_conf *conf, int fd, const struct qt_op *o, struct qt_err *e)
+{
+	auto_close int dir = open_dir(conf, e);
+	char name[96], self[40];
+
+	if (dir < 0)
+		return -1;
+	(void)qt_fmt(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (!name_of(name, sizeof(name), o) || linkat(AT_FDCWD, self, dir, name, AT_SYMLINK_FOLLOW) < 0)
+		return qt_fail_sys(e, errno, "name a file in the spool");
+	return 0;
+}
+
+int qt_spool_open(const struct qt_conf *conf, const struct qt_op *o, struct qt_err *e)
+{
+	auto_close int dir = open_dir(conf, e);
+	char name[96];
+	int fd;
+
+	if (dir < 0)
+		return -1;
+	fd = name_of(name, sizeof(name), o) ? openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+	if (fd < 0 && errno == ENOENT)
+		return qt_fail(e, QT_E_FILE_NOT_FOUND, "the archive is not there any more");
+	return fd >= 0 ? fd : qt_fail_sys(e, errno, "open a file of the spool");
+}
+
+void qt_spool_drop(const struct qt_conf *conf, const struct qt_op *o)
+{
+	struct qt_err e = {0};
+	auto_close int dir = open_dir(conf, &e);
+	char name[96];
+
+	if (dir >= 0 && name_of(name, sizeof(name), o))
+		(void)unlinkat(dir, name, 0); /* or else the sweep */
+}
+
+struct sweep {
+	struct qt_life *l;
+	struct qt_err *e;
+};
+
+static int sweep_one(int dir, const char *name, void *arg)
+{
+	struct sweep *s = arg;
+	struct qt_id tenant;
+	struct qt_err e = {0};
+	struct qt_op op;
+	struct stat st;
+	const char *dot = strchr(name, '.');
+	char first[QT_ID_MAX + 1] = "";
+	bool final = true;
+
+	if (dot && dot - name < (ptrdiff_t)sizeof(first))
+		memcpy(first, name, (size_t)(dot - name));
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	if (dot && qt_id_parse(&tenant, NULL, first) && qt_store_op_get(s->l->store, &tenant, dot + 1, &op, &e) == 0) {
+		final = qt_op_final(op.status);
+		qt_op_done(&op);
+	} else if (e.code != QT_OK && e.code != QT_E_OPERATION_NOT_FOUND) {
+		*s->e = e;
+		return -1; /* nobody knows */
+	} else {
+		final = time(NULL) - st.st_mtime > YOUNG_S;
+	}
+	if (final)
+		(void)unlinkat(dir, name, 0);
+	return 0;
+}
+
+int qt_spool_sweep(struct qt_life *l, struct qt_err *e)
+{
+	struct sweep s = {l, e};
+	auto_close int dir = open_dir(l->conf, e);
+
+	return dir < 0 ? -1 : each(dir, sweep_one, &s, e);
+}
