@@ -95,7 +95,7 @@ static int open_dirs(struct agent *a, struct qt_err *e)
 }
 
 struct threads {
-	pthread_t v[AGENT_SLOTS + 4];
+	pthread_t v[AGENT_SLOTS + 5]; /* taker, mender, watcher, beat, expirer */
 	unsigned n;
 };
 
