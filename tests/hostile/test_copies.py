@@ -1,5 +1,4 @@
-"""Forks of forks, and what a kill -9 in the middle of a snapshot, a clone and a fork leaves: one of two ends, and nothing else."""
-import collections
+"""Forks of forks, copies of what is being written, and snapshots that Redis lost."""
 import concurrent.futures
 
 import pytest
@@ -74,48 +73,6 @@ def test_a_writer_at_full_speed_has_no_torn_pair(stack, api, container, mode):
         assert api.delete(f"/api/containers/{c}?timeout_ms=0").status == 200
     for s in snapshots:
         assert api.delete(f"/api/snapshots/{s}").status == 200
-
-
-def kinds(api, source, snapshot):
-    """What is asked for, each: the receipt, and whether its end is there."""
-    yield api.post(f"/api/containers/{source}/snapshot"), lambda r: f"/api/snapshots/{r['snapshot_id']}"
-    yield api.post(f"/api/snapshots/{snapshot}/clone", {"resume_policy": "immediate"}), lambda r: f"/api/containers/{r['container_id']}"
-    yield api.post(f"/api/containers/{source}/fork", {"resume_policy": "immediate"}), lambda r: f"/api/containers/{r['container_id']}"
-    yield api.post(f"/api/containers/{source}/fork"), lambda r: f"/api/containers/{r['container_id']}"
-
-
-@pytest.mark.parametrize("victim", ["agent", "runtime"])
-def test_killed_in_the_middle(stack, make_tenant, census, victim):
-    api = make_tenant(f"killed-{victim}")
-    before = census()
-    r = api.post("/api/containers", {"name": "source", "image": "busybox", "memory_limit_mb": 32})
-    source = r["container_id"]
-    # Enough to be copied that the kill finds it at work.
-    assert api.exec(source, "/bin/sh", "-c", "mkdir /d && i=0; while [ $i -lt 200 ]; do echo $i >/d/$i; i=$((i+1)); done; "
-                    "dd if=/dev/zero of=/d/large bs=65536 count=512")["exit_code"] == 0
-    r = api.post(f"/api/containers/{source}/snapshot")
-    assert api.operation(r)["status"] == "succeeded"
-    snapshot = r["snapshot_id"]
-
-    asked = list(kinds(api, source, snapshot))
-    assert {r.status for r, _ in asked} == {202}, asked
-    wait_for(lambda: any(api.get(r["status_url"]).json["status"] == "running" for r, _ in asked) or
-             all(api.get(r["status_url"]).json["status"] == "succeeded" for r, _ in asked), what="they are under way", every=0.001)
-    stack.kill(victim)
-    for r, where in asked:
-        end = api.operation(r, deadline=120)
-        there = api.get(where(r))
-        assert (end["status"], there.status) in (("succeeded", 200), ("failed", 404), ("timed_out", 404)), (end, there)
-        if there.status == 200 and "state" in there.json:
-            if there["state"] == "created":
-                assert api.operation(api.post(f"{where(r)}/start"))["status"] == "succeeded"
-            assert api.exec(r["container_id"], "cat", "/d/199")["stdout"] == "199\n"
-    for r, where in asked:
-        wait_for(lambda: api.delete(where(r)).status in (200, 404), what="it is deleted")
-    assert api.delete(f"/api/snapshots/{snapshot}").status == 200
-    assert api.delete(f"/api/containers/{source}").status == 200
-    # The keeper counts deaths.
-    census.same_as(before + collections.Counter([f"file {stack.run}/pids/{victim}.deaths"]))
 
 
 def test_a_wiped_redis_has_its_snapshots_again(stack, make_tenant):

@@ -1,6 +1,4 @@
-"""Operations: each status, lists, cancelling, deadlines, and what a kill -9 of the agent leaves."""
-import json
-
+"""Operations: each status, lists, cancelling, deadlines. What a kill -9 leaves: hostile/test_every_step.py."""
 import pytest
 
 from harness.fixtures import fresh_name
@@ -22,14 +20,6 @@ def later(api, **fields):
     r = api.post("/api/containers?execution=async", {"name": fresh_name("op"), "image": "busybox", "memory_limit_mb": 32, **fields})
     assert r.status == 202, r
     return r.json
-
-
-def usage(stack, tenant, cid, event_type):
-    n = 0
-    for _, fields in json.loads(stack.redis("--json", "XRANGE", f"quilt:{{{tenant}}}:usage", "-", "+") or "[]"):
-        record = dict(zip(fields[::2], fields[1::2])) if isinstance(fields, list) else fields
-        n += record["event_type"] == event_type and record["container_id"] == cid
-    return n
 
 
 @pytest.fixture
@@ -166,52 +156,3 @@ def test_list(make_tenant):
         assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
     for c in api.get("/api/containers")["containers"]:
         assert api.delete(f"/api/containers/{c['container_id']}").status == 200
-
-
-def test_killed_agents_do_everything_once(stack, make_tenant):
-    """kill -9 of the agent while operations of each kind are waiting and under way; and of its heir, which has taken new ones."""
-    api = make_tenant("killed")
-
-    def new(n):
-        made = [api.post("/api/containers", {"name": fresh_name("k"), "image": "busybox", "memory_limit_mb": 32}) for _ in range(n)]
-        assert all(r.status == 201 for r in made), made
-        return [r["container_id"] for r in made]
-
-    def asked(path, cids, method="POST", body=None):
-        return [api.request(method, f"/api/containers/{c}{path}", body)["operation_id"] for c in cids]
-
-    def done(ops):
-        return [status_of(api, o) for o in ops].count("succeeded")
-
-    def batch():
-        r = api.post("/api/containers/batch", {"items": [{"name": fresh_name("b"), "image": "busybox", "memory_limit_mb": 32}
-                                                         for _ in range(4)]})
-        assert r.status == 202, r
-        return r.json
-
-    begun, ended, gone = new(4), new(4), new(4)
-    for cid in begun:
-        assert api.post(f"/api/containers/{cid}/stop", {"timeout_seconds": 0}).status == 200
-    made, several = [later(api) for _ in range(4)], [batch()]
-    ops = [m["operation_id"] for m in made] + [several[0]["operation_id"]]
-    ops += asked("/start", begun[:2]) + asked("/stop?execution=async", ended[:2], body={"timeout_seconds": 0})
-    ops += asked("?execution=async", gone[:2], "DELETE")
-    wait_for(lambda: done(ops) > 0, what="the agent begins")
-    stack.kill("agent")
-    more = asked("/start", begun[2:]) + asked("/stop?execution=async", ended[2:], body={"timeout_seconds": 0})
-    more += asked("?execution=async", gone[2:], "DELETE")
-    several.append(batch())
-    more.append(several[1]["operation_id"])
-    wait_for(lambda: done(more) > 0, what="its heir begins")
-    stack.kill("agent")
-    wait_for(lambda: done(ops + more) == len(ops + more), what="all is done")
-
-    made = [m["container_id"] for m in made] + [i["container_id"] for b in several for i in b["items"]]
-    is_now = {c["container_id"]: c["state"] for c in api.get("/api/containers")["containers"]}
-    assert is_now == {**dict.fromkeys(made + begun, "running"), **dict.fromkeys(ended, "exited")}
-    for cid in made + begun + ended + gone:
-        assert usage(stack, api.tenant_id, cid, "container_created") == 1
-        assert usage(stack, api.tenant_id, cid, "container_started") == (2 if cid in begun else 1)
-        assert usage(stack, api.tenant_id, cid, "container_stopped") == (0 if cid in made else 1)
-    for cid in is_now:
-        assert api.delete(f"/api/containers/{cid}").status == 200
