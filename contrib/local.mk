@@ -4,11 +4,13 @@ systemd_units = \
 	contrib/systemd/quilt-api.service \
 	contrib/systemd/quilt-dns.service \
 	contrib/systemd/quilt-redis.service \
-	contrib/systemd/quilt-runtime.service
+	contrib/systemd/quilt-runtime.service \
+	contrib/systemd/quilt-stream.service
 
 systemddir = $(quiltdatadir)/systemd
 systemd_DATA = $(systemd_units)
 dist_systemd_DATA = \
+	contrib/systemd/quilt-api.socket \
 	contrib/systemd/quilt.slice \
 	contrib/systemd/sysctl.conf \
 	contrib/systemd/sysusers.conf \

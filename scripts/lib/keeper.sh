@@ -29,6 +29,7 @@ ready_files() {
 	agent) echo "$QUILT_RUN/agent.ready" ;;
 	dns) echo "$QUILT_RUN/dns.ready" ;;
 	api) echo "$QUILT_RUN/api.sock" "$QUILT_RUN/api-slow.sock" ;;
+	stream) echo "$QUILT_RUN/stream.sock" ;;
 	nginx) echo "$QUILT_RUN/nginx/nginx.pid" ;;
 	esac
 }
@@ -52,6 +53,8 @@ run_program() {
 		"$(program quilt-dns)" -c "$QUILT_ETC/dns.conf" ;;
 	api) exec "${clean[@]}" setpriv --reuid quilt --regid quilt --init-groups --no-new-privs --bounding-set -all \
 		"$(program quilt-api)" -c "$conf" ;;
+	stream) exec "${clean[@]}" setpriv --reuid quilt-stream --regid quilt --init-groups --no-new-privs --bounding-set -all \
+		"$(program quilt-stream)" -c "$QUILT_ETC/stream.conf" ;;
 	nginx) exec "${clean[@]}" nginx -c "$QUILT_ETC/nginx.conf" -e "$QUILT_LOG/nginx.log" -g 'daemon off;' ;;
 	esac
 }

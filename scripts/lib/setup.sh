@@ -7,6 +7,9 @@ users_up() {
 	getent group quilt-agent >/dev/null || groupadd -r quilt-agent
 	getent passwd quilt-agent >/dev/null ||
 		useradd -r -g quilt-agent -G quilt -d /nonexistent -s /usr/sbin/nologin -c "quiltd agent" quilt-agent
+	getent group quilt-stream >/dev/null || groupadd -r quilt-stream
+	getent passwd quilt-stream >/dev/null ||
+		useradd -r -g quilt-stream -G quilt -d /nonexistent -s /usr/sbin/nologin -c "quiltd streams" quilt-stream
 	getent group quilt-dns >/dev/null || groupadd -r quilt-dns
 	getent passwd quilt-dns >/dev/null ||
 		useradd -r -g quilt-dns -G quilt -d /nonexistent -s /usr/sbin/nologin -c "quiltd resolver" quilt-dns
@@ -42,10 +45,12 @@ redis_conf_up() {
 	secret "$QUILT_ETC/redis.secret" quilt-worker quilt
 	secret "$QUILT_ETC/redis-agent.secret" quilt-agent quilt-agent
 	secret "$QUILT_ETC/redis-dns.secret" quilt-dns quilt-dns
+	secret "$QUILT_ETC/redis-stream.secret" quilt-stream quilt-stream
 	secret "$QUILT_ETC/redis-admin.secret" quilt-admin root
 	[ -e "$QUILT_ETC/redis.conf" ] || fill "$top/contrib/redis/redis.conf.in" "$QUILT_ETC/redis.conf"
 	sed -e "s|@ADMIN@|$(sha_of "$QUILT_ETC/redis-admin.secret")|" -e "s|@WORKER@|$(sha_of "$QUILT_ETC/redis.secret")|" \
-		-e "s|@AGENT@|$(sha_of "$QUILT_ETC/redis-agent.secret")|" -e "s|@DNS@|$(sha_of "$QUILT_ETC/redis-dns.secret")|" "$top/contrib/redis/users.acl.in" >"$acl.new"
+		-e "s|@AGENT@|$(sha_of "$QUILT_ETC/redis-agent.secret")|" -e "s|@DNS@|$(sha_of "$QUILT_ETC/redis-dns.secret")|" \
+		-e "s|@STREAM@|$(sha_of "$QUILT_ETC/redis-stream.secret")|" "$top/contrib/redis/users.acl.in" >"$acl.new"
 	chown root:quilt "$acl.new"
 	chmod 640 "$acl.new"
 	mv "$acl.new" "$acl"
@@ -64,7 +69,8 @@ quilt_conf_up() {
 		{
 			echo "# quilt.conf(5); \`quiltctl config dump\` prints every setting."
 			printf '%s = %s\n' state_dir "$QUILT_STATE" run_dir "$QUILT_RUN" pool_dir "$QUILT_POOL" \
-				redis_socket "$QUILT_RUN/redis.sock" redis_secret_file "$QUILT_ETC/redis.secret"
+				redis_socket "$QUILT_RUN/redis.sock" redis_secret_file "$QUILT_ETC/redis.secret" \
+				public_url "$QUILT_URL"
 			[ -z "$QUILT_CONF_LINES" ] || printf '%s\n' "$QUILT_CONF_LINES"
 		} >"$conf.new"
 		mv "$conf.new" "$conf"
@@ -74,8 +80,8 @@ quilt_conf_up() {
 		[ "$have" = "${name#*:}" ] || die "$conf says ${name%%:*} = $have, and this stack's is ${name#*:}" \
 			"Change one of them; the stack's come from QUILT_STATE, QUILT_RUN and QUILT_POOL."
 	done
-	# The agent's and the resolver's: the same, but they log in to Redis as themselves.
-	for name in agent dns; do
+	# The agent's, the resolver's and quilt-stream's: the same, but they log in to Redis as themselves.
+	for name in agent dns stream; do
 		{
 			echo "# made from quilt.conf at each start"
 			sed '/^[[:space:]]*redis_secret_file[[:space:]]*=/d' "$conf"

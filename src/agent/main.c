@@ -94,8 +94,11 @@ static int open_dirs(struct agent *a, struct qt_err *e)
 	return a->dir_fd < 0 ? qt_fail_sys(e, errno, "open the agent's directory below state_dir") : 0;
 }
 
+/* Besides the slots. */
+static void *(*const mains[])(void *) = {agent_take_main, agent_mend_main, agent_watch_main, agent_beat_main, agent_expire_main};
+
 struct threads {
-	pthread_t v[AGENT_SLOTS + 5]; /* taker, mender, watcher, beat, expirer */
+	pthread_t v[AGENT_SLOTS + QT_LEN(mains)];
 	unsigned n;
 };
 
@@ -120,16 +123,8 @@ static int run(struct agent *a, const sigset_t *signals, struct qt_err *e)
 		args[i] = (struct agent_slot_arg){a, i};
 		r = start_thread(&t, agent_slot_main, &args[i], e);
 	}
-	if (r == 0)
-		r = start_thread(&t, agent_take_main, a, e);
-	if (r == 0)
-		r = start_thread(&t, agent_mend_main, a, e);
-	if (r == 0)
-		r = start_thread(&t, agent_watch_main, a, e);
-	if (r == 0)
-		r = start_thread(&t, agent_beat_main, a, e);
-	if (r == 0)
-		r = start_thread(&t, agent_expire_main, a, e);
+	for (size_t i = 0; i < QT_LEN(mains) && r == 0; i++)
+		r = start_thread(&t, mains[i], a, e);
 	if (r == 0) {
 		qt_log(QT_LOG_INFO, "agent of node %s started", a->conf.node);
 		do

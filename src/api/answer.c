@@ -37,6 +37,7 @@ json_t *qt_error_body(const struct qt_err *e, const char *request_id)
 {
 	const struct qt_err_row *row = qt_err_row(e->code);
 	const char *hint = e->hint ? e->hint : row->hint;
+	int retry = e->retry_after ? e->retry_after : row->retry_after;
 	json_t *details = json_null();
 
 	if (e->field[0] || e->expected[0] || e->received[0] || e->state[0] || e->quota[0]) {
@@ -57,6 +58,6 @@ json_t *qt_error_body(const struct qt_err *e, const char *request_id)
 	}
 	return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o}", "error", text_of(row->show ? e->msg : general(row->status)),
 			 "error_code", row->name, "request_id", request_id, "details", details, "retry_after",
-			 row->retry_after ? json_integer(row->retry_after) : json_null(), "hint",
+			 retry ? json_integer(retry) : json_null(), "hint",
 			 *hint ? json_string(hint) : json_null());
 }

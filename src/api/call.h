@@ -7,12 +7,53 @@
 #include <stdint.h>
 
 #include "life.h"
+#include "life/sessions.h"
 
 struct qt_file;
 struct qt_route;
 
+/* Headers of a request for a WebSocket, "" if absent; of quilt-stream alone. */
+struct qt_upgrade {
+	const char *to, *protocols, *origin, *host;
+};
+
+/* What the handler of a stream has begun (flag QT_R_STREAM): quilt-stream goes on with it. */
+enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS, QT_BEGUN_LOGS, QT_BEGUN_EXEC, QT_BEGUN_TERMINAL };
+struct qt_begun {
+	enum qt_begun_kind kind;
+	const char *type; /* the answer's content type */
+	struct {
+		struct qt_id tenant;
+		struct qt_event_id after; /* what the client has seen */
+		char operation[QT_ID_MAX + 1], container[QT_ID_MAX + 1], snapshot[QT_ID_MAX + 1]; /* filters, "": none */
+	} events;
+	struct {
+		int fds[2]; /* the log files */
+		struct qt_log_cursor at;
+		struct qt_logs_want want;
+		json_t *past; /* the lines that come first */
+		bool sse;     /* else NDJSON */
+	} logs;
+	struct {
+		struct qt_id container;
+		struct qt_exec_running run;
+		char *input; /* what did not fit into the pipe; then run.in is open */
+		size_t input_len;
+		uint32_t timeout_ms;
+		int64_t started_ms; /* monotonic */
+	} exec;
+	struct {
+		struct qt_session session;
+		int conn, master;
+		struct mi_kept kept;
+	} terminal;
+};
+
 #define QT_PARAMS_MAX 3
 #define QT_QUERY_MAX  16
+
+/* Releases what nobody went on with. */
+void qt_begun_done(struct qt_begun *b);
 
 struct qt_pair {
 	const char *name, *value; /* decoded, NUL-terminated */
@@ -23,6 +64,8 @@ struct qt_call {
 	const char *method;
 	const char *content_type, *accept; /* "" if absent */
 	const char *tenant_header;	   /* X-Tenant-Id, "" if absent */
+	const char *last_event_id;	   /* "" if absent */
+	struct qt_upgrade upgrade;
 	const char *const *path;	   /* decoded segments */
 	const char *params[QT_PARAMS_MAX]; /* of the route's {names}, in order */
 	const char *const *rest;	   /* of its {rest*}: segments, NULL-ended */
@@ -54,6 +97,7 @@ struct qt_call {
 	const char *text_type;
 	struct qt_file *file; /* instead: its bytes (life/files.h); allocated */
 	char allow[64];	   /* of a 405 */
+	struct qt_begun begun; /* instead of a reply */
 };
 
 #endif

@@ -26,7 +26,7 @@ void qt_answer_error(const struct qt_err *e, const char *request_id, struct qt_o
 
 	out->status = row->status;
 	out->type = json_media;
-	out->retry_after = row->retry_after;
+	out->retry_after = e->retry_after ? e->retry_after : row->retry_after;
 	out->code = e->code;
 	out->text = json_dumps(body, JSON_COMPACT);
 	out->len = out->text ? strlen(out->text) : 0;
@@ -92,12 +92,22 @@ static int carry_out(struct qt_call *c, const struct qt_in *in, json_t **json, v
 {
 	if (read_body(c, in, json, req, e) < 0 || qt_query_check(c, e) < 0)
 		return -1;
-	return c->route->fn(c, e);
+	if (c->route->fn(c, e) < 0)
+		return -1;
+	if (c->begun.kind == QT_BEGUN_NOTHING || in->streams)
+		return 0;
+	qt_begun_done(&c->begun);
+	return qt_fail(e, QT_E_INTERNAL_ERROR, "%s came to a worker", c->route->id);
 }
 
 static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 {
 	out->status = c->status ? c->status : c->route->ok;
+	if (c->begun.kind != QT_BEGUN_NOTHING) {
+		out->begun = c->begun;
+		out->type = c->begun.type;
+		return;
+	}
 	if (c->file) {
 		out->file = qt_take(&c->file);
 		out->len = out->file->size;
@@ -116,18 +126,45 @@ static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 	out->len = out->text ? strlen(out->text) : 0;
 }
 
-unsigned qt_dispatch_flags(const char *method, const char *raw_uri)
+void qt_dispatch_look(const char *method, const char *raw_uri, struct qt_look *ret)
 {
 	const char *params[QT_PARAMS_MAX];
+	auto_free struct qt_uri *uri = malloc(sizeof(*uri));
 	const struct qt_route *r;
 	struct qt_err e = {0};
-	struct qt_uri uri;
+	bool follow = false;
 	char allow[64];
 
-	if (qt_uri_parse(&uri, raw_uri, &e) < 0)
-		return 0;
-	r = qt_route_find(method, uri.segments, params, allow, sizeof(allow), &e);
-	return r ? r->flags : 0;
+	memset(ret, 0, sizeof(*ret));
+	if (!uri || qt_uri_parse(uri, raw_uri, &e) < 0)
+		return;
+	/* What is no route there is refused by quilt-stream, too: nginx has no other way for it. */
+	if (qt_streq(uri->segments[0], "ws"))
+		ret->pool = QT_POOL_STREAM;
+	r = qt_route_find(method, uri->segments, params, allow, sizeof(allow), &e);
+	if (!r)
+		return;
+	ret->flags = r->flags;
+	for (unsigned i = 0; i < uri->n_query; i++) {
+		follow |= qt_streq(uri->query[i].name, "follow") && qt_streq(uri->query[i].value, "true");
+		if (!(r->flags & QT_R_TOKEN) || !qt_streq(uri->query[i].name, "token"))
+			continue;
+		ret->n_token++;
+		if (!qt_copy(ret->token, sizeof(ret->token), uri->query[i].value))
+			(void)qt_copy(ret->token, sizeof(ret->token), "/"); /* too long, and no key */
+	}
+	if (r->flags & QT_R_STREAM || (r->flags & QT_R_FOLLOW && follow))
+		ret->pool = QT_POOL_STREAM;
+	else
+		ret->pool = r->flags & QT_R_SLOW ? QT_POOL_SLOW : QT_POOL_QUICK;
+}
+
+unsigned qt_dispatch_flags(const char *method, const char *raw_uri)
+{
+	struct qt_look look;
+
+	qt_dispatch_look(method, raw_uri, &look);
+	return look.flags;
 }
 
 static void refuse(struct qt_call *c, struct qt_out *out, const struct qt_err *e)
@@ -158,6 +195,8 @@ void qt_dispatch(struct qt_life *l, const struct qt_in *in, struct qt_out *out)
 			    .content_type = in->content_type,
 			    .accept = in->accept,
 			    .tenant_header = in->tenant_header,
+			    .last_event_id = in->last_event_id,
+			    .upgrade = in->upgrade,
 			    .body = in->body,
 			    .body_len = in->body_len,
 			    .upload = -1,

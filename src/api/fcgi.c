@@ -47,8 +47,9 @@ static bool client_gone(void *arg)
 	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
-/* nginx asks whether this request may go on, and to which pool. 401 and 403 are what it takes for no; which error it is travels in a header, and comes
- * back with the request for the answer (nginx/quilt-server.conf.in). */
+/* nginx asks whether this request may go on, and to whom. Its auth_request knows three answers: 204, go on here, with the pool of workers in a
+ * header; 401 and 403, no. Which error it is travels in a header, by which nginx's error_page finds who says so (nginx/quilt-http.conf.in). STREAM is none: it is
+ * how a request gets to quilt-stream, since nothing but the route table says who serves what. */
 static void refuse_auth(FCGX_Request *r, enum qt_code code, bool large, unsigned retry_after)
 {
 	FCGX_FPrintF(r->out, "Status: %d\r\nX-Quilt-Error: %s%s\r\nX-Quilt-Retry: %u\r\n\r\n", code == QT_E_UNAUTHORIZED ? 401 : 403,
@@ -63,6 +64,12 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 		.n_api_key = count(r, "HTTP_X_API_KEY"),
 		.n_authorization = count(r, "HTTP_AUTHORIZATION"),
 	};
+	static const struct {
+		const char *status, *header;
+	} ways[] = {[QT_POOL_QUICK] = {"204 No Content", "X-Quilt-Pool: quilt_quick"},
+		    [QT_POOL_SLOW] = {"204 No Content", "X-Quilt-Pool: quilt_slow"},
+		    [QT_POOL_STREAM] = {"403 Forbidden", "X-Quilt-Error: STREAM"}};
+	struct qt_look look;
 	struct qt_apikey key;
 	struct qt_err e = {0};
 	const char *method = param(r, "QUILT_METHOD"), *uri = param(r, "REQUEST_URI");
@@ -70,17 +77,17 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 	uint64_t length = 0;
 
 	(void)qt_u64(&length, param(r, "QUILT_LENGTH"), 0, UINT64_MAX);
+	qt_dispatch_look(method, uri, &look);
+	cr.token = look.token;
+	cr.n_token = look.n_token;
 	if (qt_identity_auth(l, &cr, &key, &retry_after, &e) == 0) {
 		/* Before nginx takes the body in: how much depends on the route. */
 		if (length > qt_upload_limit(l->conf, method, uri)) {
 			refuse_auth(r, QT_E_PAYLOAD_TOO_LARGE, true, 0);
 			return;
 		}
-		FCGX_FPrintF(r->out,
-			     "Status: 204 No Content\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\n"
-			     "X-Quilt-Pool: %s\r\n\r\n",
-			     key.tenant.s, key.id.s, key.plan,
-			     qt_dispatch_flags(method, uri) & QT_R_SLOW ? "quilt_slow" : "quilt_quick");
+		FCGX_FPrintF(r->out, "Status: %s\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\n%s\r\n\r\n", ways[look.pool].status,
+			     key.tenant.s, key.id.s, key.plan, ways[look.pool].header);
 		return;
 	}
 	if (e.code == QT_E_STORE_UNAVAILABLE)
@@ -105,11 +112,11 @@ static void answer_denied(const FCGX_Request *r, const char *error, struct qt_ou
 	(void)qt_fail(&e, code_of(error), "%s",
 		      qt_streq(error, "RATE_LIMITED") ? "too many requests with this API key"
 						      : "a valid API key is needed");
+	if (qt_u32(&retry, param(r, "QUILT_RETRY"), 1, 3600))
+		e.retry_after = (int)retry;
 	memset(out, 0, sizeof(*out));
 	qt_answer_error(&e, param(r, "QUILT_REQUEST_ID"), out);
 	out->route_id = "denied";
-	if (qt_u32(&retry, param(r, "QUILT_RETRY"), 1, 3600))
-		out->retry_after = (int)retry;
 }
 
 static int read_some(void *arg, char *buf, size_t size)
@@ -213,6 +220,8 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 		.tenant = FCGX_GetParam("QUILT_TENANT", r->envp),
 		.key_id = FCGX_GetParam("QUILT_KEY", r->envp),
 		.plan = FCGX_GetParam("QUILT_PLAN", r->envp),
+		.last_event_id = "",
+		.upgrade = {"", "", "", ""},
 		.request_id = param(r, "QUILT_REQUEST_ID"),
 		.gone = client_gone,
 		.gone_arg = r,
@@ -242,18 +251,29 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 	free(out.file);
 }
 
-/* A connection, or -1. QT_WAKE_SIGNAL ends the waiting, and is let through only here: it must not cut off what a request does. One that
+/* At a stop the master shuts its own sockets down: nobody new gets in, and who waits in the queue is still served. One that stays open, at a
+ * reload or since it is the service manager's, is left with its queue to those who come after us. */
+static bool is_shut(int listen_fd)
+{
+	struct pollfd p = {.fd = listen_fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLRDHUP;
+}
+
+/* A connection, or -1; *LAST: there will be none any more. QT_WAKE_SIGNAL ends the waiting, and is let through only here: it must not cut off what a request does. One that
  * comes too early is sent again. */
-static int next_connection(const struct qt_worker *w)
+static int next_connection(const struct qt_worker *w, bool *last)
 {
 	static const struct timeval stalled = {.tv_sec = PEER_STALL_S};
 	sigset_t wake;
 	int fd;
 
+	*last = atomic_load(&w->stopping) && !is_shut(w->listen_fd);
 	sigemptyset(&wake);
 	sigaddset(&wake, QT_WAKE_SIGNAL);
 	(void)pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
-	fd = atomic_load(&w->stopping) ? -1 : accept4(w->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	fd = *last ? -1 : accept4(w->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	*last = *last || (fd < 0 && errno == EINVAL); /* shut down, and the queue is empty */
 	(void)pthread_sigmask(SIG_BLOCK, &wake, NULL);
 	if (fd < 0)
 		return -1;
@@ -264,9 +284,9 @@ static int next_connection(const struct qt_worker *w)
 
 /* libfcgi takes a connection that is already there for one that it kept open. It accepts none by itself, since it has no socket to do so
  * from: its accept() cannot be left without losing a connection that it has just taken. */
-static int accept_request(const struct qt_worker *w, FCGX_Request *r)
+static int accept_request(const struct qt_worker *w, FCGX_Request *r, bool *last)
 {
-	r->ipcFd = next_connection(w);
+	r->ipcFd = next_connection(w, last);
 	if (r->ipcFd < 0)
 		return -1;
 	r->keepConnection = 1;
@@ -284,8 +304,8 @@ void *qt_fcgi_thread(void *worker)
 		qt_log_err(QT_LOG_ERROR, &e, "a thread cannot begin");
 		exit(1);
 	}
-	while (!atomic_load(&w->stopping)) {
-		if (accept_request(w, &r) < 0)
+	for (bool last = false; !last;) {
+		if (accept_request(w, &r, &last) < 0)
 			continue;
 		serve(w, &life, &r);
 		FCGX_Finish_r(&r);

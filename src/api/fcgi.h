@@ -18,7 +18,8 @@ struct qt_worker {
 /* Wakes a thread that waits for a request. Blocked in every thread; its handler does nothing, and does not restart system calls. */
 #define QT_WAKE_SIGNAL SIGUSR1
 
-/* Serve until stopping; the argument of pthread_create() is a struct qt_worker. A request that was accepted is answered. */
+/* Serve until stopping; the argument of pthread_create() is a struct qt_worker. Whoever was accepted is answered, and so is the queue of a
+ * socket that was shut down. */
 void *qt_fcgi_thread(void *worker);
 
 #endif

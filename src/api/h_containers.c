@@ -1,7 +1,9 @@
 #include <string.h>
+#include <time.h>
 
 #include "cleanup.h"
 #include "handlers.h"
+#include "num.h"
 #include "query.h"
 #include "str.h"
 
@@ -88,16 +90,67 @@ int qt_h_ctr_metrics(struct qt_call *c, struct qt_err *e)
 	return c->reply ? 0 : -1;
 }
 
+/* "2026-04-17T10:00:00Z", or seconds since 1970. */
+static int parse_since(const char *text, uint64_t *ret, struct qt_err *e)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	time_t t;
+
+	if (qt_u64(ret, text, 0, UINT32_MAX)) {
+		*ret *= 1000;
+		return 0;
+	}
+	t = end && !*end ? timegm(&tm) : -1;
+	if (t < 0)
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "since", "seconds since 1970; 2026-04-17T10:00:00Z", "since is not a time");
+	*ret = (uint64_t)t * 1000;
+	return 0;
+}
+
+static int logs_want(const struct qt_call *c, struct qt_logs_want *w, struct qt_err *e)
+{
+	static const uint8_t streams[] = {LOG_STDOUT, LOG_STDERR, LOG_SYSTEM};
+	const char *since = qt_query_str(c, "since", NULL), *stream = qt_query_str(c, "stream", NULL);
+
+	*w = (struct qt_logs_want){.limit = qt_query_u64(c, "limit", 100)};
+	for (size_t i = 0; stream && i < QT_LEN(streams); i++)
+		if (qt_streq(stream, qt_log_stream_name(streams[i])))
+			w->streams |= 1U << streams[i];
+	return since ? parse_since(since, &w->since_ms, e) : 0;
+}
+
+static int follow(struct qt_call *c, const struct qt_ctr *k, const struct qt_logs_want *w, struct qt_err *e)
+{
+	struct qt_begun *b = &c->begun;
+
+	b->logs.past = qt_life_logs(c->life, k, w, &b->logs.at.seq, b->logs.fds, e);
+	if (!b->logs.past)
+		return -1;
+	b->logs.want = *w;
+	b->logs.sse = strstr(c->accept, "text/event-stream") != NULL;
+	b->type = b->logs.sse ? "text/event-stream" : "application/x-ndjson";
+	b->kind = QT_BEGUN_LOGS;
+	return 0;
+}
+
 int qt_h_ctr_logs(struct qt_call *c, struct qt_err *e)
 {
+	struct qt_logs_want want;
+	json_t *logs = NULL;
 	struct qt_ctr k;
-	json_t *logs;
+	int rc;
 
-	if (qt_h_container(c, &k, e) < 0)
+	if (logs_want(c, &want, e) < 0 || qt_h_container(c, &k, e) < 0)
 		return -1;
-	logs = qt_life_logs(c->life, &k, (unsigned)qt_query_u64(c, "limit", 100), e);
+	if (qt_streq(qt_query_str(c, "follow", "false"), "true")) {
+		rc = follow(c, &k, &want, e);
+	} else {
+		logs = qt_life_logs(c->life, &k, &want, NULL, NULL, e);
+		rc = logs ? 0 : -1;
+	}
 	if (logs)
 		c->reply = json_pack("{s:s, s:o}", "container_id", k.id.s, "logs", logs);
 	qt_ctr_done(&k);
-	return logs ? 0 : -1;
+	return rc;
 }

@@ -40,16 +40,23 @@ static int detach(struct qt_call *c, const struct qt_ctr *k, struct qt_exec *x, 
 	return 0;
 }
 
+void qt_h_exec_of(const struct qt_call *c, struct qt_exec *ret)
+{
+	const struct qt_exec_req *q = c->req;
+
+	*ret = (struct qt_exec){.command = q->command,
+				.workdir = q->workdir[0] ? q->workdir : NULL,
+				.environment = q->environment,
+				.stdin_data = json_string_value(q->stdin_data),
+				.stdin_len = json_string_length(q->stdin_data),
+				.timeout_ms = (uint32_t)(q->timeout_ms > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : q->timeout_ms),
+				.capture = q->capture};
+}
+
 int qt_h_exec(struct qt_call *c, struct qt_err *e)
 {
 	const struct qt_exec_req *q = c->req;
-	struct qt_exec x = {.command = q->command,
-			    .workdir = q->workdir[0] ? q->workdir : NULL,
-			    .environment = q->environment,
-			    .stdin_data = q->stdin_data,
-			    .stdin_len = strlen(q->stdin_data),
-			    .timeout_ms = (uint32_t)(q->timeout_ms > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : q->timeout_ms),
-			    .capture = q->capture};
+	struct qt_exec x;
 	struct qt_exec_result r = {0};
 	struct qt_id job = qt_id_new("job");
 	const char *status;
@@ -58,6 +65,7 @@ int qt_h_exec(struct qt_call *c, struct qt_err *e)
 	char url[128];
 	int rc;
 
+	qt_h_exec_of(c, &x);
 	if (qt_h_container(c, &k, e) < 0)
 		return -1;
 	rc = qt_life_may(&k, QT_V_EXEC, e);

@@ -30,11 +30,10 @@ struct qt_env_req {
 	const json_t *environment;
 };
 struct qt_exec_req {
-	const json_t *command, *environment;
+	const json_t *command, *environment, *stdin_data;
 	char workdir[QT_WORKDIR_MAX + 1];
 	int64_t timeout_ms;
 	bool capture, detach;
-	char stdin_data[2048];
 };
 
 struct qt_file_req {
@@ -122,12 +121,26 @@ int qt_h_job_get(struct qt_call *c, struct qt_err *e);
 int qt_h_process_list(struct qt_call *c, struct qt_err *e);
 int qt_h_process_signal(struct qt_call *c, struct qt_err *e);
 int qt_h_op_get(struct qt_call *c, struct qt_err *e);
+int qt_h_events(struct qt_call *c, struct qt_err *e);
+int qt_h_exec_stream(struct qt_call *c, struct qt_err *e);
 int qt_h_op_list(struct qt_call *c, struct qt_err *e);
 int qt_h_op_cancel(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_batch(struct qt_call *c, struct qt_err *e);
 
 /* Check Q against the plan and this node, and make RET of it: id, tenant and all that the request tells. RET is initialised on success. */
 int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *ret, struct qt_err *e);
+
+struct qt_session_req {
+	const char *target;
+	char container[QT_NAME_MAX + 1], shell[QT_SHELL_MAX + 1];
+	uint64_t cols, rows;
+};
+int qt_h_session_create(struct qt_call *c, struct qt_err *e);
+int qt_h_session_list(struct qt_call *c, struct qt_err *e);
+int qt_h_session_get(struct qt_call *c, struct qt_err *e);
+int qt_h_session_resize(struct qt_call *c, struct qt_err *e);
+int qt_h_session_delete(struct qt_call *c, struct qt_err *e);
+int qt_h_session_attach(struct qt_call *c, struct qt_err *e);
 
 int qt_h_net_allocations(struct qt_call *c, struct qt_err *e);
 int qt_h_net_get(struct qt_call *c, struct qt_err *e);
@@ -152,6 +165,8 @@ int qt_h_monitor_get(struct qt_call *c, struct qt_err *e);
 /* The container of the first parameter. RET is initialised on success. */
 int qt_h_container(struct qt_call *c, struct qt_ctr *ret, struct qt_err *e);
 
+/* What the exec of the body is; it borrows from C. */
+void qt_h_exec_of(const struct qt_call *c, struct qt_exec *ret);
 /* The volume of the first parameter, an id or a name; one that is still made is VOLUME_NOT_FOUND. RET is initialised on success. */
 int qt_h_volume(struct qt_call *c, struct qt_vol *ret, struct qt_err *e);
 

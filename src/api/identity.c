@@ -25,11 +25,13 @@ int qt_identity_auth(struct qt_life *l, const struct qt_credentials *cr, struct 
 {
 	const char *key = cr->api_key;
 
-	if (cr->n_api_key > 1 || cr->n_authorization > 1)
-		return qt_fail(e, QT_E_UNAUTHORIZED, "a credential header came more than once");
-	if (!key || !*key) {
-		if (!cr->authorization || !*cr->authorization)
+	if (cr->n_api_key > 1 || cr->n_authorization > 1 || cr->n_token > 1)
+		return qt_fail(e, QT_E_UNAUTHORIZED, "a credential came more than once");
+	if ((!key || !*key) && (!cr->authorization || !*cr->authorization)) {
+		key = cr->token;
+		if (!key || !*key)
 			return qt_fail(e, QT_E_UNAUTHORIZED, "no API key");
+	} else if (!key || !*key) {
 		if (strncasecmp(cr->authorization, "Bearer ", 7) != 0)
 			return qt_fail(e, QT_E_UNAUTHORIZED, "Authorization must be a bearer token");
 		key = cr->authorization + 7;

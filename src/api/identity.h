@@ -10,6 +10,8 @@
 struct qt_credentials {
 	const char *api_key, *authorization;
 	unsigned n_api_key, n_authorization;
+	const char *token; /* of the URL, where the route takes it: counts when there is neither header */
+	unsigned n_token;
 };
 int qt_identity_auth(struct qt_life *l, const struct qt_credentials *cr, struct qt_apikey *ret, unsigned *retry_after_s,
 		     struct qt_err *e);

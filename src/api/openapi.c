@@ -66,15 +66,22 @@ static json_t *ref_of(struct doc *d, const struct qt_reply *reply)
 
 static void add_success(struct doc *d, json_t *responses, int status, const struct qt_reply *reply, const struct qt_route *r)
 {
-	json_t *content = json_pack("{s:{s:o}}", "application/json", "schema", ref_of(d, reply));
+	json_t *content = json_object();
 	char key[8];
 
+	if (reply)
+		json_object_set_new(content, "application/json", json_pack("{s:o}", "schema", ref_of(d, reply)));
+	for (const char *const *t = r->types; t && *t; t++)
+		json_object_set_new(content, *t, json_pack("{s:{s:s}}", "schema", "type", "string"));
 	if (r->flags & QT_R_TEXT_TOO)
 		json_object_set_new(content, "text/markdown", json_pack("{s:{s:s}}", "schema", "type", "string"));
 	if (r->flags & QT_R_BYTES_TOO)
 		json_object_set_new(content, "application/octet-stream", json_object());
 	(void)snprintf(key, sizeof(key), "%d", status);
-	json_object_set_new(responses, key, json_pack("{s:s, s:o}", "description", reply->name, "content", content));
+	json_object_set_new(responses, key, json_pack("{s:s}", "description", reply ? reply->name : r->summary));
+	if (json_object_size(content) > 0)
+		json_object_set(json_object_get(responses, key), "content", content);
+	json_decref(content);
 }
 
 static void add_error(json_t *responses, enum qt_code code)
@@ -226,7 +233,7 @@ int qt_print_openapi(FILE *out)
 
 static void print_route(const struct qt_route *r, void *arg)
 {
-	fprintf(arg, "%-7s %-40s %-22s %d%s\n", r->method, r->path, r->id, r->ok, r->flags & QT_R_SLOW ? " slow" : "");
+	fprintf(arg, "%-7s %-40s %-22s %d%s\n", r->method, r->path, r->id, r->ok, r->flags & QT_R_SLOW ? " slow" : r->flags & (QT_R_STREAM | QT_R_FOLLOW) ? " stream" : "");
 }
 
 int qt_print_routes(FILE *out)

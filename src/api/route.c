@@ -14,8 +14,10 @@ const struct qt_route *const qt_route_tables[] = {
 	qt_routes_jobs,
 	qt_routes_network,
 	qt_routes_operations,
+	qt_routes_stream,
 	qt_routes_snapshots,
 	qt_routes_system,
+	qt_routes_terminal,
 	qt_routes_volumes,
 	NULL,
 };
@@ -158,7 +160,7 @@ const char *qt_routes_selfcheck(void)
 		for (const struct qt_route *r = qt_route_tables[t]; r->id; r++) {
 			if (r->scope == QT_SCOPE_NOBODY)
 				return "a route without scope";
-			if (!r->summary || !r->fn || !r->reply || r->ok == 0 || r->budget_ms == 0)
+			if (!r->summary || !r->fn || (!r->reply && !r->types) || r->ok == 0 || r->budget_ms == 0)
 				return "a route without summary, handler, reply, status or budget";
 			if (r->also_ok && !r->also_reply)
 				return "a second status without its reply";

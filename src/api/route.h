@@ -16,6 +16,9 @@ enum {
 	QT_R_NO_TYPE = 1 << 1,	  /* the body's content type does not matter (no body is read into the handler) */
 	QT_R_EMPTY_OK = 1 << 2,	  /* an absent body is {} */
 	QT_R_TEXT_TOO = 1 << 3,	  /* may answer text/markdown */
+	QT_R_STREAM = 1 << 4,	  /* served by quilt-stream */
+	QT_R_FOLLOW = 1 << 5,	  /* so with ?follow=true */
+	QT_R_TOKEN = 1 << 6,	  /* takes the API key as ?token=, too, for clients that cannot set headers */
 	QT_R_BYTES_TOO = 1 << 8,  /* may answer application/octet-stream */
 	QT_R_UPLOAD = 1 << 9,	  /* the body is an archive, raw or in JSON, and goes to a file (upload.h) */
 };
@@ -62,6 +65,7 @@ struct qt_route {
 	const struct qt_qfield *query; /* NULL: none */
 	int ok, also_ok; /* statuses of success; also_ok 0: no other */
 	const struct qt_reply *reply, *also_reply;
+	const char *const *types; /* NULL-ended, of the success, where it is not (only) JSON by `reply` */
 	unsigned budget_ms; /* the longest that the handler may take; documented as x-budget-ms */
 	enum qt_code errors[QT_ERRS_MAX]; /* besides those that every route of its scope can answer; 0-ended */
 	int (*fn)(struct qt_call *c, struct qt_err *e);
@@ -73,8 +77,10 @@ extern const struct qt_route qt_routes_files[];
 extern const struct qt_route qt_routes_jobs[];
 extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];
+extern const struct qt_route qt_routes_stream[];
 extern const struct qt_route qt_routes_snapshots[];
 extern const struct qt_route qt_routes_system[];
+extern const struct qt_route qt_routes_terminal[];
 extern const struct qt_route qt_routes_volumes[];
 
 /* All tables, NULL-ended. */

@@ -122,7 +122,7 @@ static const struct qt_field exec_body[] = {
 	{.name = "detach", .kind = QT_K_BOOL, AT(qt_exec_req, detach), .doc = "answer 202 at once, with a job; its timeout_ms is not bounded, default none"},
 	{.name = "environment", .kind = QT_K_MAP, .off = offsetof(struct qt_exec_req, environment), .size = 8192, .max = QT_ENV_MAX,
 	 .check = check_exec_env, .doc = "on top of the container's"},
-	{.name = "stdin_data", .kind = QT_K_STR, AT(qt_exec_req, stdin_data), .doc = "what the command reads"},
+	{.name = "stdin_data", .kind = QT_K_TEXT, .off = offsetof(struct qt_exec_req, stdin_data), .doc = "what the command reads"},
 	{0},
 };
 static const struct qt_exec_req exec_defaults = {.timeout_ms = 300000, .capture = true};
@@ -134,7 +134,14 @@ static const struct qt_qfield list_query[] = {
 	{"state", QT_Q_STR, 1, 20, NULL, "created, starting, running, exited (or stopped), error"},
 	{"limit", QT_Q_U64, 1, 1000, NULL, "at most so many; default all"},
 	{"cursor", QT_Q_STR, 0, 63, NULL, "next_cursor of the page before"}, {0}};
-static const struct qt_qfield logs_query[] = {{"limit", QT_Q_U64, 1, 1000, NULL, "the newest so many; default 100"}, {0}};
+static const char *const log_streams[] = {"stdout", "stderr", "system", NULL};
+static const char *const ndjson[] = {"application/x-ndjson", NULL};
+static const char *const follow_types[] = {"text/event-stream", "application/x-ndjson", NULL};
+static const struct qt_qfield logs_query[] = {
+	{"limit", QT_Q_U64, 1, 1000, NULL, "the newest so many; default 100"},
+	{"since", QT_Q_STR, 1, 30, NULL, "nothing older: 2026-04-17T10:00:00Z, or seconds since 1970"},
+	{"stream", QT_Q_WORD, 0, 0, log_streams, "this one only"},
+	{"follow", QT_Q_BOOL, 0, 0, NULL, "go on with what comes: events (Accept: text/event-stream) or one JSON object a line"}, {0}};
 
 #define CONTAINER_FIELDS \
 	{"container_id", "string", 0, NULL}, {"tenant_id", "string", 0, NULL}, {"name", "string", 0, NULL}, {"state", "string", 0, NULL}, {"pid", "integer|null", 0, NULL}, \
@@ -233,8 +240,8 @@ const struct qt_route qt_routes_containers[] = {
 	 .scope = QT_SCOPE_TENANT, .ok = 200, .reply = &metrics, .budget_ms = 10000, .errors = {QT_E_CONTAINER_NOT_FOUND, RUNTIME_ERRORS},
 	 .fn = qt_h_ctr_metrics},
 	{.id = "getContainerLogs", .method = "GET", .path = "/api/containers/{id}/logs", .summary = "The newest lines of its output",
-	 .scope = QT_SCOPE_TENANT, .query = logs_query, .ok = 200, .reply = &logs, .budget_ms = 10000,
-	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, RUNTIME_ERRORS}, .fn = qt_h_ctr_logs},
+	 .scope = QT_SCOPE_TENANT, .flags = QT_R_FOLLOW, .query = logs_query, .ok = 200, .reply = &logs, .types = follow_types, .budget_ms = 10000,
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_QUOTA_EXCEEDED, RUNTIME_ERRORS}, .fn = qt_h_ctr_logs},
 	{.id = "startContainer", .method = "POST", .path = "/api/containers/{id}/start", .summary = "Start it again",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_EMPTY_OK, .body = start_body, .body_size = sizeof(struct no_req), .ok = 202,
 	 .reply = &qt_reply_receipt, .budget_ms = 5000, .errors = {QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE}, .fn = qt_h_ctr_start},
@@ -270,5 +277,10 @@ const struct qt_route qt_routes_containers[] = {
 	 .body_defaults = &exec_defaults, .ok = 200, .reply = &exec, .also_ok = 202, .also_reply = &detached, .budget_ms = 610000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_EXEC_NOT_READY, RUNTIME_ERRORS},
 	 .fn = qt_h_exec},
+	{.id = "streamExec", .method = "POST", .path = "/api/containers/{id}/stream", .summary = "Run a command in it, and see its output as it comes",
+	 .scope = QT_SCOPE_TENANT, .flags = QT_R_STREAM, .body = exec_body, .body_size = sizeof(struct qt_exec_req), .body_defaults = &exec_defaults,
+	 .ok = 200, .types = ndjson, .budget_ms = 30000,
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_EXEC_NOT_READY, QT_E_QUOTA_EXCEEDED, RUNTIME_ERRORS},
+	 .fn = qt_h_exec_stream},
 	{0},
 };

@@ -26,6 +26,7 @@ struct qt_err {
 	char msg[256];
 	const char *hint;    /* a literal that replaces the table's, or NULL */
 	const char *example; /* a literal: what would be accepted, or NULL */
+	int retry_after; /* seconds; 0: as the code's row says */
 };
 
 struct qt_err_row {

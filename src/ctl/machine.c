@@ -136,11 +136,9 @@ static int see_agent(struct ctl *c, char *say, struct qt_err *e)
 	return 0;
 }
 
-static int see_workers(struct ctl *c, char *say, struct qt_err *e)
+static int see_sockets(const struct ctl *c, const char *const *names, struct qt_err *e)
 {
-	static const char *const names[] = {"api.sock", "api-slow.sock"};
-
-	for (size_t i = 0; i < QT_LEN(names); i++) {
+	for (size_t i = 0; names[i]; i++) {
 		struct sockaddr_un a = {.sun_family = AF_UNIX};
 		auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -151,8 +149,19 @@ static int see_workers(struct ctl *c, char *say, struct qt_err *e)
 		if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 			return qt_fail_sys(e, errno, "%s", names[i]);
 	}
-	(void)qt_copy(say, SAY_MAX, "both pools take connections");
 	return 0;
+}
+
+static int see_workers(struct ctl *c, char *say, struct qt_err *e)
+{
+	(void)qt_copy(say, SAY_MAX, "both pools take connections");
+	return see_sockets(c, (const char *const[]){"api.sock", "api-slow.sock", NULL}, e);
+}
+
+static int see_stream(struct ctl *c, char *say, struct qt_err *e)
+{
+	(void)qt_copy(say, SAY_MAX, "takes connections");
+	return see_sockets(c, (const char *const[]){"stream.sock", NULL}, e);
 }
 
 int ctl_status(struct ctl *c, struct qt_err *e)
@@ -160,7 +169,7 @@ int ctl_status(struct ctl *c, struct qt_err *e)
 	static const struct {
 		const char *name;
 		int (*see)(struct ctl *c, char *say, struct qt_err *e);
-	} parts[] = {{"redis", see_redis}, {"runtime", see_runtime}, {"agent", see_agent}, {"api", see_workers}};
+	} parts[] = {{"redis", see_redis}, {"runtime", see_runtime}, {"agent", see_agent}, {"api", see_workers}, {"stream", see_stream}};
 	unsigned down = 0;
 
 	for (size_t i = 0; i < QT_LEN(parts); i++) {

@@ -27,7 +27,7 @@ enum qt_kind {
 	QT_K_MAP,    /* const json_t *: object of string values, at most max members; size bounds the bytes likewise */
 	QT_K_LIST,   /* const json_t *: array of objects, each of rows `sub`, checked, not decoded */
 	QT_K_ENUM,   /* const char *: one of the NULL-ended `words`; the literal of the table */
-	QT_K_TEXT,   /* const json_t *: a string of any length, whose content the handler looks at (base64) */
+	QT_K_TEXT,   /* const json_t *: a string of any length that the body may have; its content is the handler's matter */
 	QT_K_IGNORE, /* accepted, whatever it is, since real clients send it; no member in the struct */
 	QT_K_REFUSE, /* known, and refused with VALIDATION_ERROR and the row's `hint` (mounts, async_mode) unless null */
 };

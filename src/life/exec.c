@@ -194,44 +194,77 @@ static void keep(struct sink *s, char **text, size_t *len, bool *cut)
 	*cut = s->cut;
 }
 
+void qt_exec_running_done(struct qt_exec_running *r)
+{
+	qt_reset_fd(&r->conn, -1); /* the init kills the process if it still runs */
+	qt_reset_fd(&r->in, -1);
+	qt_reset_fd(&r->out, -1);
+	qt_reset_fd(&r->err, -1);
+	free(qt_take(&r->text));
+}
+
+/* Into RET as far as it comes; its descriptors are released by the caller. */
+static int open_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e)
+{
+	auto_free char *argv = malloc(QT_EXEC_BYTES), *env = malloc(QT_STRV_BYTES);
+	auto_close int in = -1, out = -1, err = -1;
+	struct mi_exec m = {.cwd = x->workdir, .uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT};
+	struct mi_failed failed;
+
+	if (!argv || !env)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_words(&m.argv, argv, QT_EXEC_BYTES, x->command, e) < 0 ||
+	    qt_strv_env(&m.env, env, c->name, c->environment, x->environment, e) < 0 || qt_life_connect(l, c, &ret->conn, e) < 0 ||
+	    make_pipe(&ret->in, &in, false, e) < 0 || make_pipe(&ret->out, &out, true, e) < 0 || make_pipe(&ret->err, &err, true, e) < 0)
+		return -1;
+	m.fds[0] = in;
+	m.fds[1] = out;
+	m.fds[2] = err;
+	if (mi_exec_start(ret->conn, &m, START_BUDGET_MS, &ret->pid, &failed, e) < 0)
+		return -1;
+	return failed.step == MI_STEP_NONE ? 0 : qt_exec_not_started(&failed, &m, &ret->exit_code, &ret->text, e);
+}
+
+int qt_life_exec_open(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e)
+{
+	struct qt_exec_running r = {.conn = -1, .in = -1, .out = -1, .err = -1};
+
+	if (open_exec(l, c, x, &r, e) < 0) {
+		qt_exec_running_done(&r);
+		return -1;
+	}
+	*ret = r;
+	return 0;
+}
+
 int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, bool (*gone)(void *arg), void *arg,
 		 struct qt_exec_result *ret, struct qt_err *e)
 {
 	size_t max = x->capture ? l->conf->exec_output_bytes : 0;
 	auto_talk struct talk t = {.conn = -1, .in = -1, .out = {-1, QT_BUF(max), false}, .err = {-1, QT_BUF(max), false},
 				   .stdin_data = x->stdin_data, .stdin_left = x->stdin_data ? x->stdin_len : 0};
-	auto_free char *argv = malloc(QT_EXEC_BYTES), *env = malloc(QT_STRV_BYTES);
-	auto_close int in = -1, out = -1, err = -1;
-	struct mi_exec m = {.cwd = x->workdir, .uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT};
 	int64_t begin = qt_mono_ms();
-	struct mi_failed failed;
-	pid_t pid;
+	struct qt_exec_running r;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->started_ms = qt_now_ms();
 	t.chunk = malloc(CHUNK);
-	if (!argv || !env || !t.chunk)
+	if (!t.chunk)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_words(&m.argv, argv, QT_EXEC_BYTES, x->command, e) < 0 ||
-	    qt_strv_env(&m.env, env, c->name, c->environment, x->environment, e) < 0 || qt_life_connect(l, c, &t.conn, e) < 0 ||
-	    make_pipe(&t.in, &in, false, e) < 0 || make_pipe(&t.out.fd, &out, true, e) < 0 ||
-	    make_pipe(&t.err.fd, &err, true, e) < 0)
+	if (qt_life_exec_open(l, c, x, &r, e) < 0)
 		return -1;
-	m.fds[0] = in;
-	m.fds[1] = out;
-	m.fds[2] = err;
-	if (mi_exec_start(t.conn, &m, START_BUDGET_MS, &pid, &failed, e) < 0)
-		return -1;
-	qt_reset_fd(&in, -1);
-	qt_reset_fd(&out, -1);
-	qt_reset_fd(&err, -1);
-	if (failed.step != MI_STEP_NONE) {
+	if (r.pid == 0) {
 		ret->took_ms = qt_mono_ms() - begin;
-		if (qt_exec_not_started(&failed, &m, &ret->exit_code, &ret->err, e) < 0)
-			return -1;
-		ret->err_len = strlen(ret->err);
+		ret->exit_code = r.exit_code;
+		ret->err_len = strlen(r.text);
+		ret->err = qt_take(&r.text);
+		qt_exec_running_done(&r);
 		return 0;
 	}
+	t.conn = r.conn;
+	t.in = r.in;
+	t.out.fd = r.out;
+	t.err.fd = r.err;
 	if (t.stdin_left == 0)
 		qt_reset_fd(&t.in, -1);
 	if (converse(&t, x, gone, arg, ret, e) < 0)

@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "conf.h"
+#include "minit/logread.h"
 #include "store.h"
 
 /* What a thread works with. Not for two threads. The process ignores SIGPIPE (exec writes to pipes). */
@@ -56,7 +57,11 @@ int qt_life_env(struct qt_life *l, struct qt_ctr *c, const json_t *env, bool mer
 
 int qt_life_ready(struct qt_life *l, const struct qt_ctr *c, struct qt_ready *ret, struct qt_err *e);
 json_t *qt_life_metrics(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e); /* contract 3.7 */
-json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, unsigned limit, struct qt_err *e); /* contract 3.8: the array */
+/* Contract 3.8: the array of the newest LIMIT that are wanted. SEQ, if not NULL, gets the number of the newest record that there is, wanted or not;
+ * FDS, if not NULL, the two log files, which are the caller's then, for qt_logs_next(): so that it can go on without loss or repeat. */
+json_t *qt_life_logs(struct qt_life *l, const struct qt_ctr *c, const struct qt_logs_want *want, uint64_t *seq, int fds[2], struct qt_err *e);
+/* A record as the contract has it, one line of JSON. free(); NULL without memory. */
+char *qt_life_log_line(const struct qt_log_record *r);
 
 /* network.c: contract 10. The JSON objects are new references, or NULL with E. */
 json_t *qt_life_network(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e);
@@ -109,6 +114,18 @@ struct qt_exec_result {
 int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, bool (*gone)(void *arg), void *arg,
 		 struct qt_exec_result *ret, struct qt_err *e);
 void qt_exec_result_done(struct qt_exec_result *r);
+
+/* The beginning of it alone, for whoever goes on by himself: a command that runs, our ends of its pipes (they do not block), and the connection by
+ * which its end is told (minit_client.h), and with which it ends. PID 0: nothing runs, and EXIT_CODE and TEXT say why. X's input and time are the
+ * caller's to see to. The same errors. */
+struct qt_exec_running {
+	int conn, in, out, err;
+	pid_t pid; /* as the container sees it */
+	int exit_code;
+	char *text;
+};
+int qt_life_exec_open(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e);
+void qt_exec_running_done(struct qt_exec_running *r);
 
 /* The same without waiting: a job, kept by the container's init under JOB (job_…), whoever of ours dies meanwhile. *RET_RECORD is the contract's job
  * object (7.2), written to the store; a program that cannot be executed is a job that failed. X->capture is not looked at. */

@@ -481,8 +481,20 @@ bool mi_command_start(const struct mi_run *run)
 	return sys == 0;
 }
 
+/* An interactive shell pays SIGTERM no heed: a terminal's end is a hang-up. */
+static void hang_up(void)
+{
+	for (struct slot *s = slots + 1; s < SLOTS_END; s++) {
+		if (!IS_KEPT(s) || !has_process(s) || !mi_keep_is_tty(PLACE(s)))
+			continue;
+		signal_process(s, SIGHUP);
+		signal_process(s, SIGCONT);
+	}
+}
+
 void mi_stop_step(void)
 {
+	hang_up();
 	if (has_process(&slots[0])) {
 		signal_process(&slots[0], (int)mi.stop_signal);
 		signal_process(&slots[0], SIGCONT);

@@ -46,6 +46,11 @@ bool mi_keep_has_ended(int place)
 	return keeps[place].told.ended != 0;
 }
 
+bool mi_keep_is_tty(int place)
+{
+	return keeps[place].told.tty != 0;
+}
+
 int mi_keep_oldest(void)
 {
 	int best = -1;

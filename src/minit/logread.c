@@ -25,6 +25,7 @@ struct wanted {
 	struct qt_log_record *r;
 	size_t n, limit, bytes;
 	uint64_t below; /* only numbers less than this */
+	const struct qt_logs_want *only;
 };
 
 static bool open_walk(struct walk *w, int fd)
@@ -58,6 +59,11 @@ static size_t record_before(const char *buf, size_t end, uint64_t mark, struct q
 	return FRAME + t.len;
 }
 
+bool qt_log_wanted(const struct qt_logs_want *want, const struct qt_log_record *r)
+{
+	return r->time_ms >= want->since_ms && (want->streams == 0 || want->streams & 1U << (r->stream & 31U));
+}
+
 /* Collect from the LEN bytes at BUF, the end of the file. False if there are older ones before BUF that are still wanted. */
 static bool collect(struct wanted *want, const struct walk *w, const char *buf, size_t len, bool all)
 {
@@ -69,14 +75,20 @@ static bool collect(struct wanted *want, const struct walk *w, const char *buf, 
 	for (; size > 0; size = record_before(buf, end, w->head.mark, &r)) {
 		if (r.seq >= want->below || r.seq < w->head.first_seq)
 			return true;
+		want->below = r.seq;
+		end -= size;
+		if (!qt_log_wanted(want->only, &r)) {
+			if (r.time_ms >= want->only->since_ms)
+				continue;
+			want->limit = want->n; /* the others are older still */
+			return true;
+		}
 		if (want->n == want->limit || r.len > want->bytes) {
 			want->limit = want->n;
 			return true;
 		}
 		want->r[want->n++] = r;
 		want->bytes -= r.len;
-		want->below = r.seq;
-		end -= size;
 	}
 	return all || end > LOG_TEXT_MAX + FRAME;
 }
@@ -144,11 +156,20 @@ static int read_once(const int fds[2], struct wanted *want, struct qt_logs *ret,
 
 int qt_logs_read(const int fds[2], size_t limit, size_t max_bytes, struct qt_logs *ret, struct qt_err *e)
 {
+	const struct qt_logs_want all = {.limit = limit, .max_bytes = max_bytes};
+
+	return qt_logs_find(fds, &all, ret, e);
+}
+
+int qt_logs_find(const int fds[2], const struct qt_logs_want *only, struct qt_logs *ret, struct qt_err *e)
+{
+	size_t limit = only->limit;
+
 	*ret = (struct qt_logs){0};
 	if (limit == 0)
 		return 0;
 	for (unsigned tries = 0; tries < TRIES; tries++) {
-		struct wanted want = {.limit = limit, .bytes = max_bytes, .below = LOG_SEQ_MAX + 1};
+		struct wanted want = {.limit = limit, .bytes = only->max_bytes, .below = LOG_SEQ_MAX + 1, .only = only};
 		int done;
 
 		qt_logs_done(ret);
@@ -169,6 +190,87 @@ int qt_logs_read(const int fds[2], size_t limit, size_t max_bytes, struct qt_log
 		ret->records[ret->n - 1 - i] = t;
 	}
 	return 0;
+}
+
+/* --- following ------------------------------------------------------------------------------------------- */
+
+/* Which file the cursor reads in; -1: none has anything for it. A file that it does not know any more was emptied meanwhile: then it goes on in
+ * the oldest that has something newer than it saw. */
+static int place(const struct walk w[2], const bool ok[2], struct qt_log_cursor *c)
+{
+	int older, newer, at;
+
+	for (int i = 0; i < 2; i++)
+		if (ok[i] && c->mark != 0 && w[i].head.mark == c->mark)
+			return i;
+	if (!ok[0] && !ok[1])
+		return -1;
+	newer = !ok[0] || (ok[1] && w[1].head.first_seq > w[0].head.first_seq);
+	older = !newer;
+	at = !ok[older] || w[newer].head.first_seq <= c->seq + 1 ? newer : older;
+	c->mark = w[at].head.mark;
+	c->off = sizeof(struct log_file);
+	return at;
+}
+
+/* Is there a whole record at the beginning of the LEN bytes? Its size, else 0. */
+static size_t record_at(const char *buf, size_t len, uint64_t mark, struct qt_log_record *ret)
+{
+	struct log_head h;
+	struct log_tail t;
+
+	if (len < FRAME)
+		return 0;
+	memcpy(&h, buf, sizeof(h));
+	if (h.len > LOG_TEXT_MAX || len < FRAME + h.len)
+		return 0;
+	memcpy(&t, buf + sizeof(h) + h.len, sizeof(t));
+	if (t.mark != mark || t.len != h.len || h.seq > LOG_SEQ_MAX)
+		return 0;
+	*ret = (struct qt_log_record){.seq = h.seq, .time_ms = h.time_ms, .stream = h.stream, .level = h.level, .flags = h.flags,
+				      .len = h.len, .text = buf + sizeof(h)};
+	return FRAME + h.len;
+}
+
+int qt_logs_next(const int fds[2], struct qt_log_cursor *c, char *buf, void (*fn)(const struct qt_log_record *r, void *arg), void *arg,
+		 struct qt_err *e)
+{
+	struct walk w[2], now;
+	bool ok[2];
+	struct qt_log_record r;
+	size_t done = 0, size;
+	ssize_t got;
+	int at;
+
+	for (int i = 0; i < 2; i++)
+		ok[i] = open_walk(&w[i], fds[i]);
+	at = place(w, ok, c);
+	if (at < 0)
+		return 0;
+	do
+		got = pread(fds[at], buf, QT_LOG_CHUNK, (off_t)c->off);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return qt_fail_sys(e, errno, "read the log");
+	/* Emptied while it was read: what we have is of two lives. */
+	if (!open_walk(&now, fds[at]) || now.head.mark != c->mark)
+		return 1;
+	while ((size = record_at(buf + done, (size_t)got - done, c->mark, &r)) > 0) {
+		if (r.seq > c->seq) {
+			fn(&r, arg);
+			c->seq = r.seq;
+		}
+		done += size;
+	}
+	c->off += done;
+	if (done > 0)
+		return 1;
+	/* The other one was newer before we read this one: so this one is whole, and we have all of it. */
+	if (!ok[!at] || w[!at].head.first_seq <= w[at].head.first_seq)
+		return 0;
+	c->mark = w[!at].head.mark;
+	c->off = sizeof(struct log_file);
+	return 1;
 }
 
 void qt_logs_done(struct qt_logs *l)

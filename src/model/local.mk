@@ -7,6 +7,7 @@ libqmodel_a_SOURCES = \
 	src/model/model.h \
 	src/model/op.c src/model/optypes.def \
 	src/model/record.c \
+	src/model/session.c src/model/session.h \
 	src/model/snap.c src/model/snap.h \
 	src/model/state.c \
 	src/model/vol.c

@@ -1,10 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -72,6 +74,14 @@ static int cut_capabilities(struct qt_err *e)
 	return 0;
 }
 
+/* A slave: what the host mounts and unmounts is seen, and nothing of ours is seen by the host (overlay.c). */
+static int own_mounts(struct qt_err *e)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return qt_fail_sys(e, errno, "make a mount namespace");
+	return 0;
+}
+
 int rt_harden(struct qt_err *e)
 {
 	if (open_standard_fds(e) < 0)
@@ -85,6 +95,8 @@ int rt_harden(struct qt_err *e)
 		return qt_fail(e, QT_E_FORBIDDEN, "this program must be started by root");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return qt_fail_sys(e, errno, "no_new_privs");
+	if (own_mounts(e) < 0)
+		return -1;
 	return cut_capabilities(e);
 }
 

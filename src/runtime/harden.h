@@ -4,7 +4,7 @@
 
 #include "err.h"
 
-/* Descriptors 0 to 2 open; umask 077; as many descriptors as the host lets us have; no core; no_new_privs; capabilities cut to caps.def. */
+/* Descriptors 0 to 2 open; umask 077; as many descriptors as the host lets us have; no core; no_new_privs; a mount namespace of its own; capabilities cut to caps.def. */
 int rt_harden(struct qt_err *e);
 
 /* Tell a service manager (NOTIFY_SOCKET), if there is one. */

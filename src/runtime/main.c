@@ -116,12 +116,32 @@ static void reap_links(void *arg)
 		qt_log_err(QT_LOG_ERROR, &e, "links that linger are not removed any more");
 }
 
+struct checker {
+	struct rt *rt;
+	struct rt_timer timer;
+};
+
+static void check_net(void *arg)
+{
+	struct checker *c = arg;
+	struct qt_err e = {0}, again = {0};
+	int r = rt_net_check(c->rt->net, &e);
+
+	if (r > 0)
+		qt_log(QT_LOG_WARN, "somebody changed the packet filter: it was made anew");
+	else if (r < 0 && e.sys != EINTR) /* others change theirs all the time */
+		qt_log_err(QT_LOG_WARN, &e, "the packet filter could not be compared; it is tried again");
+	if (rt_timer_set(c->rt->loop, &c->timer, (uint32_t)c->rt->conf.net_check_s * 1000, check_net, c, &again) < 0)
+		qt_log_err(QT_LOG_ERROR, &again, "the packet filter is not compared any more");
+}
+
 static int serve(struct rt *rt, struct qt_err *e)
 {
 	struct signals signals = {.fd = -1};
 	struct qt_err no_dns = {0};
 	struct watchdog dog = {0};
 	struct reaper reaper = {.rt = rt};
+	struct checker checker = {.rt = rt};
 	const char *minit = rt->conf.minit_path[0] ? rt->conf.minit_path : QT_LIBEXECDIR "/quilt-minit";
 	const char *files = rt->conf.files_path[0] ? rt->conf.files_path : QT_LIBEXECDIR "/quilt-files";
 	int r = -1;
@@ -140,12 +160,14 @@ static int serve(struct rt *rt, struct qt_err *e)
 	rt_notify("READY=1");
 	feed_watchdog(&dog, rt);
 	reap_links(&reaper);
+	check_net(&checker);
 	r = rt_loop_run(rt->loop, e);
 	rt_notify("STOPPING=1");
 	qt_log(QT_LOG_INFO, "ending; containers run on");
 out:
 	rt_timer_clear(rt->loop, &dog.timer);
 	rt_timer_clear(rt->loop, &reaper.timer);
+	rt_timer_clear(rt->loop, &checker.timer);
 	rt_peers_close(rt->peers);
 	rt->peers = NULL;
 	rt_sessions_close(qt_take(&rt->sessions)); /* conversations end; their clients retry */

@@ -65,6 +65,9 @@ int rt_net_detach(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);
  * Their number. */
 int rt_net_reap(struct rt_net *n);
 
+/* Call every net_check_s: the packet filter is compared with what it should be, and made anew if somebody changed it. 1 if so, 0, -1. */
+int rt_net_check(struct rt_net *n, struct qt_err *e);
+
 /* Seen from inside the network namespace behind NETNS_FD (borrowed): address there, eth0 and lo up, default route; and the filter
  * knows the container. About 0.1 ms, whatever is in the namespace. */
 bool rt_net_ok(struct rt_net *n, const struct rt_addr *a, int netns_fd);

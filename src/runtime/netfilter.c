@@ -5,6 +5,8 @@
 #include "netfilter.h"
 #include "str.h"
 
+#define PRINT_TRIES 20
+
 struct rt_filter {
 	struct rt_nft *nft;
 	struct rt_rules rules;
@@ -13,6 +15,7 @@ struct rt_filter {
 	uint32_t n, cap;
 	uint32_t last_tenant;
 	bool doubtful; /* the kernel may know something else */
+	uint64_t fixed; /* the print of what is the same for all containers, if it could be taken after the last making */
 };
 
 static void nft_closep(struct rt_nft **n)
@@ -20,16 +23,30 @@ static void nft_closep(struct rt_nft **n)
 	rt_nft_close(*n);
 }
 
+/* What changes while it is read is read again, a few times. */
+static int read_print(struct rt_filter *f, struct rt_print *ret, struct qt_err *e)
+{
+	for (int i = 0; rt_rules_print(f->nft, &f->rules, ret, e) < 0; i++) {
+		if (e->sys != EINTR || i == PRINT_TRIES)
+			return -1;
+		qt_err_reset(e);
+	}
+	return 0;
+}
+
 /* All of it in one transaction: packets see the old table or the new. */
 static int rebuild(struct rt_filter *f, struct qt_err *e)
 {
+	struct qt_err unread = {0};
 	const char *what = NULL;
+	struct rt_print p;
 
 	rt_nft_begin(f->nft);
 	rt_rules_put(f->nft, &f->rules);
 	rt_rules_put_elements(f->nft, &f->rules, true, f->els, f->n);
 	if (rt_nft_commit(f->nft, &what, e) == 0) {
 		f->doubtful = false;
+		f->fixed = read_print(f, &p, &unread) < 0 ? 0 : p.fixed;
 		return 0;
 	}
 	f->doubtful = true;
@@ -171,6 +188,17 @@ bool rt_filter_knows(struct rt_filter *f, const struct rt_addr *a)
 	struct qt_err ignored = {0};
 
 	return i >= 0 && rt_rules_know(f->nft, &f->rules, &f->els[i], &ignored) == 1;
+}
+
+int rt_filter_check(struct rt_filter *f, struct qt_err *e)
+{
+	struct rt_print p;
+
+	if (read_print(f, &p, e) < 0)
+		return -1;
+	if (!f->doubtful && p.fixed == f->fixed && p.moving == rt_rules_print_of(f->els, f->n))
+		return 0;
+	return rebuild(f, e) < 0 ? -1 : 1;
 }
 
 int rt_filter_mend(struct rt_filter *f, const struct rt_addr *a, const struct qt_id *tenant, struct qt_err *e)

@@ -28,6 +28,9 @@ bool rt_filter_knows(struct rt_filter *f, const struct rt_addr *a);
 /* As rt_filter_add(), and well with what is there; a table that lacks A is made anew with everything that belongs into it. */
 int rt_filter_mend(struct rt_filter *f, const struct rt_addr *a, const struct qt_id *tenant, struct qt_err *e);
 
+/* Compare the whole table with what it should be; one that somebody changed is made anew. 1 if it was, 0, or -1. */
+int rt_filter_check(struct rt_filter *f, struct qt_err *e);
+
 bool rt_filter_has(const struct rt_filter *f, const struct rt_addr *a);
 unsigned rt_filter_count(const struct rt_filter *f);
 

@@ -13,6 +13,11 @@ static const struct rt_rules *rules(const struct rt_net *n)
 	return rt_filter_rules(n->filter);
 }
 
+int rt_net_check(struct rt_net *n, struct qt_err *e)
+{
+	return rt_filter_check(n->filter, e);
+}
+
 unsigned rt_net_look(struct rt_net *n, const struct rt_addr *a, int netns_fd)
 {
 	auto_rtnl struct rt_rtnl *inner = NULL;

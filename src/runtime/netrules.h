@@ -54,6 +54,14 @@ void rt_rules_put_elements(struct rt_nft *n, const struct rt_rules *r, bool add,
 /* Has the kernel all of EL? 1, 0, or -1. */
 int rt_rules_know(struct rt_nft *n, const struct rt_rules *r, const struct rt_element *el, struct qt_err *e);
 
+/* A fingerprint of the table as the kernel has it (netcheck.c): what is the same for all containers, and their elements; and of the elements
+ * as they should be. -1: it could not be read, or was changed meanwhile. */
+struct rt_print {
+	uint64_t fixed, moving;
+};
+int rt_rules_print(struct rt_nft *n, const struct rt_rules *r, struct rt_print *ret, struct qt_err *e);
+uint64_t rt_rules_print_of(const struct rt_element *els, uint32_t count);
+
 /* The comment of the table there is now, "" if there is no table or comment. OUT has RT_NOTE_SIZE bytes. */
 int rt_rules_note(struct rt_nft *n, const char *table, char *out, struct qt_err *e);
 

@@ -94,21 +94,27 @@ static void put_elements(struct rt_nft *n, bool add, struct nftnl_set *s, const 
 enum { SRC, TENANT, MEMBER, N_OF_CONTAINERS };
 static const char *const of_containers[] = {[SRC] = RT_SET_SRC, [TENANT] = RT_SET_TENANT, [MEMBER] = RT_SET_MEMBER};
 
+void rt_element_keys(struct rt_element_keys *ret, const struct rt_element *el)
+{
+	uint32_t ip = htonl(el->addr.ip);
+
+	*ret = (struct rt_element_keys){.pair = {el->tenant, ip}};
+	memcpy(ret->link_ip, el->addr.link, strnlen(el->addr.link, 16));
+	memcpy(ret->link_ip + 16, &ip, sizeof(ip));
+}
+
 static void fill(struct rt_nft *n, const struct rt_rules *r, const struct rt_element *els, uint32_t count,
 		 struct nftnl_set *out[N_OF_CONTAINERS])
 {
 	for (size_t s = 0; s < N_OF_CONTAINERS; s++)
 		out[s] = new_set(n, r, of_containers[s]);
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t ip = htonl(els[i].addr.ip);
-		uint32_t pair[2] = {els[i].tenant, ip};
-		unsigned char link_ip[20] = {0};
+		struct rt_element_keys k;
 
-		memcpy(link_ip, els[i].addr.link, strnlen(els[i].addr.link, 16));
-		memcpy(link_ip + 16, &ip, sizeof(ip));
-		add_element(n, out[SRC], link_ip, sizeof(link_ip), 0, NULL);
-		add_element(n, out[TENANT], &ip, sizeof(ip), 0, &els[i].tenant);
-		add_element(n, out[MEMBER], pair, sizeof(pair), 0, NULL);
+		rt_element_keys(&k, &els[i]);
+		add_element(n, out[SRC], k.link_ip, sizeof(k.link_ip), 0, NULL);
+		add_element(n, out[TENANT], &k.pair[1], sizeof(k.pair[1]), 0, &k.pair[0]);
+		add_element(n, out[MEMBER], k.pair, sizeof(k.pair), 0, NULL);
 	}
 }
 

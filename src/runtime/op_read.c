@@ -195,11 +195,6 @@ static void end_check(struct check *k, bool pinged)
 	rt_loop_later(k->rt->loop, &k->release, free_check, k);
 }
 
-static void no_pong(void *arg)
-{
-	end_check(arg, false);
-}
-
 static void on_pong(void *arg, uint32_t events)
 {
 	struct check *k = arg;
@@ -212,6 +207,12 @@ static void on_pong(void *arg, uint32_t events)
 	(void)events;
 	/* Hostile or not, it says one thing only: that it answers. */
 	end_check(k, n >= (ssize_t)sizeof(in.m) && in.m.magic == MI_MAGIC && in.m.kind == MI_PONG);
+}
+
+/* It may have come all the same, while the runtime was busy with others. */
+static void no_pong(void *arg)
+{
+	on_pong(arg, 0);
 }
 
 int rt_op_check(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)

@@ -7,7 +7,7 @@
  * that is acceptable. All workers act for all tenants: telling tenants apart is their work, not ours. */
 /* clang-format off */
 static const struct rt_op_def ops[RT_OP_COUNT] = {
-	[RT_HELLO] = {.roles = RT_ROLE_ALL | RT_ROLE_DNS, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_hello,
+	[RT_HELLO] = {.roles = RT_ROLE_ALL | RT_ROLE_DNS | RT_ROLE_STREAM, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_hello,
 		.uses = "nothing",
 		.hostile = "It learns this program's version and the node's name, which the API shows anyway."},
 	[RT_INFO] = {.roles = RT_ROLE_ALL | RT_ROLE_DNS, .states = RT_S_NONE, .budget_ms = 100, .fn = rt_op_info,
@@ -42,11 +42,11 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_RECORD] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_record,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It can replace the record (name, labels, environment) of every container: bytes of bounded length, never looked into here."},
-	[RT_CONNECT] = {.roles = RT_ROLE_ALL, .states = RT_S_RUNNING | RT_S_ENDING, .budget_ms = 100, .fn = rt_op_connect,
+	[RT_CONNECT] = {.roles = RT_ROLE_ALL | RT_ROLE_STREAM, .states = RT_S_RUNNING | RT_S_ENDING, .budget_ms = 100, .fn = rt_op_connect,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It gets a connection over which it runs programs inside the container, with the container's ids, filter and limits, or stops it. "
 			   "The init obeys whoever is outside of the container, so the descriptor is the permission; it leads to one container only."},
-	[RT_LOGS] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 100, .fn = rt_op_logs,
+	[RT_LOGS] = {.roles = RT_ROLE_ALL | RT_ROLE_STREAM, .states = RT_S_ANY, .budget_ms = 100, .fn = rt_op_logs,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It can read the logs of every container. The descriptors are read only, and the files' mode keeps them from being opened anew for writing."},
 	[RT_CHECK] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 3000, .fn = rt_op_check,
@@ -178,7 +178,7 @@ const struct rt_op_def *rt_admit(unsigned role, uint32_t op, unsigned state, siz
 static const struct {
 	unsigned bit;
 	const char *word;
-} role_words[] = {{RT_ROLE_API, "api"}, {RT_ROLE_AGENT, "agent"}, {RT_ROLE_ADMIN, "admin"}, {RT_ROLE_DNS, "dns"}},
+} role_words[] = {{RT_ROLE_API, "api"}, {RT_ROLE_AGENT, "agent"}, {RT_ROLE_ADMIN, "admin"}, {RT_ROLE_DNS, "dns"}, {RT_ROLE_STREAM, "stream"}},
   state_words[] = {{RT_S_NONE, "none"},
 		   {RT_S_CREATED, "created"},
 		   {RT_S_RUNNING, "running"},
@@ -191,7 +191,7 @@ void rt_print_privileges(FILE *out)
 	fputs("# What the runtime does for others, and with which privileges\n\n"
 	      "Printed by `quilt-runtime --privileges` from the table in `src/runtime/ops.c`; do not edit.\n\n"
 	      "`quilt-runtime` is the only privileged program. Peers are told apart by SO_PEERCRED alone: `api` is the uid of `api_user`,\n"
-	      "`agent` that of `agent_user`, `dns` that of `dns_user`, `admin` is root. The state is the runtime's own record: `none` when there is no container of that id,\n"
+	      "`agent` that of `agent_user`, `dns` that of `dns_user`, `stream` that of `stream_user`, `admin` is root. The state is the runtime's own record: `none` when there is no container of that id,\n"
 	      "or the request is not about one; `ending` while stop, kill or delete is under way, `making` while\n"
 	      "create waits for a copy.\n\n"
 	      "The runtime keeps these capabilities in its bounding and permitted sets, and no others:\n\n",
@@ -199,7 +199,7 @@ void rt_print_privileges(FILE *out)
 #define CAP(name, needed, why) fputs("- " #name ": " why "\n", out);
 #include "caps.def"
 #undef CAP
-	fputs("\nIt sets no_new_privs on itself (which the containers inherit, and should) and a umask of 077. It has no seccomp filter of its own: a filter is\n"
+	fputs("\nIt sets no_new_privs on itself (which the containers inherit, and should) and a umask of 077, and lives in a\nmount namespace of its own, a slave of the host's. It has no seccomp filter of its own: a filter is\n"
 	      "inherited, and would then bound what containers may do, in ways that break programs in them (security.md 5.8, trap 1).\n\n",
 	      out);
 	for (unsigned op = 0; op < RT_OP_COUNT; op++) {

@@ -12,6 +12,7 @@ enum rt_role {
 	RT_ROLE_API = 1 << 0,	/* workers */
 	RT_ROLE_AGENT = 1 << 1, /* the node's agent */
 	RT_ROLE_ADMIN = 1 << 2, /* root, who needs no runtime to do harm: quiltctl, tests */
+	RT_ROLE_STREAM = 1 << 4, /* quilt-stream */
 	RT_ROLE_ALL = RT_ROLE_API | RT_ROLE_AGENT | RT_ROLE_ADMIN,
 	RT_ROLE_DNS = 1 << 3, /* the resolver, which is not one of them: it gets its sockets, and hears that we are there */
 };

@@ -102,28 +102,60 @@ static int configure_in_fds(int fs, uint32_t uid_base, const char *lower, const 
 	return rc;
 }
 
-static void close_all(int (*fds)[RT_LAYERS_MAX])
+/* The clones that an overlay is made of: the layers, and behind them what holds the upper and work directories. */
+struct trees {
+	int fd[RT_LAYERS_MAX + 1];
+	unsigned n, attached;
+};
+
+/* Kernels before 6.15 stack only what is attached in the caller's mount namespace. The runtime's is its own (harden.c), so that nobody meets them
+ * there, and nothing outlives it. Found out at the first container. */
+static bool must_attach;
+
+static int trees_attach(struct trees *t, struct qt_err *e)
 {
-	for (int i = 0; i < RT_LAYERS_MAX; i++)
-		qt_close((*fds)[i]);
+	for (; t->attached < t->n; t->attached++)
+		if (move_mount(t->fd[t->attached], "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+			return qt_fail_sys(e, errno, "attach a tree");
+	return 0;
+}
+
+/* The overlay has clones of its own. */
+static void trees_done(struct trees *t)
+{
+	char path[40];
+
+	while (t->attached > 0)
+		if (qt_fmt(path, sizeof(path), "/proc/self/fd/%d", t->fd[--t->attached]))
+			(void)umount2(path, MNT_DETACH);
+	while (t->n > 0)
+		qt_close(t->fd[--t->n]);
+}
+
+static int trees_add(struct trees *t, int dir_fd, int userns_fd, struct qt_err *e)
+{
+	int fd = rt_idmap_clone(dir_fd, "", userns_fd, 0, 0, e);
+
+	if (fd >= 0)
+		t->fd[t->n++] = fd;
+	return fd;
 }
 
 int rt_overlay_make(const struct rt_spawn *what, int userns_fd, struct qt_err *e)
 {
-	QT_AUTO(close_all) int layer[RT_LAYERS_MAX];
-	auto_close int parent = -1, pool = -1, fs = -1;
+	QT_AUTO(trees_done) struct trees t = {.n = 0};
+	auto_close int parent = -1, fs = -1;
 	char lower[256] = "", upper[NAME_MAX + 16], work[NAME_MAX + 16], up_name[NAME_MAX + 1], work_name[NAME_MAX + 1];
 	size_t at = 0;
 	int fd;
 
-	memset(layer, -1, sizeof(layer));
 	if (what->n_lower == 0 || what->n_lower > RT_LAYERS_MAX)
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "%u layers", what->n_lower);
 	for (unsigned i = 0; i < what->n_lower; i++) {
-		layer[i] = rt_idmap_clone(what->lower_fds[i], "", userns_fd, 0, 0, e);
-		if (layer[i] < 0)
+		fd = trees_add(&t, what->lower_fds[i], userns_fd, e);
+		if (fd < 0)
 			return qt_context(e, "layer");
-		if (!qt_fmt(lower + at, sizeof(lower) - at, "%s%d", i ? ":" : "", layer[i]))
+		if (!qt_fmt(lower + at, sizeof(lower) - at, "%s%d", i ? ":" : "", fd))
 			return qt_fail(e, QT_E_UNAVAILABLE, "too many layers for the descriptors in use");
 		at += strlen(lower + at);
 	}
@@ -133,16 +165,24 @@ int rt_overlay_make(const struct rt_spawn *what, int userns_fd, struct qt_err *e
 	if (name_in_parent(what->upper_fd, parent, up_name, sizeof(up_name), e) < 0 ||
 	    name_in_parent(what->work_fd, parent, work_name, sizeof(work_name), e) < 0)
 		return -1;
-	pool = rt_idmap_clone(parent, "", userns_fd, 0, 0, e);
-	if (pool < 0)
+	fd = trees_add(&t, parent, userns_fd, e);
+	if (fd < 0)
 		return qt_context(e, "upper directory");
-	if (!qt_fmt(upper, sizeof(upper), "%d/%s", pool, up_name) || !qt_fmt(work, sizeof(work), "%d/%s", pool, work_name))
+	if (!qt_fmt(upper, sizeof(upper), "%d/%s", fd, up_name) || !qt_fmt(work, sizeof(work), "%d/%s", fd, work_name))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "the names of upper and work are too long");
-	fs = fsopen("overlay", FSOPEN_CLOEXEC);
-	if (fs < 0)
-		return qt_fail_sys(e, errno, "open overlayfs");
-	if (configure_in_fds(fs, what->uid_base, lower, upper, work, e) < 0)
-		return -1;
+	for (;;) {
+		qt_reset_fd(&fs, fsopen("overlay", FSOPEN_CLOEXEC));
+		if (fs < 0)
+			return qt_fail_sys(e, errno, "open overlayfs");
+		if (must_attach && trees_attach(&t, e) < 0)
+			return -1;
+		if (configure_in_fds(fs, what->uid_base, lower, upper, work, e) == 0)
+			break;
+		if (must_attach || e->sys != EINVAL)
+			return -1;
+		must_attach = true;
+		*e = (struct qt_err){0};
+	}
 	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
 	return fd >= 0 ? fd : qt_fail_sys(e, errno, "mount the overlay");
 }

@@ -63,13 +63,14 @@ static const struct role_def {
 	{RT_ROLE_AGENT, "agent", 64},
 	{RT_ROLE_ADMIN, "admin", 256},
 	{RT_ROLE_DNS, "dns", 8},
+	{RT_ROLE_STREAM, "stream", 512},
 };
 
 struct rt_peers {
 	struct rt *rt;
 	int listen_fd, reserve_fd;
 	rt_watch_t watch;
-	uid_t api_uid, agent_uid, dns_uid;
+	uid_t api_uid, agent_uid, dns_uid, stream_uid;
 	unsigned count[QT_LEN(roles)];
 	unsigned long broken; /* peers closed for breaking the protocol */
 	struct rt_peer *first;
@@ -432,6 +433,8 @@ static bool role_of(const struct rt_peers *all, uid_t uid, enum rt_role *ret)
 		*ret = RT_ROLE_API;
 	else if (uid == all->agent_uid)
 		*ret = RT_ROLE_AGENT;
+	else if (uid == all->stream_uid)
+		*ret = RT_ROLE_STREAM;
 	else if (uid == 0)
 		*ret = RT_ROLE_ADMIN;
 	else if (uid == all->dns_uid)
@@ -539,6 +542,10 @@ int rt_peers_open(struct rt_peers **ret, struct rt *rt, struct qt_err *e)
 	if (!pw)
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (agent_user)", rt->conf.agent_user);
 	all->agent_uid = pw->pw_uid;
+	pw = getpwnam(rt->conf.stream_user);
+	if (!pw)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (stream_user)", rt->conf.stream_user);
+	all->stream_uid = pw->pw_uid;
 	pw = getpwnam(rt->conf.dns_user);
 	all->dns_uid = pw ? pw->pw_uid : 0; /* there need not be a resolver */
 	return listen_here(all, gid, e);

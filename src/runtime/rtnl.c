@@ -1,7 +1,8 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
+#include <net/if.h> /* before the one of the kernel, which then adds what it lacks */
+#include <linux/if.h>
 #include <netlink/addr.h>
 #include <netlink/attr.h>
 #include <netlink/route/addr.h>
@@ -160,7 +161,8 @@ static int parse_link(struct nlmsghdr *h, struct rt_link *ret, unsigned *ret_fla
 	if (h->nlmsg_type != RTM_NEWLINK || nlmsg_parse(h, sizeof(*ifi), tb, IFLA_MAX, NULL) < 0)
 		return qt_fail_sys(e, EPROTO, "read a link");
 	ret->index = ifi->ifi_index;
-	ret->up = (ifi->ifi_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+	/* Not IFF_RUNNING: some kernels say so only up to a second later. */
+	ret->up = (ifi->ifi_flags & (IFF_UP | IFF_LOWER_UP)) == (IFF_UP | IFF_LOWER_UP);
 	if (ret_flags)
 		*ret_flags = ifi->ifi_flags;
 	if (tb[IFLA_IFNAME])

@@ -11,6 +11,8 @@ static const struct {
 	const char *msg;
 } rows[] = {
 	{"QT_NO_CTR", QT_E_CONTAINER_NOT_FOUND, "there is no such container"},
+	{"QT_NO_SESSION", QT_E_SESSION_NOT_FOUND, "there is no such terminal session"},
+	{"QT_SESSIONS", QT_E_QUOTA_EXCEEDED, "the tenant has all the terminal sessions that it may have (%s)"},
 	{"QT_NO_OP", QT_E_OPERATION_NOT_FOUND, "there is no such operation"},
 	{"QT_NO_JOB", QT_E_JOB_NOT_FOUND, "there is no such job"},
 	{"QT_NO_KEY", QT_E_UNAUTHORIZED, "the API key is not valid"},

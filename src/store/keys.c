@@ -18,6 +18,11 @@ struct qt_key qt_key_tenant(const struct qt_id *tenant)
 	return key("quilt:{", tenant->s, "}:ctrs");
 }
 
+struct qt_key qt_key_sessions(const struct qt_id *tenant)
+{
+	return key("quilt:{", tenant->s, "}:sessions");
+}
+
 struct qt_key qt_key_node_ops(const char *node)
 {
 	return key("quilt:node:", node, ":ops");

@@ -7,6 +7,7 @@ qt_lua = \
 	src/store/lua/quota.lua \
 	src/store/lua/vol.lua \
 	src/store/lua/job.lua \
+	src/store/lua/session.lua \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \
 	src/store/lua/usage.lua \
@@ -28,6 +29,7 @@ libqstore_a_SOURCES = \
 	src/store/ctr.c \
 	src/store/errors.c \
 	src/store/event.c \
+	src/store/heard.c \
 	src/store/functions.c src/store/functions.h \
 	src/store/idem.c \
 	src/store/job.c \
@@ -36,6 +38,7 @@ libqstore_a_SOURCES = \
 	src/store/op.c \
 	src/store/op_agent.c \
 	src/store/plans.def src/store/quotas.def \
+	src/store/session.c src/store/session_store.h \
 	src/store/snap.c src/store/snap_store.h \
 	src/store/store.h \
 	src/store/tenant.c \

@@ -271,6 +271,39 @@ int qt_store_names(struct qt_store *s, const char *node, uint64_t *version, void
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
 
+/* --- reading events ------------------------------------------------------------------------------------ */
+
+/* The id of an event: a place in its tenant's stream. */
+struct qt_event_id {
+	uint64_t ms, seq;
+};
+#define QT_EVENT_ID_TEXT 42 /* bytes of the longest, with its NUL */
+bool qt_event_id_parse(struct qt_event_id *ret, const char *text); /* "ms-seq", or "ms" for the first of that millisecond */
+void qt_event_id_text(char out[QT_EVENT_ID_TEXT], const struct qt_event_id *id);
+int qt_event_id_cmp(const struct qt_event_id *a, const struct qt_event_id *b); /* < 0, 0, > 0 */
+
+struct qt_heard {
+	struct qt_event_id id;
+	char kind[32];	  /* "container_update" … */
+	const char *data; /* JSON; NUL-terminated, in memory of whoever gave it */
+	size_t len;
+};
+
+/* The newest id of TENANT's stream, 0-0 if it is empty. */
+int qt_store_events_last(struct qt_store *s, const struct qt_id *tenant, struct qt_event_id *ret, struct qt_err *e);
+
+/* Calls FN with at most COUNT events after AFTER, oldest first, and no further one when they have BYTES together; *RET_OLDEST is the oldest that the
+ * stream still has (0-0: none). 1: there are more; 0; -1. */
+int qt_store_events_after(struct qt_store *s, const struct qt_id *tenant, const struct qt_event_id *after, unsigned count, size_t bytes,
+			  void (*fn)(const struct qt_heard *ev, void *arg), void *arg, struct qt_event_id *ret_oldest, struct qt_err *e);
+
+/* From here on S gets every event of all tenants as it happens, and nothing else may be asked of it. */
+int qt_store_listen(struct qt_store *s, struct qt_err *e);
+
+/* Calls FN with the next; waits up to WAIT_MS. 1; 0: none came; -1: the connection is lost, and so may be events. */
+int qt_store_hear(struct qt_store *s, int wait_ms, void (*fn)(const struct qt_id *tenant, const struct qt_heard *ev, void *arg), void *arg,
+		  struct qt_err *e);
+
 /* The tenant's newest events, the newest first, at most MOST before the event BEFORE ("" from the end). FN gets each, with texts that last
  * for the call; DATA is an object. */
 struct qt_event {

@@ -1,12 +1,14 @@
 """The seed's routes, over HTTPS, against real containers."""
 import base64
 import concurrent.futures
+import hashlib
 import json
 import threading
 
 import pytest
 
 from harness.fixtures import fresh_name
+from harness.usage import usage_of
 from harness.wait import wait_for
 
 SEED = {
@@ -144,6 +146,30 @@ def test_one_winner(api, make_container):
     assert api.get(path).status == 404
 
 
+@pytest.mark.parametrize("verb", ["stop", "kill"])
+def test_two_callers_end_it_once(stack, api, make_container, verb):
+    """One state, one end, one record of usage; the second caller is told that it has ended, or the same end."""
+    for _ in range(3):
+        c = make_container(memory_limit_mb=32)
+        path = f"/api/containers/{c['container_id']}"
+        barrier = threading.Barrier(2)
+
+        def race(_):
+            barrier.wait()
+            return api.post(f"{path}/{verb}")
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            answers = sorted(pool.map(race, range(2)), key=lambda r: r.status)
+        now = api.get(path).json
+        assert now["state"] == "exited" and answers[0].status == 200, answers
+        for r in answers:
+            if r.status == 200:
+                assert (r["exit_code"], r["exited_at"]) == (now["exit_code"], now["exited_at"]), answers
+            else:
+                assert r.status == 409 and r["error_code"] == "INVALID_STATE" and r["details"]["state"] in ("running", "exited"), answers
+        assert usage_of(stack, c["tenant_id"], c["container_id"]).count("container_stopped") == 1
+
+
 def test_names(api, make_container):
     a, b = make_container(), make_container()
     r = api.post("/api/containers", {"name": a["name"], "image": "busybox"})
@@ -186,6 +212,9 @@ def test_exec(api, container):
     assert (x["stdout"], x["stderr"], x["exit_code"], x["success"], x["status"]) == ("out\n", "err\n", 3, False, "failed")
     assert x["job_id"].startswith("job_") and x["timed_out"] is False and x["output_truncated"] is False
     assert api.exec(who, "cat", stdin_data="given")["stdout"] == "given"
+    big = "a\t\u00fc" * 60000  # more than any pipe holds; a command that reads nothing of it is no error
+    assert api.exec(who, "md5sum", stdin_data=big)["stdout"].split()[0] == hashlib.md5(big.encode()).hexdigest()
+    assert api.exec(who, "true", stdin_data=big)["exit_code"] == 0
     assert api.exec(who, "pwd", workdir="/tmp")["stdout"] == "/tmp\n"
     assert api.exec(who, "/bin/sh", "-c", "echo $X", environment={"X": "y"})["stdout"] == "y\n"
     assert api.exec(who, "/bin/sh", "-c", "kill -9 $$")["exit_code"] == 137

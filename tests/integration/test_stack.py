@@ -23,12 +23,12 @@ def owner_and_mode(path):
 
 
 def test_who_runs_as_whom(stack):
-    want = {"redis": "redis", "runtime": "root", "agent": "quilt-agent", "dns": "quilt-dns", "api": "quilt", "nginx": "root"}
+    want = {"redis": "redis", "runtime": "root", "agent": "quilt-agent", "dns": "quilt-dns", "api": "quilt", "stream": "quilt-stream", "nginx": "root"}
     got = {p: pwd.getpwuid(int(status_field(stack.pid(p), "Uid").split()[0])).pw_name for p in PROGRAMS}
     assert got == want
 
 
-@pytest.mark.parametrize("program", ["redis", "agent", "dns", "api"])
+@pytest.mark.parametrize("program", ["redis", "agent", "dns", "api", "stream"])
 def test_unprivileged_programs_hold_no_privilege(stack, program):
     pid = stack.pid(program)
     assert int(status_field(pid, "CapEff"), 16) == 0
@@ -40,12 +40,14 @@ def test_secrets_are_readable_by_their_owners_only(stack):
     assert owner_and_mode(f"{stack.etc}/redis-admin.secret") == ("root", 0o600)
     assert owner_and_mode(f"{stack.etc}/redis.secret") == ("quilt", 0o400)
     assert owner_and_mode(f"{stack.etc}/redis-dns.secret") == ("quilt-dns", 0o400)
+    assert owner_and_mode(f"{stack.etc}/redis-stream.secret") == ("quilt-stream", 0o400)
     assert owner_and_mode(f"{stack.etc}/redis-agent.secret") == ("quilt-agent", 0o400)
     assert owner_and_mode(f"{stack.etc}/redis-users.acl") == ("root", 0o640)
     assert owner_and_mode(f"{stack.etc}/tls/server.key") == ("root", 0o600)
     assert owner_and_mode(f"{stack.state}/redis") == ("redis", 0o700)
     assert owner_and_mode(f"{stack.run}/redis.sock") == ("redis", 0o660)
     assert owner_and_mode(f"{stack.run}/runtime.sock") == ("root", 0o660)
+    assert owner_and_mode(f"{stack.run}/stream.sock") == ("quilt-stream", 0o660)
     # Nobody but the programs' own group finds the sockets.
     assert owner_and_mode(stack.run) == ("root", 0o1770)
 
@@ -57,7 +59,7 @@ def test_the_pool_is_a_mount_that_executes_nothing(stack):
     assert {"nosuid", "nodev", "noexec"} <= set(options[0].split(","))
 
 
-@pytest.mark.parametrize("user", ["worker", "agent"])
+@pytest.mark.parametrize("user", ["worker", "agent", "stream"])
 @pytest.mark.parametrize("command", [
     ("CONFIG", "GET", "*"), ("EVAL", "return 1", "0"), ("KEYS", "*"), ("FLUSHALL",), ("FUNCTION", "LIST"), ("SCAN", "0"),
     ("ACL", "WHOAMI"), ("SHUTDOWN",), ("DEBUG", "SLEEP", "0"), ("GET", "other:key"), ("SUBSCRIBE", "x"), ("MONITOR",),

@@ -8,9 +8,15 @@ import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# Codes that only a broken machine, a full disk or a full node gives.
-RARE = {"INTERNAL_ERROR", "TIMEOUT", "UNAVAILABLE", "INSUFFICIENT_STORAGE", "STORE_UNAVAILABLE", "RUNTIME_UNAVAILABLE",
-        "EXEC_NOT_READY", "QUOTA_EXCEEDED", "CAPACITY_FULL"}
+# Codes that only a broken machine, a full disk or a full node gives: no route needs to have said them.
+RARE = {"INTERNAL_ERROR", "TIMEOUT", "UNAVAILABLE", "INSUFFICIENT_STORAGE", "EXEC_NOT_READY", "CAPACITY_FULL"}
+# What is said before the route's own code is reached, in one place for all: once is enough.
+ANYWHERE = {"PAYLOAD_TOO_LARGE", "IDEMPOTENCY_CONFLICT", "IDEMPOTENCY_IN_PROGRESS"}
+# Documented by routes whose tests do not provoke it yet: nothing is added here, and what is seen is taken out.
+OPEN = {
+    "createContainerBatch NOT_IMPLEMENTED", "forkContainer IMAGE_NOT_FOUND", "forkContainer VOLUME_NOT_FOUND", "forkContainer QUOTA_EXCEEDED",
+    "writeFile CONFLICT", "listFiles CONFLICT", "readFile CONFLICT", "snapshotContainer VOLUME_NOT_FOUND", "cloneSnapshot IMAGE_NOT_FOUND", "cloneSnapshot VOLUME_NOT_FOUND",
+}
 # What nginx says before a route is known.
 NGINX = {"BAD_REQUEST", "PAYLOAD_TOO_LARGE", "URI_TOO_LONG", "UNAVAILABLE", "BAD_GATEWAY", "TIMEOUT", "RATE_LIMITED"}
 
@@ -32,7 +38,7 @@ def test_every_answer_is_documented_and_every_document_was_answered(recorder):
         jsonschema.validate(instance, {**schema, "components": spec["components"]})  # where "#/components/…" leads
 
     error = spec["components"]["schemas"]["Error"]
-    seen, codes, problems = set(), set(), []
+    seen, said, codes, problems = set(), set(), set(), []
     for line in recorder.lines():
         path, method, status, body = line["path"], line["method"], line["status"], line["body"]
         match = next((r for r in table if r[1].match(path)), None)
@@ -43,7 +49,6 @@ def test_every_answer_is_documented_and_every_document_was_answered(recorder):
             except (ValueError, jsonschema.ValidationError) as e:
                 problems.append(f"{method} {path} -> {status}: {str(e)[:200]}")
                 continue
-            codes.add(answer["error_code"])
         route = next((r[3] for r in table if match and r[1] == match[1] and r[2] == method), None)
         if not match or not route:
             if status < 400:
@@ -52,26 +57,30 @@ def test_every_answer_is_documented_and_every_document_was_answered(recorder):
         reply = route["responses"].get(str(status))
         seen.add((route["operationId"], status))
         if status >= 400:
+            codes.add(answer["error_code"])
+            said.add((route["operationId"], answer["error_code"]))
+        if status >= 400:
             known = reply["x-error-codes"] if reply else []
             if answer["error_code"] not in known and answer["error_code"] not in NGINX:
                 problems.append(f"{method} {path} -> {status} {answer['error_code']} is not documented")
         elif not reply:
             problems.append(f"{method} {path} -> {status} is not documented")
-        elif line["content_type"] == "application/octet-stream":
-            if line["content_type"] not in reply["content"]:
-                problems.append(f"{method} {path} -> {status}: bytes are not documented")
-        elif not (line["content_type"] or "").startswith("text/"):
+        elif (line["content_type"] or "").split(";")[0] not in reply.get("content", {"": None}):
+            problems.append(f"{method} {path} -> {status} is documented, but not as {line['content_type']}")
+        elif line["content_type"] == "application/json":
             try:
                 fits(json.loads(body), reply["content"]["application/json"]["schema"])
             except (ValueError, jsonschema.ValidationError) as e:
                 problems.append(f"{method} {path} -> {status}: {str(e)[:300]}")
     assert not problems, "\n".join(problems[:20])
 
-    documented, unseen = set(), []
+    unseen = []
     for _, _, _, route in table:
         for status, reply in route["responses"].items():
-            documented |= set(reply.get("x-error-codes", []))
             if int(status) < 400 and (route["operationId"], int(status)) not in seen:
                 unseen.append(f"{route['operationId']} {status}")
+            for code in sorted(set(reply.get("x-error-codes", [])) - RARE):
+                if (route["operationId"], code) not in said and not (code in ANYWHERE and code in codes):
+                    unseen.append(f"{route['operationId']} {code}")
+    unseen = [u for u in unseen if u not in OPEN]
     assert not unseen, f"documented, and never seen: {unseen}"
-    assert not documented - codes - RARE, f"error codes that are documented, and were never seen: {documented - codes - RARE}"

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -43,9 +44,9 @@ static int make_btrfs(void **state)
 	return make(state, "btrfs");
 }
 
-static int make_tmpfs(void **state)
+static int make_ext4(void **state)
 {
-	return make(state, "tmpfs");
+	return make(state, "ext4");
 }
 
 static int make_reflink(void **state)
@@ -468,6 +469,17 @@ static void app_consistent(void **state)
 
 /* --- limits -------------------------------------------------------------------------------------------- */
 
+/* Linux 6.7 */
+static bool squota(void)
+{
+	struct utsname u;
+	int major = 0, minor = 0;
+
+	assert_int_equal(uname(&u), 0);
+	assert_int_equal(sscanf(u.release, "%d.%d", &major, &minor), 2);
+	return major > 6 || (major == 6 && minor >= 7);
+}
+
 static void limits_hold(void **state)
 {
 	struct rig *r = *state;
@@ -478,13 +490,14 @@ static void limits_hold(void **state)
 	vol = make_volume(r, "", "", 10000000);
 	a = create(r, "", text("%s:/data", vol.s), 0);
 	b = create(r, "", NULL, 0);
+	/* Debian's kernel has no simple quotas: the runtime has said so, and there is no limit. */
 	expect(r, a, "busybox dd if=/dev/zero of=/data/big bs=65536 count=400 conv=fsync 2>/dev/null || echo full; busybox dd if=/dev/zero of=/big bs=65536 "
-		     "count=600 conv=fsync 2>/dev/null || echo full; echo lives", "full\nfull\nlives\n");
+		     "count=600 conv=fsync 2>/dev/null || echo full; echo lives", squota() ? "full\nfull\nlives\n" : "lives\n");
 	expect(r, b, "echo fine >/f; busybox sync /f; cat /f", "fine\n");
 	/* It can make room for itself, and a fork has a limit of its own. */
 	expect(r, a, "busybox rm /data/big /big; busybox sync; busybox dd if=/dev/zero of=/data/small bs=65536 count=20 conv=fsync 2>/dev/null && echo room", "room\n");
 	c = create(r, a.s, NULL, 0);
-	expect(r, c, "busybox dd if=/dev/zero of=/big bs=65536 count=600 conv=fsync 2>/dev/null || echo full", "full\n");
+	expect(r, c, "busybox dd if=/dev/zero of=/big bs=65536 count=600 conv=fsync 2>/dev/null || echo full", squota() ? "full\n" : "");
 	delete_container(r, a);
 	delete_container(r, b);
 	delete_container(r, c);
@@ -1068,7 +1081,7 @@ int main(void)
 		cmocka_unit_test(depth_is_bounded),
 	};
 	const struct rlimit files = {65536, 65536};
-	const struct CMUnitTest on_tmpfs[] = {cmocka_unit_test_teardown(full_pool, end)};
+	const struct CMUnitTest when_full[] = {cmocka_unit_test_teardown(full_pool, end)};
 	int failed;
 
 	if (getenv("QT_TEST")) /* one alone: numbers on a quiet machine */
@@ -1079,10 +1092,10 @@ int main(void)
 
 	failed += cmocka_run_group_tests_name("limits on btrfs", on_btrfs, make_btrfs, unmake);
 	failed += cmocka_run_group_tests_name("pool with reflink", all, make_reflink, unmake);
-	failed += cmocka_run_group_tests_name("pool with copies", all, make_tmpfs, unmake);
+	failed += cmocka_run_group_tests_name("pool with copies", all, make_ext4, unmake);
 #ifdef QT_FAILPOINTS
 	failed += cmocka_run_group_tests_name("deaths on btrfs", deaths, make_btrfs, unmake);
-	failed += cmocka_run_group_tests_name("deaths with copies", deaths, make_tmpfs, unmake);
+	failed += cmocka_run_group_tests_name("deaths with copies", deaths, make_ext4, unmake);
 #endif
-	return failed + cmocka_run_group_tests_name("a full pool", on_tmpfs, make_tmpfs, unmake);
+	return failed + cmocka_run_group_tests_name("a full pool", when_full, make_ext4, unmake);
 }

@@ -17,7 +17,7 @@ struct rig {
 	struct rt_client rt;
 };
 
-/* Make directories, pool and image. POOL: "tmpfs", "btrfs" on a loop file, or "reflink": the same with that driver (QT_RIG_SIZE: of so many
+/* Make directories, pool and image. POOL: "ext4" (copies) or "btrfs" on a loop file, or "reflink": the same with that driver (QT_RIG_SIZE: of so many
  * bytes, 1G if not set). */
 void rig_make(struct rig *r, const char *pool);
 /* A line of its configuration: "name = value", for the next start. */

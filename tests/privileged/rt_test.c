@@ -31,11 +31,11 @@
 #include "rt_rig.h"
 #include "str.h"
 
-static int make_tmpfs(void **state)
+static int make_ext4(void **state)
 {
 	static struct rig r;
 
-	rig_make(&r, "tmpfs");
+	rig_make(&r, "ext4");
 	*state = &r;
 	return 0;
 }
@@ -318,6 +318,7 @@ static void roles_by_credentials(void **state)
 	rig_start(r, NULL);
 	assert_int_equal(ask_as(r, "daemon"), QT_E_FORBIDDEN); /* api_user */
 	assert_int_equal(ask_as(r, "bin"), 0);		       /* agent_user */
+	assert_int_equal(ask_as(r, "games"), QT_E_FORBIDDEN);  /* stream_user */
 	assert_int_equal(ask_as(r, "nobody"), QT_E_RUNTIME_UNAVAILABLE);
 	rig_term(r);
 }
@@ -787,7 +788,7 @@ int main(void)
 		cmocka_unit_test_teardown(deep_trees_go, end),
 		cmocka_unit_test_teardown(many_at_once, end),
 	};
-	int failed = cmocka_run_group_tests_name("runtime", tests, make_tmpfs, unmake);
+	int failed = cmocka_run_group_tests_name("runtime", tests, make_ext4, unmake);
 
 	return failed + cmocka_run_group_tests_name("runtime on btrfs", on_btrfs, make_btrfs, unmake);
 }

@@ -32,7 +32,7 @@ static redisContext *ctx;
 
 static const struct {
 	const char *user, *mark;
-} users[] = {{"quilt-admin", "@ADMIN@"}, {"quilt-worker", "@WORKER@"}, {"quilt-agent", "@AGENT@"}, {"quilt-dns", "@DNS@"}};
+} users[] = {{"quilt-admin", "@ADMIN@"}, {"quilt-worker", "@WORKER@"}, {"quilt-agent", "@AGENT@"}, {"quilt-dns", "@DNS@"}, {"quilt-stream", "@STREAM@"}};
 
 const char *redis_dir(void)
 {

@@ -16,7 +16,7 @@ void redis_kill(void);
 void redis_start(void);
 pid_t redis_pid(void);
 
-/* A store that is logged in as quilt-worker, quilt-agent or quilt-admin. */
+/* A store that is logged in as quilt-worker, quilt-agent, quilt-stream or quilt-admin. */
 struct qt_store *store_as(const char *user);
 /* Its settings, to be changed by the test. */
 struct qt_conf conf_as(const char *user);

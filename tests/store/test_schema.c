@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "fdio.h"
 #include "redis.h"
+#include "session_store.h"
 #include "snap_store.h"
 #include "str.h"
 
@@ -29,6 +30,7 @@ static void fill(void)
 	struct qt_apikey k;
 	struct qt_op o;
 	struct qt_op_entry x = {0};
+	struct qt_session x1 = {.id = qt_id_new("sess"), .node = "n"};
 	struct qt_idem idem;
 	struct qt_ctr c;
 	struct qt_vol v;
@@ -89,6 +91,9 @@ static void fill(void)
 	must(qt_store_op_submit(worker, &o, e));
 	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, true, &x, e)), 1);
 	must(qt_store_usage_sample(agent, "n", 1000000, e));
+	x1.tenant = t.id;
+	x1.container = c.id;
+	must(qt_store_session_put(worker, &x1, 1, 1, e));
 	must(qt_store_node_beat(agent, "n", empty, e));
 	qt_op_done(&o);
 	qt_op_done(&x.op);
@@ -206,6 +211,7 @@ static void test_fields(void **state)
 	fields("quilt:{<t>}:vol:<id>");
 	fields("quilt:{<t>}:used");
 	fields("quilt:{<t>}:op:<id>");
+	fields("quilt:{<t>}:session:<id>");
 	fields("quilt:tenant:<t>");
 	fields("quilt:apikey:<sha256>");
 	fields("quilt:{<t>}:events");

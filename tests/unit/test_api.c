@@ -12,8 +12,10 @@
 
 #include "answer.h"
 #include "cleanup.h"
+#include "dispatch.h"
 #include "identity.h"
 #include "openapi.h"
+#include "origin.h"
 #include "path.h"
 #include "query.h"
 #include "route.h"
@@ -154,15 +156,19 @@ static void error_bodies(void **state)
 static void credentials(void **state)
 {
 	static const struct qt_credentials refused[] = {
-		{NULL, NULL, 0, 0},
-		{"quilt_sk_0", NULL, 2, 0},
-		{"quilt_sk_0", "Bearer x", 1, 2},
-		{"quilt_sk_0, quilt_sk_1", NULL, 1, 0},
-		{"quilt sk", NULL, 1, 0},
-		{NULL, "Basic abc", 0, 1},
-		{NULL, "Bearer ", 0, 1},
-		{"", "", 1, 1},
-	};
+		{NULL, NULL, 0, 0, NULL, 0},
+		{"quilt_sk_0", NULL, 2, 0, NULL, 0},
+		{"quilt_sk_0", "Bearer x", 1, 2, NULL, 0},
+		{"quilt_sk_0, quilt_sk_1", NULL, 1, 0, NULL, 0},
+		{"quilt sk", NULL, 1, 0, NULL, 0},
+		{NULL, "Basic abc", 0, 1, NULL, 0},
+		{NULL, "Bearer ", 0, 1, NULL, 0},
+		{"", "", 1, 1, NULL, 0},
+			{NULL, NULL, 0, 0, "", 1},
+		{NULL, NULL, 0, 0, "quilt_sk_0", 2},
+		{NULL, NULL, 0, 0, "quilt sk", 1},
+		{"quilt sk", NULL, 1, 0, "quilt_sk_0", 1},
+};
 
 	(void)state;
 	for (size_t i = 0; i < QT_LEN(refused); i++) {
@@ -174,6 +180,74 @@ static void credentials(void **state)
 		assert_int_equal(qt_identity_auth(NULL, &refused[i], &key, &retry, &e), -1);
 		assert_int_equal(e.code, QT_E_UNAUTHORIZED);
 	}
+}
+
+/* Who serves what, and where a key may stand in the URL. */
+static void looks(void **state)
+{
+	static const struct {
+		const char *method, *uri;
+		enum qt_pool pool;
+		unsigned n_token;
+		const char *token;
+	} cases[] = {
+		{"GET", "/api/containers", QT_POOL_QUICK, 0, ""},
+		{"GET", "/api/containers?token=a", QT_POOL_QUICK, 0, ""},
+		{"POST", "/api/containers", QT_POOL_SLOW, 0, ""},
+		{"GET", "/api/events", QT_POOL_STREAM, 0, ""},
+		{"HEAD", "/api/%65vents?x=1&token=a%5f", QT_POOL_STREAM, 1, "a_"},
+		{"GET", "/api/events?token=a&token=b", QT_POOL_STREAM, 2, "b"},
+		{"POST", "/api/events?token=a", QT_POOL_QUICK, 0, ""},
+		{"GET", "/api/events/x?token=a", QT_POOL_QUICK, 0, ""},
+		{"GET", "/api//events?token=a", QT_POOL_QUICK, 0, ""},
+		{"GET", "/api/nothing", QT_POOL_QUICK, 0, ""},
+		{"GET", "/api/containers/x/logs?follow=true", QT_POOL_STREAM, 0, ""},
+		{"GET", "/api/containers/x/logs?follow=false&token=a", QT_POOL_QUICK, 0, ""},
+		{"POST", "/api/containers/x/stream?token=a", QT_POOL_STREAM, 0, ""},
+		{"POST", "/api/containers/x/exec?follow=true", QT_POOL_SLOW, 0, ""},
+		{"GET", "/ws/terminal/attach?token=a", QT_POOL_STREAM, 1, "a"},
+		{"GET", "/ws/nothing?token=a", QT_POOL_STREAM, 0, ""},
+		{"POST", "/api/terminal/sessions?token=a", QT_POOL_SLOW, 0, ""},
+	};
+	struct qt_look look;
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(cases); i++) {
+		qt_dispatch_look(cases[i].method, cases[i].uri, &look);
+		assert_int_equal(look.pool, cases[i].pool);
+		assert_int_equal(look.n_token, cases[i].n_token);
+		assert_string_equal(look.token, cases[i].token);
+	}
+}
+
+static void origins(void **state)
+{
+	static const struct {
+		const char *origin, *host, *url, *allowed;
+		bool ok;
+	} cases[] = {
+		{"https://q.example", "q.example", "", "", true},
+		{"https://q.example:8443", "q.example:8443", "", "", true},
+		{"https://Q.example", "q.EXAMPLE", "", "", true},
+		{"http://q.example", "q.example", "", "", false},
+		{"https://q.example.evil", "q.example", "", "", false},
+		{"https://evil.example", "q.example", "https://q.example/", "", false},
+		{"https://q.example", "evil.example", "https://q.example/x", "", true},
+		{"https://q.exampl", "x", "https://q.example", "", false},
+		{"https://b.example", "x", "", "https://a.example, https://b.example", true},
+		{"https://b", "x", "", "https://a.example, https://b.example", false},
+		{"null", "x", "", "", false},
+		{"null", "null", "null", "", false},
+		{"", "", "", ",", false},
+		{"https://", "", "https://", "", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(cases); i++)
+		if (qt_origin_allowed(cases[i].origin, cases[i].host, cases[i].url, cases[i].allowed) != cases[i].ok)
+			fail_msg("%s at %s", cases[i].origin, cases[i].host);
+	assert_true(qt_list_has("chat, terminal", "terminal"));
+	assert_false(qt_list_has("terminals,term", "terminal"));
 }
 
 static void openapi_is_current(void **state)
@@ -298,7 +372,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(content_is_taken_out), cmocka_unit_test(modes_of_files), cmocka_unit_test(limits_of_bodies),
 		cmocka_unit_test(urls),		cmocka_unit_test(long_urls),   cmocka_unit_test(routes),
-		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(openapi_is_current),
+		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(looks), cmocka_unit_test(origins),
+		cmocka_unit_test(openapi_is_current),
 	};
 
 	return cmocka_run_group_tests_name("api", tests, NULL, NULL);

@@ -289,6 +289,106 @@ static void hostile_text(char *b, size_t size)
 	memset(b + at, 0xff, size - at);
 }
 
+static void wanted_only(void **state)
+{
+	static const struct {
+		struct qt_logs_want want;
+		unsigned n, first; /* how many come, and the number of the first */
+	} cases[] = {
+		{{1000, 1U << 20, 0, 0}, 300, 1},
+		{{1000, 1U << 20, 0, 1U << LOG_STDERR}, 100, 3},
+		{{5, 1U << 20, 0, 1U << LOG_STDERR}, 5, 288},
+		{{1000, 1U << 20, 2950, 0}, 6, 295},
+		{{1000, 1U << 20, 2950, 1U << LOG_STDOUT}, 4, 295},
+		{{1000, 1U << 20, 3001, 0}, 0, 0},
+		{{1000, 1U << 20, 0, 1U << LOG_SYSTEM}, 0, 0},
+	};
+
+	(void)state;
+	open_logs(1U << 20);
+	for (unsigned i = 1; i <= 300; i++)
+		logw_add(i % 3 ? LOG_STDOUT : LOG_STDERR, LOG_INFO, 0, "x", 1, i * 10);
+	logw_flush();
+	for (size_t i = 0; i < QT_LEN(cases); i++) {
+		struct qt_err e = {0};
+		struct qt_logs l;
+
+		assert_int_equal(qt_logs_find((const int[]){LOG_FD, LOG_FD + 1}, &cases[i].want, &l, &e), 0);
+		assert_int_equal(l.n, cases[i].n);
+		if (l.n)
+			assert_int_equal(l.records[0].seq, cases[i].first);
+		qt_logs_done(&l);
+	}
+	close_logs();
+}
+
+struct followed {
+	struct qt_log_cursor at;
+	uint64_t seq, lost, n;
+};
+
+static void on_record(const struct qt_log_record *r, void *arg)
+{
+	struct followed *f = arg;
+	char b[64];
+
+	assert_true(r->seq > f->seq);
+	f->lost += r->seq - f->seq - 1;
+	f->seq = r->seq;
+	f->n++;
+	(void)snprintf(b, sizeof(b), "line %llu", (unsigned long long)r->seq);
+	assert_true(r->len >= strlen(b));
+	assert_memory_equal(r->text, b, strlen(b));
+}
+
+static void read_on(struct followed *f)
+{
+	static char chunk[QT_LOG_CHUNK];
+	struct qt_err e = {0};
+	int r;
+
+	while ((r = qt_logs_next((const int[]){LOG_FD, LOG_FD + 1}, &f->at, chunk, on_record, f, &e)) > 0)
+		continue;
+	assert_int_equal(r, 0);
+}
+
+/* While the files go round, a reader that keeps up misses nothing, and one that does not knows how much. */
+static void following(void **state)
+{
+	struct followed quick = {0}, slow = {0}, late = {.at = {.seq = 700}, .seq = 700};
+	char b[1024];
+
+	(void)state;
+	open_logs(4096);
+	read_on(&quick);
+	for (unsigned i = 1; i <= 2000; i++) {
+		int n = snprintf(b, sizeof(b), "line %u", i);
+
+		memset(b + n, 'x', sizeof(b) - (size_t)n);
+		add(b, (size_t)n + dice(i % 50 == 0 ? 900 : 40));
+		if (dice(3) == 0)
+			logw_flush();
+		if (dice(2) == 0)
+			read_on(&quick);
+		if (i % 400 == 0) {
+			logw_flush(); /* as a restart of the container does */
+			logw_open(LOG_FD, 4096);
+			read_on(&slow);
+		}
+		if (i == 710) {
+			logw_flush();
+			read_on(&late);
+		}
+	}
+	logw_flush();
+	read_on(&quick);
+	read_on(&slow);
+	assert_true(quick.seq == 2000 && quick.n == 2000 && quick.lost == 0);
+	assert_true(slow.seq == 2000 && slow.lost > 0 && slow.n + slow.lost == 2000);
+	assert_true(late.seq == 710 && late.n == 10 && late.lost == 0);
+	close_logs();
+}
+
 /* Cut anywhere, the file shows the records before the cut and nothing else; minit goes on behind them. */
 static void torn_ends(void **state)
 {
@@ -427,6 +527,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_and_configs), cmocka_unit_test(answers),	 cmocka_unit_test(newest_in_order),
+		cmocka_unit_test(wanted_only), cmocka_unit_test(following),
 		cmocka_unit_test(torn_ends),		cmocka_unit_test(damaged_files), cmocka_unit_test(read_while_written),
 	};
 

@@ -73,7 +73,7 @@ static void golden(const char *name, void (*print)(FILE *out))
 static const struct {
 	unsigned bit;
 	const char *name;
-} roles[] = {{RT_ROLE_API, "api"}, {RT_ROLE_AGENT, "agent"}, {RT_ROLE_ADMIN, "admin"}, {RT_ROLE_DNS, "dns"}},
+} roles[] = {{RT_ROLE_API, "api"}, {RT_ROLE_AGENT, "agent"}, {RT_ROLE_ADMIN, "admin"}, {RT_ROLE_DNS, "dns"}, {RT_ROLE_STREAM, "stream"}},
   states[] = {{RT_S_NONE, "none"},
 	      {RT_S_CREATED, "created"},
 	      {RT_S_RUNNING, "running"},

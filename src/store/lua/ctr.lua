@@ -266,6 +266,7 @@ local function ctr_remove(t, c)
   ctr_use(t, c, -1)
   names_changed(c.node)
   jobs_remove(t, c.id)
+  sessions_remove(t, c.id)
   -- An agent that looked at the runtime before the container went must not put it back (qt_ctr_restore).
   redis.call('SET', K.gone(t, c.id), '1', 'EX', 120)
   if c.state == 'running' then

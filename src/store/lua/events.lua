@@ -3,8 +3,10 @@
 local EVENTS_KEPT = 10000
 local USAGE_KEPT = 100000
 
+-- The stream is the truth; the message spares whoever listens to many tenants a look at each stream. A message that is lost is found there.
 local function event(t, kind, data)
-  redis.call('XADD', K.events(t), 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'data', data, 'at_ms', int(now_ms()))
+  local id = redis.call('XADD', K.events(t), 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'data', data, 'at_ms', int(now_ms()))
+  redis.call('PUBLISH', K.channel, t .. ' ' .. id .. ' ' .. kind .. ' ' .. data)
 end
 
 -- C is the container's hash as it is now.
@@ -53,3 +55,26 @@ redis.register_function('qt_event', function(keys, args)
   event(args[1], args[2], args[3])
   return 'OK'
 end)
+
+-- tenant: the id of its newest event, "0-0" if there is none
+redis.register_function{ function_name = 'qt_events_last', flags = { 'no-writes' }, callback = function(keys, args)
+  local newest = redis.call('XREVRANGE', K.events(args[1]), '+', '-', 'COUNT', 1)[1]
+  return newest and newest[1] or '0-0'
+end }
+
+-- tenant, id, at most so many, at about so many bytes: { the oldest event's id or "0-0", 1 if there are more, the events after ID }
+redis.register_function{ function_name = 'qt_events_after', flags = { 'no-writes' }, callback = function(keys, args)
+  local stream, bytes = K.events(args[1]), 0
+  local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  local found, out = redis.call('XRANGE', stream, '(' .. args[2], '+', 'COUNT', args[3]), {}
+  for i, entry in ipairs(found) do
+    for _, text in ipairs(entry[2]) do
+      bytes = bytes + #text
+    end
+    out[i] = entry
+    if bytes > tonumber(args[4]) then
+      break
+    end
+  end
+  return { oldest and oldest[1] or '0-0', (#out < #found or #found == tonumber(args[3])) and 1 or 0, out }
+end }

@@ -5,6 +5,7 @@ local K = {
   apikeys = 'quilt:apikeys',
   apikey_ids = 'quilt:apikey-ids',
   nodes = 'quilt:nodes',
+  channel = 'quilt:events',
 }
 
 function K.tenant(t) return 'quilt:tenant:' .. t end
@@ -35,6 +36,8 @@ function K.jobs(t) return K.of(t, 'jobs') end
 function K.jobs_of(t, ctr) return K.of(t, 'jobs:' .. ctr) end
 function K.jobs_running(t, ctr) return K.of(t, 'jobs-running:' .. ctr) end
 
+function K.session(t, id) return K.of(t, 'session:' .. id) end
+function K.sessions(t) return K.of(t, 'sessions') end
 function K.idem(t, key) return K.of(t, 'idem:' .. key) end
 function K.idems(t, class) return K.of(t, 'idems:' .. class) end
 
@@ -46,3 +49,4 @@ function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end
 function K.node_due(n) return 'quilt:node:' .. n .. ':due' end
 function K.node_snaps(n) return 'quilt:node:' .. n .. ':snaps' end
 function K.node_expiry(n) return 'quilt:node:' .. n .. ':expiry' end
+function K.node_sessions(n) return 'quilt:node:' .. n .. ':sessions' end

@@ -8,7 +8,13 @@ from .wait import wait_for
 
 
 def _run(*command):
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    """A tool that fails has seen nothing: it is asked again, since some cannot read what changes under them, and an error in the end."""
+    def lines():
+        r = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        assert r.returncode == 0, f"{' '.join(command)}: exit {r.returncode}: {r.stderr}"
+        return r.stdout.splitlines() or [""]
+
+    return wait_for(lines, 10, f"{' '.join(command)} succeeds")
 
 
 def _read(path):
@@ -39,17 +45,23 @@ class Census:
             out += part()
         return collections.Counter(out)
 
+    # What no teardown takes away: the rules, and the mounts of the host and the daemons.
+    STAYS = re.compile(r"(nft (?!element)|mount )")
+
     def same_as(self, before, deadline=60):
         """Wait until there is nothing more than BEFORE. Teardown that nobody waits for (trash, namespaces) may take a moment; that of
-        earlier tests may still have gone on when BEFORE was taken, so less is fine."""
+        earlier tests may still have gone on when BEFORE was taken, so less is fine of what belongs to containers, and of nothing else."""
         def difference():
-            return [f"+ {k} x{n}" for k, n in sorted((self() - before).items())]
+            now = self()
+            left, lost = now - before, before - now
+            bad = [f"+ {k} x{n}" for k, n in sorted(left.items())] + [f"- {k} x{n}" for k, n in sorted(lost.items()) if self.STAYS.match(k)]
+            return bad and bad + [f"(less: {k} x{n})" for k, n in sorted(lost.items()) if not self.STAYS.match(k)]
 
         try:
             wait_for(lambda: not difference(), deadline, what="the census is as before")
         except AssertionError:
-            left = difference()
-            assert not left, "left behind or lost:\n" + "\n".join(left)
+            bad = difference()
+            assert not bad, "left behind (+) or lost (-):\n" + "\n".join(bad)
 
     def _links(self):
         return [f"link {name}" for name in os.listdir("/sys/class/net") if name.startswith(self.stack.link_prefix)]

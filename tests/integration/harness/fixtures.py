@@ -31,7 +31,7 @@ def stack(request):
     finally:
         s.down()
     # What the sanitizers have to say, they say at the end, too.
-    findings = [line for p in ("runtime", "agent", "dns", "api") for line in s.log_text(p).splitlines() if SANITIZER.search(line)]
+    findings = [line for p in ("runtime", "agent", "dns", "api", "stream") for line in s.log_text(p).splitlines() if SANITIZER.search(line)]
     assert not findings, f"the sanitizers found something: {findings[:5]}\n{s.logs(80)}"
     s.remove()
 

@@ -10,7 +10,7 @@ import tempfile
 from .wait import wait_for
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
-PROGRAMS = ("redis", "runtime", "agent", "dns", "api", "nginx")
+PROGRAMS = ("redis", "runtime", "agent", "dns", "api", "stream", "nginx")
 
 
 def default_prefix():
@@ -58,6 +58,11 @@ class Stack:
             "subnet": f"10.{rnd.randrange(64, 224)}.0.0/16",
             "uid_base": 1200000000 + 65536 * 1024 * rnd.randrange(32),
             "uid_ranges": 1024,
+            "net_check_s": 1,
+            "tenant_streams": 12,
+            "heartbeat_s": 2,
+            "tenant_sessions": 8,
+            "allowed_origins": "https://other.example, https://friend.example",
             **(conf or {}),
         }
         self.settings = settings
@@ -138,7 +143,7 @@ class Stack:
 
     def redis(self, *args, user="admin"):
         """Run a Redis command as the administrator, or as worker or agent, and return its answer's text."""
-        secret = {"admin": "redis-admin.secret", "worker": "redis.secret", "agent": "redis-agent.secret", "dns": "redis-dns.secret"}[user]
+        secret = {"admin": "redis-admin.secret", "worker": "redis.secret", "agent": "redis-agent.secret", "dns": "redis-dns.secret", "stream": "redis-stream.secret"}[user]
         with open(f"{self.etc}/{secret}", encoding="ascii") as f:
             name, password = f.read().strip().split(":", 1)
         r = subprocess.run(["redis-cli", "-s", f"{self.run}/redis.sock", "--user", name, *args], stdin=subprocess.DEVNULL,

@@ -1,0 +1,24 @@
+/* sessions.h - terminal sessions (contract 11). The container's init holds the terminal and the shell under the session's id, so that they outlive every
+ * program of ours; Redis has the record; quilt-stream has whoever is attached. */
+#ifndef QT_LIFE_SESSIONS_H
+#define QT_LIFE_SESSIONS_H
+
+#include "life.h"
+#include "minit/minit_client.h"
+#include "store/session_store.h"
+
+/* A shell on a terminal of C: X has shell ("": bash, or sh where that is not there), cols and rows; the rest is set here. CONTAINER_NOT_FOUND,
+ * INVALID_STATE, QUOTA_EXCEEDED, VALIDATION_ERROR (no such shell), EXEC_NOT_READY. */
+int qt_life_session_open(struct qt_life *l, const struct qt_ctr *c, struct qt_session *x, struct qt_err *e);
+/* SESSION_NOT_FOUND also when its container was stopped since. */
+int qt_life_session_get(struct qt_life *l, const struct qt_id *tenant, const char *id, struct qt_session *ret, struct qt_err *e);
+json_t *qt_life_session_list(struct qt_life *l, const struct qt_id *tenant, struct qt_err *e); /* an array of views */
+/* Our end of it, both the caller's: the connection by which its end is told, and the terminal's master, which does not block. SESSION_NOT_FOUND. */
+int qt_life_session_attach(struct qt_life *l, const struct qt_session *x, int *ret_conn, int *ret_master, struct mi_kept *kept, struct qt_err *e);
+int qt_life_session_resize(struct qt_life *l, struct qt_session *x, uint32_t cols, uint32_t rows, struct qt_err *e);
+/* Kill what runs, and forget it. Not an error if all of that has happened already. */
+int qt_life_session_end(struct qt_life *l, const struct qt_session *x, struct qt_err *e);
+/* When it is due to end, as X is now. */
+int64_t qt_session_due(const struct qt_conf *conf, const struct qt_session *x);
+
+#endif

@@ -1,0 +1,244 @@
+"""GET /api/events: what happens is heard at once, once, in order, by its own tenant, and by nobody else."""
+import json
+import os
+import re
+import socket
+
+import pytest
+
+from harness.client import Reply
+from harness.fixtures import fresh_name
+from harness.streams import Events, Stream
+from harness.wait import wait_for
+
+
+def states(events, container):
+    return [e.data["event"] for e in events.of(container)]
+
+
+def test_ready_comes_first_and_then_what_happens(api, make_container):
+    with Events(api) as events:
+        assert events.status == 200 and events.headers["Content-Type"] == "text/event-stream"
+        assert re.fullmatch(r"[A-Za-z0-9._-]+", events.headers["x-request-id"])
+        events.wait(lambda: len(events.lines) >= 3)
+        assert events.lines[:3] == ["event: ready", 'data: {"type":"ready"}', ""]
+        made = make_container()
+        cid = made["container_id"]
+        events.wait_event(lambda e: e.name == "container_update" and e.data["event"] == "started" and e.data["container_id"] == cid)
+        assert events.of(cid)[0].data == {"container_id": cid, "name": made["name"], "state": "created", "event": "created"}
+        assert api.post(f"/api/containers/{cid}/kill").status == 200
+        op = api.operation(api.post(f"/api/containers/{cid}/start"))
+        final = events.wait_event(lambda e: e.name == "operation_update" and e.data["data"]["operation_id"] == op["operation_id"]
+                                  and e.data["data"]["status"] == "succeeded")
+        assert final.data["type"] == "OperationUpdate" and set(final.data["data"]) == set(op)
+        ids = [tuple(map(int, e.id.split("-"))) for e in events.events if e.id]
+        assert ids == sorted(set(ids))
+
+
+def test_filters(api, make_container):
+    one, two = make_container()["container_id"], make_container()["container_id"]
+    with Events(api, f"?container_id={one}") as events, Events(api, f"?container_id={two}") as other:
+        for stream in (events, other):
+            stream.wait_event(lambda e: e.name == "ready")
+        op = api.operation(api.post(f"/api/containers/{two}/stop?execution=async", {"timeout_seconds": 0}))
+        assert api.post(f"/api/containers/{one}/kill").status == 200
+        events.wait_event(lambda e: e.name == "container_update" and e.data["state"] == "exited")
+        assert all(e.name == "ready" or one in e.text for e in events.events), events.events
+        other.wait_event(lambda e: e.name == "operation_update" and e.data["data"]["status"] == "succeeded")
+    with Events(api, f"?operation_id={op['operation_id']}", last="0") as events:
+        events.wait_event(lambda e: e.name == "operation_update" and e.data["data"]["status"] == "succeeded")
+        assert {e.name for e in events.events} == {"ready", "operation_update"}
+
+
+def test_nobody_hears_another_tenant(api, other_api, make_container):
+    with Events(other_api) as theirs:
+        theirs.wait_event(lambda e: e.name == "ready")
+        cid = make_container()["container_id"]
+        mine = make_container(client=other_api)["container_id"]
+        theirs.wait_event(lambda e: e.name == "container_update" and e.data["container_id"] == mine)
+        assert cid not in "\n".join(theirs.lines)
+
+
+def test_last_event_id_goes_on_without_loss_or_repeat(api, make_container, stack):
+    cid = make_container()["container_id"]
+    with Events(api) as events:
+        events.wait_event(lambda e: e.name == "ready")
+        assert api.post(f"/api/containers/{cid}/rename", {"new_name": fresh_name()}).status == 200
+        seen = events.wait_event(lambda e: e.name == "container_update" and e.data["event"] == "renamed").id
+    names = [fresh_name() for _ in range(150)]  # more than a page
+    for name in names[:140]:
+        assert api.post(f"/api/containers/{cid}/rename", {"new_name": name}).status == 200
+    for how in ({"last": seen}, {"query": f"?last_event_id={seen}"}):
+        with Events(api, **how) as events:
+            # Some more while it catches up.
+            more, names = names[140:145], names[:140] + names[145:]
+            for name in more:
+                assert api.post(f"/api/containers/{cid}/rename", {"new_name": name}).status == 200
+            events.wait_event(lambda e: e.name == "container_update" and e.data["name"] == more[-1])
+            got = [e.data["name"] for e in events.of(cid)]
+            assert got[:140] == names[:140] and got[-5:] == more and len(got) == len(set(got)), got
+            assert not [e for e in events.events if e.name == "gap"]
+
+
+def test_a_gap_is_told(api, make_container, stack):
+    cid = make_container()["container_id"]
+    assert api.post(f"/api/containers/{cid}/rename", {"new_name": fresh_name()}).status == 200
+    with Events(api, last="5-1") as events:
+        first = events.wait_event(lambda e: e.id)
+        gap = next(e for e in events.events if e.name == "gap")
+        assert gap.data == {"after": "5-1", "before": first.id}
+        assert [e.name for e in events.events][:2] == ["ready", "gap"]
+
+
+def test_redis_may_go_and_come(stack, api, make_container):
+    cid = make_container()["container_id"]
+    with Events(api) as events:
+        events.wait_event(lambda e: e.name == "ready")
+        stack.kill("redis")
+        name = fresh_name()
+        wait_for(lambda: api.post(f"/api/containers/{cid}/rename", {"new_name": name}).status == 200, what="the API is back")
+        events.wait_event(lambda e: e.name == "container_update" and e.data["name"] == name)
+        assert len([e for e in events.of(cid) if e.data["name"] == name]) == 1
+
+
+def test_heartbeats(api):
+    with Events(api) as events:
+        beat = events.wait(lambda: next((e for e in events.frames if e.name == "heartbeat"), None))
+        assert beat.data["ts"] > 1700000000 and beat.id is None
+
+
+def test_the_key_may_stand_in_the_url_here_alone_and_in_no_log(api, anonymous, stack, make_container):
+    with Events(api, f"?token={api.key}", key=False) as events:
+        assert events.status == 200
+        events.wait_event(lambda e: e.name == "ready")
+    bad = anonymous.get("/api/events?token=quilt_sk_00000000000000000000000000000000")
+    assert bad.status == 401 and bad["error_code"] == "UNAUTHORIZED"
+    assert anonymous.get(f"/api/events?token={api.key}&token={api.key}").status == 401
+    assert anonymous.get(f"/api/containers?token={api.key}").status == 401
+    assert anonymous.get(f"/api/system/info?token={api.key}").status == 401
+    assert anonymous.post(f"/api/events?token={api.key}").status in (401, 405)
+    # Nor when nginx has something to complain about.
+    stack.stop("stream")
+    try:
+        away = anonymous.get(f"/api/events?token={api.key}")
+        assert away.status == 502 and away["error_code"] == "BAD_GATEWAY", away
+    finally:
+        stack.start("stream")
+    for base, _, files in os.walk(stack.log):
+        for name in files:
+            with open(f"{base}/{name}", "rb") as f:
+                assert api.key.encode() not in f.read(), name
+
+
+def test_what_clients_say_of_themselves_is_not_believed(api, other_api, make_container):
+    headers = {"X-Quilt-Tenant": other_api.tenant_id, "X-Quilt-Uri": "/api/events?container_id=x", "X-Quilt-Method": "POST"}
+    cid = make_container()["container_id"]
+    with Events(api, headers=headers) as events:
+        assert events.status == 200
+        events.wait_event(lambda e: e.name == "ready")
+        assert api.post(f"/api/containers/{cid}/kill").status == 200
+        events.wait_event(lambda e: e.name == "container_update" and e.data["container_id"] == cid)
+
+
+def test_refusals(api, anonymous, other_api):
+    r = api.get("/api/events?last_event_id=x")
+    assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR" and r["details"]["field"] == "last_event_id", r
+    r = api.get("/api/events", headers={"Last-Event-ID": "1-x"})
+    assert r.status == 400, r
+    r = api.get("/api/events", headers={"X-Tenant-Id": other_api.tenant_id})
+    assert r.status == 403 and r["error_code"] == "TENANT_MISMATCH", r
+    r = anonymous.get("/api/events")
+    assert r.status == 401, r
+    r = api.post("/api/events", {})
+    assert r.status == 405 and r.headers["Allow"] == "GET", r
+    with Stream(api, "HEAD", "/api/events", record=False) as head:
+        assert head.status == 200 and head.headers["Content-Type"] == "text/event-stream"
+        head.wait_end()
+        assert head.raw == b""
+
+
+def test_a_tenant_may_have_so_many(make_tenant):
+    api, streams = make_tenant(), []
+    try:
+        for _ in range(12):  # tenant_streams in the harness
+            streams.append(Events(api, record=False))
+            assert streams[-1].status == 200
+            streams[-1].wait_event(lambda e: e.name == "ready")
+        r = api.get("/api/events")
+        assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED" and r.headers["Retry-After"] == "5", r
+        streams.pop().close()
+
+        def again():
+            s = Events(api, record=False)
+            streams.append(s)
+            return s.status == 200
+
+        wait_for(again, what="one that left makes room")
+    finally:
+        for s in streams:
+            s.close()
+
+
+def clients(stack):
+    """Connections that quilt-stream has taken."""
+    pid = stack.pid("stream")
+    with open("/proc/net/unix", encoding="ascii") as f:
+        ours = {line.split()[6] for line in f if line.rstrip().endswith(f"{stack.run}/stream.sock")}
+    links = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            continue
+    return len([x for x in links if x.startswith("socket:[") and x[8:-1] in ours]) - 1
+
+
+def resident_kb(stack):
+    with open(f"/proc/{stack.pid('stream')}/status", encoding="ascii") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
+
+class Redis:
+    """A connection of the administrator's, for many commands."""
+
+    def __init__(self, stack):
+        with open(f"{stack.etc}/redis-admin.secret", encoding="ascii") as f:
+            user, password = f.read().strip().split(":", 1)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(f"{stack.run}/redis.sock")
+        self.answers = self.socket.makefile("rb")
+        self("AUTH", user, password)
+
+    def __call__(self, *words):
+        self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
+        head = self.answers.readline()
+        assert (self.answers.readline() if head == b"$2\r\n" else head[1:]) == b"OK\r\n"
+
+
+def test_one_that_does_not_read_costs_nothing_and_misses_nothing(make_tenant, stack):
+    api = make_tenant()
+    redis = Redis(stack)
+
+    def tell(n):
+        data = json.dumps({"container_id": "ctr_none", "n": n, "filler": "x" * 60000})
+        redis("FCALL", "qt_event", "1", f"quilt:{{{api.tenant_id}}}:ctrs", api.tenant_id, "container_update", data)
+
+    def has(stream, n):
+        return any(f'"n": {n},' in line for line in stream.lines[-4:])
+
+    with Events(api, read=False, record=False) as slow, Events(api, record=False) as quick:
+        quick.wait_event(lambda e: e.name == "ready")
+        tell(0)
+        quick.wait(lambda: has(quick, 0))
+        held = resident_kb(stack)
+        for n in range(1, 150):  # 9 MB, more than the kernel and nginx hold
+            tell(n)
+        quick.wait(lambda: has(quick, 149), what="the last")
+        if stack.variant == "release":
+            assert resident_kb(stack) - held < 8192
+        slow.start()
+        slow.wait(lambda: has(slow, 149), what="the last, for the slow one")
+        numbers = [int(n) for n in re.findall(rb'"n": (\d+),', slow.raw)]
+        assert numbers == list(range(150)) and b"event: gap" not in slow.raw
+    wait_for(lambda: clients(stack) == 0, what="no connection is left")

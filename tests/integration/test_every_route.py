@@ -1,0 +1,223 @@
+"""What every route of the table answers alike: walked by the table itself, so that a new route is walked from its first day."""
+import hashlib
+import json
+import re
+import subprocess
+
+import pytest
+
+from harness.fixtures import fresh_name
+from harness.wait import wait_for
+from test_refusals import refused
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+PARAMETER = re.compile(r"\{([a-z_]+)\*?\}")
+UNKNOWN = {"id": "ctr_0000000000000000000000000z", "name": "nobody-s", "pid": "2"}
+
+# What satisfies a required member, by its name. A new member that no row of its schema satisfies gets a line here.
+MEMBERS = {"content": "eHg=", "path": "/x", "items": [{"name": "of-a-walk", "image": "busybox"}], "command": ["true"], "new_name": "of-a-walk", "name": "of-a-walk", "destination": "10.9.9.0/24", "ip_address": "10.1.2.3", "environment": {}}
+# What a route wants besides its required members to come as far as the runtime.
+STOPPED = {"putContainerNetwork", "forceContainerCleanup"}
+BODIES = {"createContainer": {"image": "busybox"}, "forceContainerCleanup": {"confirm": True}, "killContainer": {}, "startContainer": {}}
+
+
+class Route:
+    def __init__(self, path, method, entry):
+        self.path, self.method, self.id, self.entry = path, method.upper(), entry["operationId"], entry
+        self.public = entry.get("security") == []
+        self.schema = entry.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+        self.codes = {code for r in entry["responses"].values() for code in r.get("x-error-codes", [])}
+        self.names = PARAMETER.findall(path)
+        self.query = [p for p in entry.get("parameters", []) if p.get("in") == "query"]
+
+    def url(self, values):
+        return PARAMETER.sub(lambda m: str(values.get(m[1], UNKNOWN.get(m[1], "nothing"))), self.path)
+
+    def body(self):
+        if self.schema is None:
+            return None
+        return {name: MEMBERS.get(name, "x") for name in self.schema.get("required", [])} | BODIES.get(self.id, {})
+
+    def __repr__(self):
+        return f"{self.method} {self.path}"
+
+
+@pytest.fixture(scope="module")
+def routes(stack):
+    out = subprocess.run([f"{stack.prefix}/sbin/quilt-api", "--openapi"], capture_output=True, text=True, timeout=60, check=True).stdout
+    return [Route(path, method, entry) for path, methods in json.loads(out)["paths"].items() for method, entry in methods.items()]
+
+
+def ours(routes):
+    return [r for r in routes if not r.public]
+
+
+def test_no_key(routes, anonymous):
+    for r in ours(routes):
+        refused(anonymous.request(r.method, r.url({}), r.body()), 401, "UNAUTHORIZED")
+
+
+def test_another_tenant_in_the_header(routes, make_tenant):
+    client = make_tenant("walk-header")
+    for r in ours(routes):
+        refused(client.request(r.method, r.url({}), r.body(), headers={"X-Tenant-Id": "ten_other", "Content-Type": "application/json"}),
+                403, "TENANT_MISMATCH")
+
+
+def test_rate_limit(routes, stack, make_tenant):
+    client = make_tenant("walk-rate")
+    bucket = "quilt:rate:" + hashlib.sha256(client.key.encode()).hexdigest()
+    assert client.get("/api/containers").status == 200
+    assert float(stack.redis("HGET", bucket, "tokens")) < int(stack.settings.get("rate_burst", 400))
+    # As after far too many requests: how many it takes depends on the machine.
+    now = stack.redis("TIME").split()[0]
+    stack.redis("HSET", bucket, "tokens", "-100000", "at", now)
+    for r in ours(routes):
+        a = client.request(r.method, r.url({}), r.body())
+        body = refused(a, 429, "RATE_LIMITED")
+        assert int(a.headers["Retry-After"]) == body["retry_after"] >= 1
+    stack.redis("HSET", bucket, "tokens", "-100", "at", now)
+    wait_for(lambda: client.get("/api/containers").status == 200, what="the bucket fills again")
+
+
+def test_wrong_methods(routes, make_tenant):
+    client = make_tenant("walk-method")
+    taken = {}
+    for r in routes:
+        taken.setdefault(r.path, set()).add(r.method)
+    for path, methods in taken.items():
+        for method in sorted(set(METHODS) - methods)[:1]:
+            r = client.request(method, PARAMETER.sub("some", path))
+            refused(r, 405, "METHOD_NOT_ALLOWED")
+            assert {m.strip() for m in r.headers["Allow"].split(",")} - {"HEAD", "OPTIONS"} == methods, (path, r.headers["Allow"])
+
+
+def test_bad_bodies(routes, make_tenant):
+    for n, r in enumerate(r for r in routes if r.schema):
+        if n % 20 == 0:
+            client = make_tenant("walk-body")  # below the rate limit
+        for data, kind, status, code in (
+            ("{", "application/json", 400, "BAD_REQUEST"),
+            ("{}", "text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"),
+            ('{"no_such_member": 1}', "application/json", 422, "UNPROCESSABLE_ENTITY"),
+            ("[]", "application/json", 422, "UNPROCESSABLE_ENTITY"),
+        ):
+            refused(client.request(r.method, r.url({}), data, headers={"Content-Type": kind}), status, code)
+        # What other generations of clients send: refused by name, or left aside.
+        if r.names:
+            assert client.request(r.method, r.url({}), {**r.body(), "async_mode": True}).status in (400, 404, 422)
+
+
+def test_bad_idempotency_keys(routes, make_tenant):
+    client = make_tenant("walk-idempotency")
+    for r in (r for r in routes if "IDEMPOTENCY_CONFLICT" in r.codes):
+        b = refused(client.request(r.method, r.url({}), r.body(), headers={"Idempotency-Key": "x" * 256, "Content-Type": "application/json"}),
+                    400, "VALIDATION_ERROR")
+        assert b["details"]["field"] == "Idempotency-Key", (r, b)
+
+
+def out_of_bounds(schema):
+    """(member, a value that its schema does not take) of each bounded member."""
+    for name, p in schema["properties"].items():
+        if p.get("type") == "integer" and p["minimum"] > -(2 ** 53):
+            yield name, p["minimum"] - 1
+        elif p.get("type") == "string" and p.get("minLength"):
+            yield name, ""
+        elif p.get("type") == "array" and "maxItems" in p:
+            yield name, [{} if p["items"].get("type") == "object" else "x"] * (p["maxItems"] + 1)
+        elif p.get("type") == "object" and "maxProperties" in p:
+            yield name, {f"m{i}": "x" for i in range(p["maxProperties"] + 1)}
+
+
+def test_values_out_of_bounds(routes, make_tenant):
+    client = make_tenant("walk-bounds")
+    for r in (r for r in routes if r.schema):
+        for name, value in out_of_bounds(r.schema):
+            b = refused(client.request(r.method, r.url({}), {**r.body(), name: value}), 400, "VALIDATION_ERROR")
+            assert b["details"]["field"].startswith(f"/{name}"), (r, b)
+    for r in ours(routes):
+        for q in r.query:
+            if q["schema"]["type"] != "string" or "enum" in q["schema"]:
+                refused(client.request(r.method, f"{r.url({})}?{q['name']}=-1", r.body()), 400, "VALIDATION_ERROR")
+
+
+def test_wrong_states(routes, stack, api, make_container):
+    """Whoever documents INVALID_STATE refuses an ended container, or a running one, or one that was lost."""
+    def in_state(state):
+        c = make_container(memory_limit_mb=32)
+        if state != "running":
+            assert api.post(f"/api/containers/{c['container_id']}/kill").status == 200
+        if state == "error":
+            stack.redis("HSET", f"quilt:{{{c['tenant_id']}}}:ctr:{c['container_id']}", "state", "error")
+        return c["container_id"]
+
+    stack.stop("agent")  # which would mend it
+    try:
+        for r in (r for r in routes if "INVALID_STATE" in r.codes and r.path.startswith("/api/containers/{id}")):
+            for state in ("exited", "running", "error"):
+                a = api.request(r.method, r.url({"id": in_state(state)}), r.body())
+                if a.status == 409 and a["error_code"] == "INVALID_STATE":
+                    assert refused(a, 409, "INVALID_STATE")["details"]["state"] == state, (r, a)
+                    break
+            else:
+                raise AssertionError(f"{r}: no state is wrong; last: {a}")
+    finally:
+        stack.start("agent")
+
+
+def test_strangers_and_nobody(routes, api, make_tenant, container):
+    """What belongs to another tenant is answered as what is not there, to the byte."""
+    stranger = make_tenant("walk-stranger")
+    assert api.post(f"/api/containers/{container['container_id']}/stop").status == 200
+    operation = api.post(f"/api/containers/{container['container_id']}/start").json["operation_id"]
+    wait_for(lambda: api.get(f"/api/operations/{operation}")["status"] == "succeeded", what="the start")
+    volume = api.post("/api/volumes", {"name": fresh_name()})["name"]
+    snapshot = api.operation(api.post(f"/api/containers/{container['container_id']}/snapshot"))["result"]["snapshot_id"]
+    theirs = {"containers": container["container_id"], "operations": operation, "volumes": volume, "snapshots": snapshot}
+    walked = 0
+    for r in ours(routes):
+        kind = r.path.split("/")[2]
+        if not r.names or kind not in theirs or r.names[0] not in ("id", "name") or "/by-name/" in r.path:
+            continue
+        nobody = stranger.request(r.method, r.url({}), r.body())
+        other = stranger.request(r.method, r.url({r.names[0]: theirs[kind]}), r.body())
+        assert nobody.status == other.status == 404, (r, nobody, other)
+        refused(nobody, 404, nobody["error_code"])
+        assert {**nobody.json, "request_id": 0} == {**other.json, "request_id": 0}, (r, nobody, other)
+        walked += 1
+    assert walked > 20
+    assert api.get(f"/api/containers/{theirs['containers']}").status == 200
+    assert api.delete(f"/api/volumes/{volume}").status in (200, 202)
+    assert api.delete(f"/api/snapshots/{snapshot}").status in (200, 202)
+
+
+def test_without_redis(routes, stack, make_tenant):
+    client = make_tenant("walk-redis")
+    stack.stop("redis")
+    try:
+        for r in ours(routes):
+            refused(client.request(r.method, r.url({}), r.body()), 503, "STORE_UNAVAILABLE")
+    finally:
+        stack.start("redis")
+
+
+def test_without_the_runtime(routes, stack, make_tenant):
+    """Whoever documents that the runtime may be away says so when it is; nobody else does."""
+    client = make_tenant("walk-runtime")
+    running, ended = (client.post("/api/containers", {"name": name, "image": "busybox"})["container_id"] for name in ("walked", "ended"))
+    assert client.post(f"/api/containers/{ended}/kill").status == 200
+    snapshot = client.operation(client.post(f"/api/containers/{running}/snapshot"))["result"]["snapshot_id"]
+    values = {"name": client.post("/api/volumes", {"name": "walked"})["name"]}
+    odd = []
+    stack.stop("runtime")
+    try:
+        # What changes names, and what marks the container as being deleted, comes last.
+        for r in sorted(ours(routes), key=lambda r: ("RUNTIME_UNAVAILABLE" not in r.codes, r.method == "DELETE" or "cleanup" in r.path,
+                                                     r.path.count("/") < 4)):
+            sync = "?execution=sync" if any(q["name"] == "execution" for q in r.query) else ""
+            a = client.request(r.method, r.url({**values, "id": snapshot if "/snapshots/" in r.path else ended if r.id in STOPPED else running}) + sync, r.body())
+            if (a.status >= 400 and a["error_code"] == "RUNTIME_UNAVAILABLE") != ("RUNTIME_UNAVAILABLE" in r.codes):
+                odd.append((r, a))
+    finally:
+        stack.start("runtime")
+    assert not odd, odd

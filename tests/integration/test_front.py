@@ -1,0 +1,223 @@
+"""The front: what nginx bounds by itself, crowds and slow clients, and the workers' queue over a stop."""
+import concurrent.futures
+import contextlib
+import fcntl
+import glob
+import json
+import os
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+
+import pytest
+
+from harness.client import raw_exchange
+from harness.stack import children
+from harness.wait import wait_for
+
+GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize("request_, status, code", [
+    (b"GET /health HTTP/1.1\r\n\r\n", 400, "BAD_REQUEST"),  # no Host
+    (b"GET /api/%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400, "BAD_REQUEST"),
+    (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "URI_TOO_LONG"),
+    (GOOD + b"X-Long: " + b"a" * 20000 + b"\r\n\r\n", 400, "BAD_REQUEST"),
+    (GOOD + b"".join(b"X-%d: %s\r\n" % (i, b"a" * 8000) for i in range(12)) + b"\r\n", 400, "BAD_REQUEST"),
+    (GOOD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400, "BAD_REQUEST"),
+    (GOOD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "BAD_REQUEST"),
+    (GOOD + b"Content-Length: x\r\n\r\n", 400, "BAD_REQUEST"),
+    (GOOD + b"X-Folded: a\r\n b\r\n\r\n", 400, "BAD_REQUEST"),
+    (GOOD + b"Transfer-Encoding: gzip\r\n\r\n", 503, "UNAVAILABLE"),
+    (b"nonsense\r\n\r\n", 400, "BAD_REQUEST"),
+    (b"GET /elsewhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404, "NOT_FOUND"),
+], ids=range(12))
+def test_nginx_refuses_in_json(stack, request_, status, code):
+    head, _, body = raw_exchange(stack, request_).partition(b"\r\n\r\n")
+    assert head.split()[1] == str(status).encode() and b"application/json" in head, head
+    assert json.loads(body)["error_code"] == code, body
+
+
+def test_plain_http_is_refused_in_json(stack):
+    with socket.create_connection((stack.host, stack.port), 30) as s:
+        s.sendall(GOOD + b"\r\n")
+        answer = b"".join(iter(lambda: s.recv(65536), b""))
+    assert answer.split()[1] == b"400" and json.loads(answer.partition(b"\r\n\r\n")[2])["error_code"] == "BAD_REQUEST"
+
+
+def test_http2(stack, api):
+    tls = ssl.create_default_context(cafile=stack.ca)
+    tls.set_alpn_protocols(["h2"])
+    with socket.create_connection((stack.host, stack.port), 30) as s, tls.wrap_socket(s, server_hostname=stack.host) as t:
+        assert t.selected_alpn_protocol() == "h2"
+        t.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+        head = t.recv(9)
+        while len(head) < 9:
+            head += t.recv(9 - len(head))
+        size, kind = int.from_bytes(head[:3], "big"), head[3]
+        body = b""
+        while len(body) < size:
+            body += t.recv(size - len(body))
+    assert kind == 4
+    settings = dict(struct.unpack(">HI", body[i:i + 6]) for i in range(0, size, 6))
+    assert settings[3] == 64  # MAX_CONCURRENT_STREAMS
+    curl = ["curl", "-s", "--http2", "--cacert", stack.ca, "-w", "%{http_version} %{http_code}", "-H", f"X-Api-Key: {api.key}"]
+    for path, want in (("/api/containers?limit=1", "2 200"), ("/elsewhere", "2 404")):
+        out = subprocess.run([*curl, f"{stack.url}{path}"], capture_output=True, text=True, timeout=60).stdout
+        assert out.endswith(want) and out.startswith("{"), out
+
+
+def test_slow_clients_starve_nobody(stack, api, container):
+    """More of them than the API has threads: those that do not finish a request, and those that do not read an answer."""
+    tls = ssl.create_default_context(cafile=stack.ca)
+    request = f"POST /api/containers HTTP/1.1\r\nHost: x\r\nX-Api-Key: {api.key}\r\nContent-Type: application/json\r\n".encode()
+    with contextlib.ExitStack() as held:
+        for i in range(300):
+            s = held.enter_context(socket.create_connection((stack.host, stack.port), 30))
+            t = held.enter_context(tls.wrap_socket(s, server_hostname=stack.host))
+            t.sendall(request[:40] if i % 3 == 0 else request + b"Content-Length: 1000\r\n\r\n{" if i % 3 == 1
+                      else request.replace(b"POST /api/containers ", b"GET /api/containers/help ") + b"\r\n")
+        assert api.get("/api/containers", timeout=10).status == 200
+        assert api.exec(container["container_id"], "echo", "here")["stdout"] == "here\n"
+
+
+def test_without_workers_the_answer_is_json(stack, api):
+    stack.stop("api")
+    try:
+        r = api.get("/api/containers")
+        assert r.status == 503 and r["error_code"] == "UNAVAILABLE" and r.headers["Retry-After"], r
+        r = api.get("/health")
+        assert r.status == 502 and r["error_code"] == "BAD_GATEWAY" and r.headers["Retry-After"], r
+    finally:
+        stack.start("api")
+
+
+# --- the workers alone, by FastCGI ---------------------------------------------------------------------------------------
+
+
+def record(kind, data):
+    return struct.pack(">BBHHBx", 1, kind, 1, len(data), 0) + data
+
+
+def ask(path):
+    """A connection that asks for /health."""
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(60)
+    s.connect(path)
+    params = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/health", "QUILT_REQUEST_ID": "r"}
+    pairs = b"".join(bytes((len(k), len(v))) + k.encode() + v.encode() for k, v in params.items())
+    s.sendall(record(1, struct.pack(">HB5x", 1, 0)) + record(4, pairs) + record(4, b"") + record(5, b""))
+    return s
+
+
+def answered(s):
+    data = b"".join(iter(lambda: s.recv(65536), b""))
+    s.close()
+    return b"Status: 200" in data
+
+
+class Workers:
+    """quilt-api with one process of two threads a pool, beside the stack's own; its sockets its own, or given to it as systemd does."""
+
+    def __init__(self, stack, directory, given=()):
+        self.run, self.given = f"{directory}", given
+        with open(f"{stack.etc}/quilt.conf", encoding="utf-8") as f:
+            lines = [line for line in f if line.split(" ")[0] not in ("run_dir", "workers", "threads", "slow_workers", "slow_threads")]
+        with open(f"{directory}/conf", "w", encoding="utf-8") as f:
+            f.writelines(lines + [f"run_dir = {directory}\n", "workers = 1\nthreads = 2\nslow_workers = 1\nslow_threads = 1\n"])
+        self.program = [f"{stack.prefix}/sbin/quilt-api", "-c", f"{directory}/conf"]
+
+    def __enter__(self):
+        command = self.program
+        if self.given:
+            command = ["bash", "-c", 'exec 3<&"$1" 4<&"$2"; shift 2; LISTEN_PID=$$ LISTEN_FDS=2 exec "$@"', "-", *map(str, self.given),
+                       *self.program]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=self.given)
+        wait_for(lambda: answered(ask(f"{self.run}/api.sock")), what="the workers")
+        return self
+
+    def pids(self):
+        return children(self.process.pid)
+
+    def stand_still(self):
+        """Stop every thread of every worker; their pids."""
+        pids = self.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+
+        def state(stat):
+            with open(stat, encoding="utf-8") as f:
+                return f.read().rpartition(")")[2].split()[0]
+
+        wait_for(lambda: all(state(f) == "T" for pid in pids for f in glob.glob(f"/proc/{pid}/task/*/stat")), what="all stand still")
+        return pids
+
+    def __exit__(self, *_):
+        for pid in self.pids() if self.process.poll() is None else []:
+            os.kill(pid, signal.SIGCONT)
+        self.process.terminate()
+        assert self.process.wait(60) == 0
+
+
+def crowd(path, n):
+    return [ask(path) for _ in range(n)]
+
+
+def all_answered(clients):
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        return all(pool.map(answered, clients))
+
+
+def test_more_clients_than_threads(stack, tmp_path):
+    with Workers(stack, tmp_path) as w:
+        assert all_answered(crowd(f"{w.run}/api.sock", 100))
+
+
+def test_a_stop_answers_the_queue(stack, tmp_path):
+    with Workers(stack, tmp_path) as w:
+        w.stand_still()
+        waiting = crowd(f"{w.run}/api.sock", 50)
+        w.process.terminate()
+
+        def closed():
+            try:
+                ask(f"{w.run}/api.sock").close()
+            except (ConnectionRefusedError, BrokenPipeError):
+                return True
+
+        wait_for(closed, what="nobody new gets in")
+        for pid in w.pids():
+            os.kill(pid, signal.SIGCONT)
+        assert all_answered(waiting)
+        assert w.process.wait(60) == 0
+
+
+def test_a_reload_loses_nobody(stack, tmp_path):
+    with Workers(stack, tmp_path) as w:
+        old = w.stand_still()
+        waiting = crowd(f"{w.run}/api.sock", 20)
+        w.process.send_signal(signal.SIGHUP)
+        assert all_answered(waiting)  # by the new ones: the old ones stand still
+        for pid in old:
+            os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: not set(old) & set(w.pids()), what="the old ones end")
+
+
+def test_sockets_of_a_service_manager_outlive_the_workers(stack, tmp_path):
+    sockets = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+    for s, name in zip(sockets, ("api-slow.sock", "api.sock")):
+        s.bind(f"{tmp_path}/{name}")
+        s.listen(511)
+    given = [fcntl.fcntl(s, fcntl.F_DUPFD, 20) for s in sockets]
+    with Workers(stack, tmp_path, given):
+        pass
+    waiting = crowd(f"{tmp_path}/api.sock", 20)  # while nobody is there
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(all_answered, waiting)
+        with Workers(stack, tmp_path, given) as w:
+            assert answers.result(60)
+        assert os.path.exists(f"{w.run}/api.sock")
+    for s in sockets + given:
+        os.close(s if isinstance(s, int) else s.detach())

@@ -1,0 +1,356 @@
+"""Terminal sessions: a shell on a real terminal in the container, over WebSockets that may come and go."""
+import json
+import os
+import re
+import ssl
+import time
+
+import pytest
+import websocket
+
+from harness.client import Reply
+from harness.wait import wait_for
+
+# This version of the package does not know the later ones of RFC 6455's registry: "service restart", "try again later".
+websocket._abnf.VALID_CLOSE_STATUS = (*websocket._abnf.VALID_CLOSE_STATUS, 1012, 1013)
+
+READY, PONG, EXIT, ERROR = "ready", "pong", "exit", "error"
+
+
+class Terminal:
+    """One WebSocket."""
+
+    def __init__(self, api, query, key="header", protocols=("terminal",), origin=None, url=None, **kw):
+        stack = api.stack
+        self.out, self.messages, self.code = b"", [], None
+        header = {"X-Api-Key": api.key} if key == "header" else {}
+        if key == "url":
+            query += f"&token={api.key}"
+        path = f"/ws/terminal/attach?{query}"
+        try:
+            self.ws = websocket.create_connection(url or f"wss://{stack.host}:{stack.port}{path}", timeout=60, header=header, origin=origin,
+                                                  suppress_origin=origin is None, subprotocols=list(protocols),
+                                                  sslopt={"ca_certs": stack.ca, "cert_reqs": ssl.CERT_REQUIRED}, **kw)
+        except websocket.WebSocketBadStatusException as e:
+            if api.record:
+                body = e.args[0]
+            raise
+        if api.record:
+            api.record("GET", path.split("&token")[0], Reply(101, {}, b""))
+        assert self.ws.subprotocol == "terminal"
+
+    def read(self):
+        """One frame. False at the end."""
+        op, data = self.ws.recv_data()
+        if op == websocket.ABNF.OPCODE_BINARY:
+            self.out += data
+        elif op == websocket.ABNF.OPCODE_TEXT:
+            self.messages.append(json.loads(data))
+        elif op == websocket.ABNF.OPCODE_CLOSE:
+            self.code = int.from_bytes(data[:2], "big")
+            return False
+        return True
+
+    def until(self, predicate, what=None):
+        while not predicate():
+            assert self.read(), f"closed with {self.code} before {what}: {self.out[-500:]!r} {self.messages}"
+
+    def wait_for(self, text):
+        self.until(lambda: text in self.out, text)
+
+    def message(self, kind):
+        self.until(lambda: any(m["type"] == kind for m in self.messages), kind)
+        return next(m for m in self.messages if m["type"] == kind)
+
+    def until_closed(self):
+        while self.code is None and self.read():
+            continue
+        return self.code
+
+    def type(self, text):
+        self.ws.send_binary(text.encode() if isinstance(text, str) else text)
+
+    def say(self, **message):
+        self.ws.send(json.dumps(message))
+
+    def run(self, command, expect):
+        self.type(command + "\n")
+        self.wait_for(expect.encode())
+
+    def close(self):
+        self.ws.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def handshake(api, query, headers=None, key=True):
+    """The request for a WebSocket, and the answer if it is none."""
+    base = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Protocol": "terminal", "X-Api-Key": api.key if key else None, **(headers or {})}
+    return api.get(f"/ws/terminal/attach?{query}", headers={k: v for k, v in base.items() if v is not None or k == "X-Api-Key"})
+
+
+@pytest.fixture
+def session(api, container):
+    r = api.post("/api/terminal/sessions", {"container_id": container["container_id"], "cols": 100, "rows": 30})
+    assert r.status == 201, r
+    yield r.json
+    api.delete(f"/api/terminal/sessions/{r['session_id']}")
+
+
+def sid(session):
+    return session["session_id"]
+
+
+def test_a_session_as_the_sdk_uses_one(api, container, session, stack):
+    assert session["attach_url"] == f"wss://{stack.host}:{stack.port}/ws/terminal/attach?session_id={sid(session)}"
+    assert session["target"] == "container" and session["state"] == "ready" and session["shell"] == "/bin/sh"
+    assert (session["cols"], session["rows"]) == (100, 30) and session["container_id"] == container["container_id"]
+    assert session["expires_at"] > session["created_at"]
+    assert sid(session) in [s["session_id"] for s in api.get("/api/terminal/sessions?target=container")["sessions"]]
+    assert api.get("/api/terminal/sessions?target=master").json == {"sessions": []}
+    assert api.get(f"/api/terminal/sessions/{sid(session)}").json == session
+    assert api.post(f"/api/terminal/sessions/{sid(session)}/resize", {"cols": 120, "rows": 40}).json == {"success": True}
+    with Terminal(api, "", url=session["attach_url"]) as t:
+        t.say(type="ping", ts=17)
+        t.type("echo he''llo\n")
+        ready = t.message(READY)
+        assert ready["session_id"] == sid(session) and ready["shell"] == "/bin/sh" and ready["pid"] == session["pid"]
+        assert t.messages[0] == ready
+        assert t.message(PONG) == {"type": "pong", "ts": 17}
+        t.wait_for(b"hello")
+        t.run("stty size", "40 120")
+        t.say(type="resize", cols=200, rows=50)
+        t.run("stty size", "50 200")
+        t.run("tty; echo $TERM", "/dev/pts/")
+        t.wait_for(b"xterm-256color")
+        wait_for(lambda: api.get(f"/api/terminal/sessions/{sid(session)}")["state"] == "active")
+        wait_for(lambda: api.get(f"/api/terminal/sessions/{sid(session)}")["cols"] == 200)
+        t.type("exit 7\n")
+        assert t.message(EXIT) == {"type": "exit", "code": 7, "signal": None}
+        assert t.until_closed() == 1000
+    wait_for(lambda: api.get(f"/api/terminal/sessions/{sid(session)}").status == 404)
+
+
+def test_detach_and_attach_again(api, session):
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.run("X=kept; echo be''fore", "before")
+        t.type("(sleep 1; echo mean''while) &\n")
+    with Terminal(api, f"session_id={sid(session)}", key="url") as t:
+        t.wait_for(b"before")  # of the scrollback
+        t.run("echo $X-", "kept-")
+        t.wait_for(b"meanwhile")
+
+
+def test_one_types_and_others_watch(api, session):
+    with Terminal(api, f"session_id={sid(session)}") as one:
+        one.message(READY)
+        with Terminal(api, f"session_id={sid(session)}") as two:
+            assert two.message(READY)["writer"] is False
+            one.run("echo for''both", "forboth")
+            two.wait_for(b"forboth")
+            two.type("echo by''two\n")
+            assert two.message(ERROR)["code"] == "READ_ONLY"
+            one.close()
+            two.message("writer")
+            two.run("echo by''two", "bytwo")
+
+
+def test_signals_and_job_control(api, session):
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.run("echo a''a", "aa")
+        t.run("sh -c 'echo sta''rted; exec sleep 1000'", "started")
+        t.type(b"\x03")
+        t.run("echo int-$?", "int-130")
+        t.run("sh -c 'echo aga''in; exec sleep 1000'", "again")
+        t.say(type="signal", signal="SIGINT")
+        t.type("echo sig''int-$?\n")
+        t.wait_for(b"sigint-130")
+        t.run("sh -c 'echo th''ird; exec sleep 1000'", "third")
+        t.type(b"\x1a")
+        t.wait_for(b"Stopped")
+        t.run("jobs; kill %1; echo jo''bs", "jobs")
+        t.say(type="signal", signal="SIGHUP")
+        assert t.message(EXIT)["code"] == 129 and t.message(EXIT)["signal"] == "SIGHUP"
+        assert t.until_closed() == 1000
+
+
+def test_what_is_no_message(api, session):
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        for bad in ("", "x", "[]", "{}", '{"type":"wat"}', '{"type":"resize","cols":0,"rows":1}', '{"type":"signal","signal":"SIGKILL"}', "y" * 6000):
+            t.messages.clear()
+            t.ws.send(bad)
+            assert t.message(ERROR)["code"] == "BAD_MESSAGE"
+        t.run("echo st''ill", "still")
+
+
+def test_a_session_by_container_and_its_end_with_it(api, make_container):
+    cid = make_container()["container_id"]
+    with Terminal(api, f"container_id={cid}&cols=90&rows=20&shell=/bin/ash") as t:
+        s = t.message(READY)["session_id"]
+        t.run("stty size", "20 90")
+        assert api.get(f"/api/terminal/sessions/{s}")["shell"] == "/bin/ash"
+        assert api.post(f"/api/containers/{cid}/kill").status == 200
+        assert t.message(ERROR)["code"] == "CONTAINER_ENDED" and t.until_closed() == 1000
+    assert api.get(f"/api/terminal/sessions/{s}").status == 404
+    assert handshake(api, f"session_id={s}").status == 404
+
+
+def test_delete_ends_it(api, session):
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.message(READY)
+        assert api.delete(f"/api/terminal/sessions/{sid(session)}").json == {"success": True}
+        assert t.message(EXIT)["code"] == 137 and t.until_closed() == 1000
+    r = api.delete(f"/api/terminal/sessions/{sid(session)}")
+    assert r.status == 404 and r["error_code"] == "SESSION_NOT_FOUND", r
+
+
+def test_a_restart_loses_no_session(stack, api, session):
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.run("X=kept; echo be''fore", "before")
+        stack.restart("stream")
+        assert t.until_closed() == 1012
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.run("echo $X-", "kept-")
+        stack.restart("nginx")
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.run("echo $X--", "kept--")
+        stack.kill("stream")
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.run("echo $X---", "kept---")
+
+
+def test_refusals(api, other_api, anonymous, session, container, make_container, stack):
+    def create(body, status, code, client=api):
+        r = client.post("/api/terminal/sessions", body)
+        assert (r.status, r["error_code"]) == (status, code), r
+
+    cid = container["container_id"]
+    create({"container_id": cid, "cols": 0}, 400, "VALIDATION_ERROR")
+    create({"container_id": cid, "rows": 1001}, 400, "VALIDATION_ERROR")
+    create({"container_id": cid, "shell": "sh"}, 400, "VALIDATION_ERROR")
+    create({"container_id": cid, "shell": "/bin/nothing"}, 400, "VALIDATION_ERROR")
+    create({}, 422, "UNPROCESSABLE_ENTITY")
+    create({"target": "master"}, 501, "NOT_IMPLEMENTED")
+    create({"container_id": cid}, 404, "CONTAINER_NOT_FOUND", client=other_api)
+    stopped = make_container()["container_id"]
+    assert api.post(f"/api/containers/{stopped}/kill").status == 200
+    create({"container_id": stopped}, 409, "INVALID_STATE")
+    r = api.post(f"/api/terminal/sessions/{sid(session)}/resize", {"cols": 1})
+    assert r.status == 422, r
+    for client, what in ((other_api, sid(session)), (api, "sess_nothing"), (api, "x")):
+        assert client.get(f"/api/terminal/sessions/{what}").status == 404
+        assert client.post(f"/api/terminal/sessions/{what}/resize", {"cols": 1, "rows": 1}).status == 404
+        assert client.delete(f"/api/terminal/sessions/{what}").status == 404
+
+    query = f"session_id={sid(session)}"
+
+    def refuse(status, code, q=query, client=api, **kw):
+        r = handshake(client, q, **kw)
+        assert (r.status, r["error_code"]) == (status, code), r
+
+    refuse(401, "UNAUTHORIZED", client=anonymous, key=False)
+    refuse(401, "UNAUTHORIZED", q=query + "&token=x", client=anonymous, key=False)
+    refuse(404, "SESSION_NOT_FOUND", q="session_id=sess_nothing")
+    refuse(404, "SESSION_NOT_FOUND", client=other_api)
+    refuse(404, "CONTAINER_NOT_FOUND", q="container_id=nothing")
+    refuse(409, "INVALID_STATE", q=f"container_id={stopped}")
+    refuse(400, "VALIDATION_ERROR", q="cols=1")
+    refuse(400, "VALIDATION_ERROR", q=f"container_id={cid}&cols=0")
+    refuse(400, "BAD_REQUEST", headers={"Sec-WebSocket-Protocol": None})
+    refuse(400, "BAD_REQUEST", headers={"Sec-WebSocket-Protocol": "other"})
+    refuse(400, "BAD_REQUEST", headers={"Upgrade": None})
+    for origin in ("https://evil.example", "null", f"http://{stack.host}:{stack.port}", f"https://{stack.host}:{stack.port}.evil.example"):
+        refuse(403, "FORBIDDEN", headers={"Origin": origin})
+    for origin in (f"https://{stack.host}:{stack.port}", "https://friend.example"):  # allowed_origins in the harness
+        with Terminal(api, query, origin=origin) as t:
+            t.message(READY)
+    assert api.get("/ws/nothing").status == 404
+    assert api.post(f"/ws/terminal/attach?{query}").status == 405
+    assert api.get("/_quilt_ws?x").status == 404
+
+
+def test_a_tenant_may_have_so_many(make_tenant, make_container):
+    api = make_tenant()
+    cid = make_container(client=api)["container_id"]
+    made = [api.post("/api/terminal/sessions", {"container_id": cid}) for _ in range(8)]  # tenant_sessions in the harness
+    assert all(r.status == 201 for r in made), made
+    r = api.post("/api/terminal/sessions", {"container_id": cid})
+    assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED", r
+    assert len(api.get("/api/terminal/sessions")["sessions"]) == 8
+    assert api.delete(f"/api/terminal/sessions/{made[0]['session_id']}").status == 200
+    assert api.post("/api/terminal/sessions", {"container_id": cid}).status == 201
+
+
+def test_a_flood_to_a_reader_that_stops(stack, api, session):
+    def resident_kb():
+        with open(f"/proc/{stack.pid('stream')}/status", encoding="ascii") as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.run("echo a''a", "aa")
+        before = resident_kb()
+        t.type("i=0; while :; do i=$((i+1)); echo $i >/tmp/count; seq 20000; done\n")
+
+        def count():
+            return api.exec(session["container_id"], "sh", "-c", "cat /tmp/count 2>/dev/null")["stdout"]
+
+        def stands():
+            """The same three times, with another terminal served in between."""
+            seen = count()
+            for _ in range(3):
+                with Terminal(api, f"container_id={session['container_id']}") as other:
+                    other.run("echo qu''ick; exit", "quick")
+            return seen and seen == count()
+
+        wait_for(stands, what="the writer stands still")
+        if stack.variant == "release":
+            assert resident_kb() - before < 8192
+
+
+def test_none_leaves_anything(stack, api, container):
+    def held():
+        return len(os.listdir(f"/proc/{stack.pid('stream')}/fd"))
+
+    cid = container["container_id"]
+    with Terminal(api, f"container_id={cid}") as t:
+        t.message(READY)
+        t.type("exit\n")
+        t.until_closed()
+    before = held()
+    for i in range(30):
+        with Terminal(api, f"container_id={cid}") as t:
+            t.message(READY)
+            if i % 2:
+                t.type("exit\n")
+            else:
+                assert api.delete(f"/api/terminal/sessions/{t.messages[0]['session_id']}").status == 200
+            t.message(EXIT)
+            assert t.until_closed() == 1000
+    wait_for(lambda: held() <= before + 24, what="no descriptor is left")
+    assert api.get("/api/terminal/sessions").status == 200
+    assert api.exec(cid, "sh", "-c", "ls /dev/pts | wc -l")["stdout"].strip() == "1"  # ptmx
+
+
+def test_a_stop_hangs_up(api, make_container):
+    cid = make_container()["container_id"]
+    with Terminal(api, f"container_id={cid}") as t:
+        t.run("echo a''a", "aa")
+        began = time.monotonic()
+        assert api.post(f"/api/containers/{cid}/stop", {"timeout_seconds": 60}).status == 200
+        assert time.monotonic() - began < 30
+        t.until_closed()
+        assert t.code == 1000
+
+
+def test_nobody_there_for_long(stack, api, container):
+    """session_idle_s in the harness is short for those that say so in Redis alone: the record is made old."""
+    r = api.post("/api/terminal/sessions", {"container_id": container["container_id"]})
+    member = f"{api.tenant_id}/{r['session_id']}"
+    assert stack.redis("ZADD", f"quilt:node:{stack.settings['node']}:sessions", "XX", "CH", "1", member) == "1"
+    wait_for(lambda: api.get(f"/api/terminal/sessions/{r['session_id']}").status == 404, what="its end")
+    wait_for(lambda: api.exec(container["container_id"], "ls", "/dev/pts")["stdout"].split() == ["ptmx"], what="the end of its shell")
