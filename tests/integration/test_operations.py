@@ -105,6 +105,22 @@ def test_cancelled_before_the_agent_sees_it(stack, api, other_api, stopped_agent
     wait_for(lambda: stack.redis("XLEN", f"quilt:node:{stack.settings['node']}:ops") == "0", what="no entry is left")
 
 
+def test_a_snapshot_that_nobody_began(stack, api, container, stopped_agent):
+    """Cancelled, or too late: its record goes at once, and with it its place in the quota."""
+    who = container["container_id"]
+    taken = [api.post(f"/api/containers/{who}/snapshot") for _ in range(2)]
+    assert {r.status for r in taken} == {202}, taken
+    for r in taken:
+        assert api.get(f"/api/snapshots/{r['snapshot_id']}")["status"] == "creating"
+    assert api.delete(taken[0]["status_url"])["status"] == "cancelled"
+    stack.redis("HSET", key_of(api, taken[1]["operation_id"]), "deadline_ms", "1")
+    stack.redis("ZADD", f"quilt:node:{stack.settings['node']}:due", "1", f"{api.tenant_id}/{taken[1]['operation_id']}")
+    assert stack.redis("FCALL", "qt_op_overdue", "0", "30000", "60000", "86400") == "1"
+    for r in taken:
+        assert api.get(f"/api/snapshots/{r['snapshot_id']}").status == 404
+    assert api.get(f"/api/snapshots?container_id={who}", headers={"X-Tenant-Id": api.tenant_id})["snapshots"] == []
+
+
 def test_timed_out(stack, api, stopped_agent):
     """Nobody took it in time; and one whose time was over when the agent came to it."""
     never, late = later(api), later(api)
