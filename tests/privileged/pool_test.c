@@ -830,7 +830,7 @@ static pid_t ask_and_hang(struct rig *r, const char *verb, const struct ids *id,
 		assert_true(qt_mono_ms() < deadline);
 		(void)poll(NULL, 0, 2);
 	}
-	assert_true(is_frozen(r, id->source));
+	assert_true(is_frozen(r, id->source) || qt_streq(verb, "vol_make"));
 	return pid;
 }
 
@@ -917,9 +917,9 @@ static void deleted_while_it_is_made(void **state)
 
 		delete_object(r, id.old_snap);
 		assert_int_equal(answer_of(pid), QT_E_CONFLICT);
-		rig_expect(r, 0, 1);
 		delete_container(r, id.source);
 		delete_object(r, id.volume);
+		rig_expect(r, 0, 0);
 		rig_census(r, 0, 0);
 		rig_term(r);
 	}
