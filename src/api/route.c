@@ -125,19 +125,20 @@ const struct qt_route *qt_route_find(const char *method, const char *const *segm
 
 #define TENANT_ERRORS QT_E_UNAUTHORIZED, QT_E_TENANT_MISMATCH, QT_E_RATE_LIMITED, QT_E_INTERNAL_ERROR, QT_E_STORE_UNAVAILABLE
 #define CHANGE_ERRORS TENANT_ERRORS, QT_E_VALIDATION_ERROR, QT_E_IDEMPOTENCY_CONFLICT, QT_E_IDEMPOTENCY_IN_PROGRESS
-#define BODY_ERRORS   CHANGE_ERRORS, QT_E_BAD_REQUEST, QT_E_PAYLOAD_TOO_LARGE, QT_E_UNSUPPORTED_MEDIA_TYPE, QT_E_UNPROCESSABLE_ENTITY
+#define BODY_ERRORS   QT_E_BAD_REQUEST, QT_E_PAYLOAD_TOO_LARGE, QT_E_UNSUPPORTED_MEDIA_TYPE, QT_E_UNPROCESSABLE_ENTITY
 
 static const enum qt_code public_errors[] = {QT_E_INTERNAL_ERROR, 0};
 static const enum qt_code tenant_errors[] = {TENANT_ERRORS, 0};
 static const enum qt_code change_errors[] = {CHANGE_ERRORS, 0};
-static const enum qt_code body_errors[] = {BODY_ERRORS, 0};
+static const enum qt_code body_errors[] = {CHANGE_ERRORS, BODY_ERRORS, 0};
+static const enum qt_code stream_errors[] = {TENANT_ERRORS, BODY_ERRORS, 0}; /* which cannot be replayed */
 
 const enum qt_code *qt_common_errors(const struct qt_route *r)
 {
 	if (r->scope == QT_SCOPE_PUBLIC)
 		return public_errors;
 	if (r->body)
-		return body_errors;
+		return r->flags & QT_R_STREAM ? stream_errors : body_errors;
 	return qt_streq(r->method, "GET") ? tenant_errors : change_errors;
 }
 

@@ -157,7 +157,7 @@ def test_refusals(api, anonymous, other_api):
         assert head.raw == b""
 
 
-def test_a_tenant_may_have_so_many(make_tenant):
+def test_a_tenant_may_have_so_many(make_tenant, make_container):
     api, streams = make_tenant(), []
     try:
         for _ in range(12):  # tenant_streams in the harness
@@ -166,6 +166,10 @@ def test_a_tenant_may_have_so_many(make_tenant):
             streams[-1].wait_event(lambda e: e.name == "ready")
         r = api.get("/api/events")
         assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED" and r.headers["Retry-After"] == "5", r
+        cid = make_container(client=api)["container_id"]
+        for r in (api.get(f"/api/containers/{cid}/logs?follow=true"), api.post(f"/api/containers/{cid}/stream", {"command": ["touch", "/tmp/ran"]})):
+            assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED", r
+        assert api.exec(cid, "ls", "/tmp")["stdout"] == ""
         streams.pop().close()
 
         def again():

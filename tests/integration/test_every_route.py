@@ -15,10 +15,14 @@ PARAMETER = re.compile(r"\{([a-z_]+)\*?\}")
 UNKNOWN = {"id": "ctr_0000000000000000000000000z", "name": "nobody-s", "pid": "2"}
 
 # What satisfies a required member, by its name. A new member that no row of its schema satisfies gets a line here.
-MEMBERS = {"content": "eHg=", "path": "/x", "items": [{"name": "of-a-walk", "image": "busybox"}], "command": ["true"], "new_name": "of-a-walk", "name": "of-a-walk", "destination": "10.9.9.0/24", "ip_address": "10.1.2.3", "environment": {}}
+MEMBERS = {"content": "eHg=", "path": "/x", "items": [{"name": "of-a-walk", "image": "busybox"}], "command": ["true"], "new_name": "of-a-walk", "name": "of-a-walk", "destination": "10.9.9.0/24", "ip_address": "10.1.2.3", "environment": {}, "cols": 80, "rows": 24}
 # What a route wants besides its required members to come as far as the runtime.
 STOPPED = {"putContainerNetwork", "forceContainerCleanup"}
-BODIES = {"createContainer": {"image": "busybox"}, "forceContainerCleanup": {"confirm": True}, "killContainer": {}, "startContainer": {}}
+BODIES = {"createContainer": {"image": "busybox"}, "forceContainerCleanup": {"confirm": True}, "killContainer": {}, "startContainer": {}, "createSession": {"container_id": "walked"}}
+# A GET that is answered as long as the client stays; and what else a request for a WebSocket has.
+ENDLESS = {"events"}
+SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": "terminal", "Sec-WebSocket-Version": "13",
+          "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
 
 
 class Route:
@@ -208,14 +212,19 @@ def test_without_the_runtime(routes, stack, make_tenant):
     assert client.post(f"/api/containers/{ended}/kill").status == 200
     snapshot = client.operation(client.post(f"/api/containers/{running}/snapshot"))["result"]["snapshot_id"]
     values = {"name": client.post("/api/volumes", {"name": "walked"})["name"]}
+    session = client.post("/api/terminal/sessions", {"container_id": running})["session_id"]
     odd = []
     stack.stop("runtime")
     try:
         # What changes names, and what marks the container as being deleted, comes last.
         for r in sorted(ours(routes), key=lambda r: ("RUNTIME_UNAVAILABLE" not in r.codes, r.method == "DELETE" or "cleanup" in r.path,
                                                      r.path.count("/") < 4)):
-            sync = "?execution=sync" if any(q["name"] == "execution" for q in r.query) else ""
-            a = client.request(r.method, r.url({**values, "id": snapshot if "/snapshots/" in r.path else ended if r.id in STOPPED else running}) + sync, r.body())
+            if r.id in ENDLESS:
+                assert "RUNTIME_UNAVAILABLE" not in r.codes
+                continue
+            more = "?execution=sync" if any(q["name"] == "execution" for q in r.query) else "?container_id=walked" if r.id == "attachSession" else ""
+            of = snapshot if "/snapshots/" in r.path else session if "/sessions/" in r.path else ended if r.id in STOPPED else running
+            a = client.request(r.method, r.url({**values, "id": of}) + more, r.body(), headers=SOCKET if r.id == "attachSession" else None)
             if (a.status >= 400 and a["error_code"] == "RUNTIME_UNAVAILABLE") != ("RUNTIME_UNAVAILABLE" in r.codes):
                 odd.append((r, a))
     finally:

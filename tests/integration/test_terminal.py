@@ -281,6 +281,8 @@ def test_a_tenant_may_have_so_many(make_tenant, make_container):
     assert all(r.status == 201 for r in made), made
     r = api.post("/api/terminal/sessions", {"container_id": cid})
     assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED", r
+    r = handshake(api, f"container_id={cid}")
+    assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED", r
     assert len(api.get("/api/terminal/sessions")["sessions"]) == 8
     assert api.delete(f"/api/terminal/sessions/{made[0]['session_id']}").status == 200
     assert api.post("/api/terminal/sessions", {"container_id": cid}).status == 201
