@@ -96,7 +96,9 @@ static int take(struct qt_call *c, const char *key, const char *request, struct 
 		return r;
 	(void)qt_copy(dead, sizeof(dead), idem->holder);
 	qt_err_reset(e);
-	return qt_store_idem_begin(c->life->store, &c->tenant, key, request, me, dead, lock_s, idem, e);
+	r = qt_store_idem_begin(c->life->store, &c->tenant, key, request, me, dead, lock_s, idem, e);
+	idem->inherited = r == 0;
+	return r;
 }
 
 int qt_idem_begin(struct qt_call *c, const struct qt_in *in, struct qt_idem *idem, struct qt_out *out, struct qt_err *e)
@@ -127,17 +129,18 @@ int qt_idem_begin(struct qt_call *c, const struct qt_in *in, struct qt_idem *ide
 	}
 }
 
-/* What may be otherwise the next time is not kept: the request did nothing, or nobody knows what it did. */
-static bool final(int status)
+/* What may be otherwise the next time is not kept: the request did nothing, or nobody knows what it did. A conflict may be with what the
+ * first try left half done, and goes when the agent has settled that. */
+static bool final(const struct qt_idem *idem, int status)
 {
-	return status < 500 && status != 429;
+	return status < 500 && status != 429 && !(idem->inherited && status == 409);
 }
 
 void qt_idem_end(struct qt_call *c, const struct qt_idem *idem, const struct qt_out *out)
 {
 	struct qt_err e = {0};
 
-	if (qt_store_idem_end(c->life->store, &c->tenant, idem, final(out->status) ? out->status : 0, out->type, out->text ? out->text : "",
+	if (qt_store_idem_end(c->life->store, &c->tenant, idem, final(idem, out->status) ? out->status : 0, out->type, out->text ? out->text : "",
 			      out->len, &e) < 0)
 		qt_log_err(QT_LOG_WARN, &e, "request_id=%s the answer is not kept for its Idempotency-Key", c->request_id);
 }

@@ -209,6 +209,7 @@ struct qt_idem {
 	char key[65];	    /* SHA-256 of the client's */
 	struct qt_id token; /* "" : not held */
 	bool too_large;
+	bool inherited; /* set by the caller: of a holder that died at it */
 	char holder[QT_IDEM_HOLDER_MAX + 1];
 	int status;
 	char type[64];

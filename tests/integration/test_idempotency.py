@@ -181,3 +181,21 @@ def test_the_key_of_another_nodes_worker(stack, api, container):
         stack.redis("HDEL", kept, "status", "type", "text")
         stack.redis("HSET", kept, "holder", who)
         assert api.post(at, want, headers=key).status == status, who
+
+
+def test_a_conflict_with_what_a_dead_worker_left_is_not_kept(stack, api, made):
+    want, key = body(), with_key()
+    made.append(want["name"])
+    sha = "quilt:{%s}:idem:" % api.tenant_id
+    before = set(stack.redis("KEYS", sha + "*").split())
+    first = api.post("/api/containers", want, headers=key)
+    assert first.status == 201, first
+    kept = (set(stack.redis("KEYS", sha + "*").split()) - before).pop()
+    # As if its worker had died before it could answer.
+    stack.redis("HDEL", kept, "status", "type", "text")
+    stack.redis("HSET", kept, "holder", f"{stack.workers()[0]}.1.{stack.settings['node']}")
+    r = api.post("/api/containers", want, headers=key)
+    assert r.status == 409 and r["error_code"] == "CONTAINER_NAME_CONFLICT", r
+    assert api.delete(f"/api/containers/{first['container_id']}").status == 200
+    r = api.post("/api/containers", want, headers=key)
+    assert r.status == 201 and "Idempotency-Replayed" not in r.headers, r

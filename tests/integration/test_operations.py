@@ -31,7 +31,7 @@ def stopped_agent(stack):
 
 @pytest.fixture
 def busy(api, make_container):
-    """Every slot of the agent is taken by a stop of a container that does not want to. busy() lets go: the operations."""
+    """Every slot that a tenant may have is taken by a stop of a container that does not want to. busy() lets go: the operations."""
     made = [make_container(command=STUBBORN, memory_limit_mb=32)["container_id"] for _ in range(4)]
     for cid in made:
         wait_for(lambda: any(line["message"] == "armed" for line in api.get(f"/api/containers/{cid}/logs").json["logs"]),
@@ -87,6 +87,21 @@ def test_queued_and_cancelled_there(api, busy):
         op = wait_for(lambda: (r := api.get(m["status_url"]).json)["status"] == "succeeded" and r, what="its turn comes")
         assert api.delete(f"/api/containers/{op['container_id']}").status == 200
     assert api.get(f"/api/containers/{made['container_id']}").status == 404
+
+
+def test_others_do_not_wait(api, other_api, busy):
+    """Whoever fills his slots, and the queue behind them, for ten minutes."""
+    mine = [later(api) for _ in range(4)]
+    for m in mine:
+        wait_for(lambda: status_of(api, m["operation_id"]) == "queued", what="the operation is queued")
+    made = later(other_api)
+    wait_for(lambda: status_of(other_api, made["operation_id"]) == "succeeded", deadline=30, what="another tenant's is done")
+    assert other_api.delete(f"/api/containers/{made['container_id']}").status == 200
+    assert [status_of(api, m["operation_id"]) for m in mine] == ["queued"] * 4
+    busy()
+    for m in mine:
+        wait_for(lambda: status_of(api, m["operation_id"]) == "succeeded", what="its turn comes")
+        assert api.delete(f"/api/containers/{m['container_id']}").status == 200
 
 
 def test_cancelled_before_the_agent_sees_it(stack, api, other_api, stopped_agent):
