@@ -119,6 +119,17 @@ static int beat(struct agent *a, struct qt_life *l, struct qt_err *e)
 	return r;
 }
 
+/* What is known of them stays while the runtime is away. */
+static int gpus(struct qt_life *l, struct qt_err *e)
+{
+	if (qt_life_tell_gpus(l, e) == 0)
+		return 0;
+	if (e->code != QT_E_RUNTIME_UNAVAILABLE && e->code != QT_E_TIMEOUT)
+		return -1;
+	qt_err_reset(e);
+	return 0;
+}
+
 /* Their names only: what executes them frees the rest meanwhile. */
 static unsigned leases(struct agent *a, struct qt_op_entry *v)
 {
@@ -182,7 +193,7 @@ void *agent_beat_main(void *arg)
 		}
 		if (qt_left_ms(next_beat) == 0) {
 			qt_err_reset(&e);
-			if (follow(a, l.store, &copy, &e) < 0 || beat(a, &l, &e) < 0 || sample(a, l.store, &sampled, &e) < 0)
+			if (follow(a, l.store, &copy, &e) < 0 || beat(a, &l, &e) < 0 || gpus(&l, &e) < 0 || sample(a, l.store, &sampled, &e) < 0)
 				agent_trouble(&away, &e);
 			else
 				agent_well(&away);

@@ -32,21 +32,29 @@ int qt_h_receipt(struct qt_call *c, enum qt_op_type type, const struct qt_ctr *k
 	return r;
 }
 
-/* What the plan and this node do not have; all of it is decided before anything exists. */
-static int check_gpus(const struct qt_call *c, const struct qt_create_req *q, struct qt_err *e)
+/* Their shape. Whether the plan has GPUs and which are free, the store says when the container is reserved, and so before anything exists. */
+static int take_gpus(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *k, struct qt_err *e)
 {
 	size_t ids = q->gpu_ids ? json_array_size(q->gpu_ids) : 0;
+	char cdi[QT_GPU_ID_MAX + 1], id[QT_GPU_ID_MAX + 1], field[32];
 
 	if (ids > 0 && (int64_t)ids != q->gpu_count)
 		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/gpu_ids", "as many as gpu_count says",
 				     "gpu_ids has %zu entries, gpu_count is %d", ids, (int)q->gpu_count);
-	if (q->gpu_count == 0)
-		return 0;
-	if (qt_streq(c->plan, "standard"))
-		return qt_fail(e, QT_E_PLAN_REQUIRED, "the plan \"%s\" has no GPUs", c->plan);
-	(void)qt_fail(e, QT_E_CAPACITY_FULL, "no GPU is free on this node");
-	e->hint = "This node has no GPUs: leave gpu_count out.";
-	return -1;
+	k->gpu_count = (uint32_t)q->gpu_count;
+	for (size_t i = 0; i < ids; i++) {
+		(void)qt_fmt(field, sizeof(field), "/gpu_ids/%zu", i);
+		if (!qt_gpu_cdi(cdi, c->life->conf, json_string_value(json_array_get(q->gpu_ids, i))))
+			return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, "nvidia0, or the name of a device: 0, GPU-…, nvidia.com/gpu=0",
+					     "that is not the name of one GPU");
+		qt_gpu_id(id, c->life->conf, cdi);
+		for (size_t j = 0; j < i; j++)
+			if (qt_streq(json_string_value(json_array_get(k->gpu_ids, j)), id))
+				return qt_fail_field(e, QT_E_VALIDATION_ERROR, field, "each GPU once", "the GPU is there twice");
+		if (json_array_append_new(k->gpu_ids, json_string(id)) < 0)
+			return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	}
+	return 0;
 }
 
 static int check_image(const struct qt_create_req *q, struct qt_err *e)
@@ -77,10 +85,12 @@ static void replace(json_t **to, const json_t *from)
 
 int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *k, struct qt_err *e)
 {
-	if (check_gpus(c, q, e) < 0 || check_image(q, e) < 0 || qt_life_fits(c->life, q->memory_mb, q->cpu_percent, e) < 0 ||
-	    qt_check_volumes("/volumes", q->volumes, e) < 0)
-		return -1;
 	qt_ctr_init(k);
+	if (take_gpus(c, q, k, e) < 0 || check_image(q, e) < 0 || qt_life_fits(c->life, q->memory_mb, q->cpu_percent, e) < 0 ||
+	    qt_check_volumes("/volumes", q->volumes, e) < 0) {
+		qt_ctr_done(k);
+		return -1;
+	}
 	k->id = qt_id_new("ctr");
 	k->tenant = c->tenant;
 	(void)qt_copy(k->name, sizeof(k->name), q->name);

@@ -7,7 +7,7 @@ static const struct qt_reply health = {"Health", health_fields};
 static const struct qt_rfield features_fields[] = {
 	{"exec", "boolean", 0, NULL}, {"volumes", "boolean", 0, NULL}, {"gpu", "boolean", 0, NULL}, {"oci", "boolean", 0, NULL}, {0}};
 static const struct qt_reply features = {"Features", features_fields};
-static const struct qt_rfield limits_fields[] = {{"containers", "integer", 0, NULL}, {"cpus", "integer", 0, NULL}, {"memory_bytes", "integer", 0, NULL},
+static const struct qt_rfield limits_fields[] = {{"containers", "integer", 0, NULL}, {"cpus", "integer", 0, NULL}, {"gpus", "integer", 0, NULL}, {"memory_bytes", "integer", 0, NULL},
 						 {"max_body_bytes", "integer", 0, NULL}, {"exec_output_bytes", "integer", 0, NULL}, {0}};
 static const struct qt_reply limits = {"Limits", limits_fields};
 static const struct qt_rfield info_fields[] = {{"version", "string", 0, NULL},  {"runtime", "string", 0, NULL}, {"start_time", "string", 0, NULL},

@@ -89,7 +89,7 @@ int ctl_config_dump(struct ctl *c, struct qt_err *e)
 
 /* --- status ------------------------------------------------------------------------------------------- */
 
-#define SAY_MAX 256
+#define SAY_MAX 4096
 
 static int see_redis(struct ctl *c, char *say, struct qt_err *e)
 {
@@ -136,6 +136,35 @@ static int see_agent(struct ctl *c, char *say, struct qt_err *e)
 	return 0;
 }
 
+static int see_gpus(struct ctl *c, char *say, struct qt_err *e)
+{
+	json_t *gpus = qt_store_node_gpus_get(c->store, c->conf.node, e), *who;
+	unsigned all = 0, taken = 0;
+	const char *id;
+	size_t len = 0;
+
+	if (!gpus)
+		return -1;
+	json_object_foreach(gpus, id, who)
+		if (json_string_value(who)[0] != '=') {
+			all++;
+			taken += json_string_value(who)[0] != '\0';
+		}
+	if (all == 0)
+		(void)qt_copy(say, SAY_MAX, "none");
+	else
+		(void)qt_fmt(say, SAY_MAX, "%u, %u of them taken", all, taken);
+	json_object_foreach(gpus, id, who) {
+		const char *slash = strchr(json_string_value(who), '/');
+
+		len = strlen(say);
+		if (slash && !qt_fmt(say + len, SAY_MAX - len, "; %s: %s", id, slash + 1))
+			break; /* what does not fit */
+	}
+	json_decref(gpus);
+	return 0;
+}
+
 static int see_sockets(const struct ctl *c, const char *const *names, struct qt_err *e)
 {
 	for (size_t i = 0; names[i]; i++) {
@@ -169,7 +198,7 @@ int ctl_status(struct ctl *c, struct qt_err *e)
 	static const struct {
 		const char *name;
 		int (*see)(struct ctl *c, char *say, struct qt_err *e);
-	} parts[] = {{"redis", see_redis}, {"runtime", see_runtime}, {"agent", see_agent}, {"api", see_workers}, {"stream", see_stream}};
+	} parts[] = {{"redis", see_redis}, {"runtime", see_runtime}, {"agent", see_agent}, {"gpus", see_gpus}, {"api", see_workers}, {"stream", see_stream}};
 	unsigned down = 0;
 
 	for (size_t i = 0; i < QT_LEN(parts); i++) {

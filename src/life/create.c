@@ -148,13 +148,14 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, stru
 				    .consistency = b->consistency,
 				    .no_start = b->no_start};
 	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *volumes = malloc(QT_MOUNTS_BYTES), *record = NULL;
+	auto_free char *gpus = malloc(QT_GPUS_BYTES);
 	struct rt_create_rep rep;
 
-	if (!argv || !env || !volumes)
+	if (!argv || !env || !volumes || !gpus)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
 	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0 ||
-	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0)
+	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0 || qt_life_gpus(l, c, gpus, &req.gpus, e) < 0)
 		return -1;
 	record = qt_ctr_dump(c, e);
 	if (!record)

@@ -91,6 +91,15 @@ int qt_life_vol_size(struct qt_life *l, const struct qt_vol *v, uint64_t *ret_by
 /* C's volumes for the runtime, with ids in place of names, in BUF (QT_MOUNTS_BYTES). VOLUME_NOT_FOUND. */
 int qt_life_volumes(struct qt_life *l, const struct qt_ctr *c, char *buf, struct rt_strv *ret, struct qt_err *e);
 
+/* GPUs have ids ("nvidia0") for clients, records and Redis, and the names of CDI devices ("nvidia.com/gpu=0") for the runtime (gpus.c). What a client may write:
+ * an id, a CDI name of one of gpu_kinds, or only its name ("0", "GPU-…") for the first of them. False if TEXT is nothing of that. */
+bool qt_gpu_cdi(char ret[QT_GPU_ID_MAX + 1], const struct qt_conf *conf, const char *text);
+void qt_gpu_id(char ret[QT_GPU_ID_MAX + 1], const struct qt_conf *conf, const char *cdi);
+/* C's GPUs for the runtime, in BUF (QT_GPUS_BYTES). */
+int qt_life_gpus(struct qt_life *l, const struct qt_ctr *c, char *buf, struct rt_strv *ret, struct qt_err *e);
+/* The agent's: tell Redis which GPUs the runtime has, and who has them. */
+int qt_life_tell_gpus(struct qt_life *l, struct qt_err *e);
+
 /* exec (contract 7.1) */
 struct qt_exec {
 	const json_t *command;	   /* array of at least one string */

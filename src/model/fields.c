@@ -42,7 +42,7 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(volumes,     QT_FT_LIST,  QT_CF_SPEC, 64,            NULL,    "volumes",           "JSON array of \"name:/target[:ro]\""),
 	CTR(copied_from, QT_FT_ID,    0, 0,             NULL,    "copied_from",       "ctr_… or snap_…, whose data it began with; empty: none"),
 	CTR(snapshot,    QT_FT_ID,    0, 0,             "snap",  "from_snapshot",     "the snapshot that it was cloned from, or that of the container that it was forked from; empty: none"),
-	CTR(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings"),
+	CTR(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings: those that it has, gpu_count of them"),
 	CTR(routes,      QT_FT_LIST,  0, QT_ROUTES_MAX, NULL,    "routes",            "JSON array of IPv4 networks: further routes inside"),
 };
 

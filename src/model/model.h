@@ -27,6 +27,9 @@ bool qt_state_parse(enum qt_state *ret, const char *text); /* `stopped` is taken
 #define QT_ENV_MAX     256
 #define QT_LABELS_MAX  64
 #define QT_ROUTES_MAX  32
+#define QT_GPUS_MAX    64
+#define QT_GPU_ID_MAX  127
+#define QT_GPUS_BYTES  2560	/* of the names of a container's GPUs, a NUL each */
 #define QT_RECORD_MAX  16384	/* bytes of qt_ctr_dump() */
 
 /* A container as Redis and the runtime's record hold it. JSON members are owned (never NULL after _init); times are milliseconds

@@ -11,10 +11,19 @@
 
 struct rt_cgroups; /* what the host has: version, hierarchies, our directory in each (named by the `instance` setting) */
 
+/* A character device that a container may open besides what every container may. */
+struct rt_device {
+	uint32_t major, minor;
+	bool read, write;
+};
+#define RT_DEVICES_MAX 128
+
 struct rt_limits {
 	uint32_t memory_mb; /* swap the same where the host counts it: no swap */
 	uint32_t cpu_centi; /* hundredths of a percent of one cpu; 10000 is one cpu */
 	uint32_t pids;
+	const struct rt_device *devices; /* at most RT_DEVICES_MAX, borrowed */
+	unsigned n_devices;
 };
 
 /* Finds the hierarchies and makes our directories. An error when memory, cpu, pids or devices cannot be controlled: limits

@@ -62,12 +62,12 @@ struct rt_quota {
 };
 struct rt_quota rt_quota(uint32_t cpu_centi);
 
-/* devices.c: the one list of what a container may open, for both versions. */
-int rt_devices_v1(int dir_fd, const char *id, struct qt_err *e);
+/* devices.c: the one list of what every container may open, for both versions, and behind it the devices of L. */
+int rt_devices_v1(int dir_fd, const char *id, const struct rt_limits *l, struct qt_err *e);
 /* Load the program of the list and attach it to the group behind CGROUP_FD. */
-int rt_devices_v2(int cgroup_fd, struct qt_err *e);
+int rt_devices_v2(int cgroup_fd, const struct rt_limits *l, struct qt_err *e);
 /* Its instructions into CODE (at least RT_DEVICES_CODE_MAX); their number. For the test. */
-#define RT_DEVICES_CODE_MAX 80
-unsigned rt_devices_code(struct bpf_insn *code);
+#define RT_DEVICES_CODE_MAX (80 + 5 * RT_DEVICES_MAX)
+unsigned rt_devices_code(struct bpf_insn *code, const struct rt_limits *l);
 
 #endif

@@ -46,7 +46,7 @@ static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l
 	    rt_cgroup_set(cpu, id, "cpu.cfs_quota_us", q.quota_us, e) < 0 ||
 	    rt_cgroup_set(rt_cgroup_dir(c, RT_CG_PIDS), id, "pids.max", l->pids, e) < 0)
 		return -1;
-	return rt_devices_v1(rt_cgroup_dir(c, RT_CG_DEVICES), id, e);
+	return rt_devices_v1(rt_cgroup_dir(c, RT_CG_DEVICES), id, l, e);
 }
 
 /* Waits for the freezer to say STATE. */

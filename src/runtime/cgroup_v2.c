@@ -85,7 +85,7 @@ static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l
 	group = openat(dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (group < 0)
 		return qt_fail_sys(e, errno, "open the container's control group");
-	return rt_devices_v2(group, e);
+	return rt_devices_v2(group, l, e);
 }
 
 static int kill_all(struct rt_cgroups *c, const char *id, struct qt_err *e)

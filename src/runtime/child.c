@@ -241,6 +241,7 @@ static const struct {
 	{RT_STEP_DEV, rt_mount_dev},
 	{RT_STEP_TMP, rt_mount_tmp},
 	{RT_STEP_FILES, rt_root_files},
+	{RT_STEP_EXTRAS, rt_mount_extras},
 	{RT_STEP_VOLUMES, rt_mount_volumes},
 	{RT_STEP_WORKDIR, rt_root_workdir},
 	{RT_STEP_PIVOT, rt_mount_pivot},

@@ -88,6 +88,7 @@ void rt_ctr_free(struct rt_ctr *c)
 	qt_close(c->stop_fd);
 	free(c->record);
 	free((char *)(uintptr_t)c->volumes.s);
+	free((char *)(uintptr_t)c->gpus.s);
 	free(c);
 }
 
@@ -105,17 +106,17 @@ int rt_ctr_set_record(struct rt_ctr *c, struct rt_str record, struct qt_err *e)
 	return 0;
 }
 
-int rt_ctr_set_volumes(struct rt_ctr *c, struct rt_strv volumes, struct qt_err *e)
+int rt_ctr_set_list(struct rt_strv *list, struct rt_strv to, struct qt_err *e)
 {
-	char *copy = malloc(volumes.len + 1);
+	char *copy = malloc(to.len + 1);
 
 	if (!copy)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (volumes.len > 0)
-		memcpy(copy, volumes.s, volumes.len);
-	copy[volumes.len] = '\0';
-	free((char *)(uintptr_t)c->volumes.s);
-	c->volumes = (struct rt_strv){copy, volumes.len, volumes.n};
+	if (to.len > 0)
+		memcpy(copy, to.s, to.len);
+	copy[to.len] = '\0';
+	free((char *)(uintptr_t)list->s);
+	*list = (struct rt_strv){copy, to.len, to.n};
 	return 0;
 }
 
@@ -142,7 +143,9 @@ int rt_ctr_load(struct rt_ctr *c, const struct rt_entry *en, struct qt_err *e)
 	c->started_ms = en->started_ms;
 	c->exited_ms = en->exited_ms;
 	c->same_boot = qt_streq(en->boot_id.s, c->rt->boot_id);
-	return rt_ctr_set_record(c, en->record, e) < 0 ? -1 : rt_ctr_set_volumes(c, en->volumes, e);
+	if (rt_ctr_set_record(c, en->record, e) < 0 || rt_ctr_set_list(&c->volumes, en->volumes, e) < 0)
+		return -1;
+	return rt_ctr_set_list(&c->gpus, en->gpus, e);
 }
 
 int rt_ctr_save(struct rt_ctr *c, bool sync, struct qt_err *e)
@@ -170,6 +173,7 @@ int rt_ctr_save(struct rt_ctr *c, bool sync, struct qt_err *e)
 		.exited_ms = c->exited_ms,
 		.record = {c->record ? c->record : "", c->record_len},
 		.volumes = c->volumes,
+		.gpus = c->gpus,
 	};
 
 	return rt_journal_put(&c->rt->journal, &en, sync, e);

@@ -44,7 +44,7 @@ struct rt_ctr {
 	struct rt_addr addr;
 	char *record; /* owned */
 	uint32_t record_len;
-	struct rt_strv volumes; /* its memory is owned: rt_ctr_set_volumes() */
+	struct rt_strv volumes, gpus; /* their memory is owned: rt_ctr_set_list() */
 	uint64_t created_ms, started_ms, exited_ms;
 	uint32_t exit_code;
 
@@ -88,7 +88,7 @@ void rt_ctr_remove(struct rt_ctrs *t, struct rt_ctr *c);
 struct rt_ctr *rt_ctr_new(struct rt *rt, struct qt_err *e);
 void rt_ctr_free(struct rt_ctr *c); /* releases descriptors, timers and memory: nothing of the container itself */
 int rt_ctr_set_record(struct rt_ctr *c, struct rt_str record, struct qt_err *e);
-int rt_ctr_set_volumes(struct rt_ctr *c, struct rt_strv volumes, struct qt_err *e);
+int rt_ctr_set_list(struct rt_strv *list, struct rt_strv to, struct qt_err *e); /* LIST is one of a container's; a copy of TO */
 
 /* Between the two forms. An entry that the journal checked can still be too much for one of the fields: -1. */
 int rt_ctr_load(struct rt_ctr *c, const struct rt_entry *en, struct qt_err *e);

@@ -25,9 +25,49 @@ static const struct {
 	{136, ANY}, /* pts */
 };
 
-int rt_devices_v1(int dir_fd, const char *id, struct qt_err *e)
+static bool is_allowed(uint32_t major, uint32_t minor)
 {
-	char text[32], got[1024], *save = NULL;
+	for (size_t i = 0; i < QT_LEN(allowed); i++)
+		if ((uint32_t)allowed[i].major == major && (allowed[i].minor == ANY || (uint32_t)allowed[i].minor == minor))
+			return true;
+	return false;
+}
+
+static int allow_more(int dir_fd, const char *id, const struct rt_limits *l, struct qt_err *e)
+{
+	char text[48];
+
+	for (unsigned i = 0; i < l->n_devices; i++) {
+		const struct rt_device *d = &l->devices[i];
+
+		if (is_allowed(d->major, d->minor))
+			continue;
+		if (!qt_fmt(text, sizeof(text), "c %u:%u %s%s", d->major, d->minor, d->read ? "r" : "", d->write ? "w" : ""))
+			return qt_fail(e, QT_E_INTERNAL_ERROR, "device too long");
+		if (rt_cgroup_write(dir_fd, id, "devices.allow", text, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* How many lines the kernel keeps: each device one. */
+static size_t lines_of(const struct rt_limits *l)
+{
+	size_t n = QT_LEN(allowed);
+
+	for (unsigned i = 0; i < l->n_devices; i++) {
+		bool known = is_allowed(l->devices[i].major, l->devices[i].minor);
+
+		for (unsigned k = 0; k < i && !known; k++)
+			known = l->devices[k].major == l->devices[i].major && l->devices[k].minor == l->devices[i].minor;
+		n += !known;
+	}
+	return n;
+}
+
+int rt_devices_v1(int dir_fd, const char *id, const struct rt_limits *l, struct qt_err *e)
+{
+	char text[32], got[8192], *save = NULL;
 	size_t lines = 0;
 
 	if (rt_cgroup_write(dir_fd, id, "devices.deny", "a", e) < 0)
@@ -42,6 +82,8 @@ int rt_devices_v1(int dir_fd, const char *id, struct qt_err *e)
 		if (rt_cgroup_write(dir_fd, id, "devices.allow", text, e) < 0)
 			return -1;
 	}
+	if (allow_more(dir_fd, id, l, e) < 0)
+		return -1;
 	if (!rt_cgroup_read(dir_fd, id, "devices.list", got, sizeof(got)))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "the device list cannot be read back");
 	for (char *line = strtok_r(got, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
@@ -49,7 +91,7 @@ int rt_devices_v1(int dir_fd, const char *id, struct qt_err *e)
 		if (line[0] != 'c' || strchr(line, 'm'))
 			return qt_fail(e, QT_E_INTERNAL_ERROR, "the kernel did not keep the device list");
 	}
-	return lines == QT_LEN(allowed) ? 0 : qt_fail(e, QT_E_INTERNAL_ERROR, "the kernel did not keep the device list");
+	return lines == lines_of(l) ? 0 : qt_fail(e, QT_E_INTERNAL_ERROR, "the kernel did not keep the device list");
 }
 
 static struct bpf_insn insn(unsigned code, unsigned dst, unsigned src, int off, int imm)
@@ -57,8 +99,8 @@ static struct bpf_insn insn(unsigned code, unsigned dst, unsigned src, int off, 
 	return (struct bpf_insn){.code = (__u8)code, .dst_reg = dst & 15, .src_reg = src & 15, .off = (__s16)off, .imm = imm};
 }
 
-/* R2 type, R3 access, R4 major, R5 minor. Each row jumps over itself to the next, or answers 1. */
-unsigned rt_devices_code(struct bpf_insn *code)
+/* R2 type, R3 whether it is mknod, R4 major, R5 minor, R6 access. Each row jumps over itself to the next, or answers 1. */
+unsigned rt_devices_code(struct bpf_insn *code, const struct rt_limits *l)
 {
 	enum { LOAD = BPF_LDX | BPF_MEM | BPF_W, JNE = BPF_JMP | BPF_JNE | BPF_K, MOV = BPF_ALU64 | BPF_MOV };
 	const int type_at = offsetof(struct bpf_cgroup_dev_ctx, access_type);
@@ -68,6 +110,7 @@ unsigned rt_devices_code(struct bpf_insn *code)
 	code[n++] = insn(MOV | BPF_X, BPF_REG_3, BPF_REG_2, 0, 0);
 	code[n++] = insn(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_2, 0, 0, 0xffff);
 	code[n++] = insn(BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_3, 0, 0, 16);
+	code[n++] = insn(MOV | BPF_X, BPF_REG_6, BPF_REG_3, 0, 0);
 	code[n++] = insn(LOAD, BPF_REG_4, BPF_REG_1, offsetof(struct bpf_cgroup_dev_ctx, major), 0);
 	code[n++] = insn(LOAD, BPF_REG_5, BPF_REG_1, offsetof(struct bpf_cgroup_dev_ctx, minor), 0);
 	code[n++] = insn(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_3, 0, 0, BPF_DEVCG_ACC_MKNOD);
@@ -84,12 +127,22 @@ unsigned rt_devices_code(struct bpf_insn *code)
 		code[n++] = insn(MOV | BPF_K, BPF_REG_0, 0, 0, 1);
 		code[n++] = insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 	}
+	for (unsigned i = 0; i < l->n_devices && i < RT_DEVICES_MAX; i++) {
+		const struct rt_device *d = &l->devices[i];
+		int denied = (d->read ? 0 : BPF_DEVCG_ACC_READ) | (d->write ? 0 : BPF_DEVCG_ACC_WRITE);
+
+		code[n++] = insn(JNE, BPF_REG_4, 0, 4, (int)d->major);
+		code[n++] = insn(JNE, BPF_REG_5, 0, 3, (int)d->minor);
+		code[n++] = insn(BPF_JMP | BPF_JSET | BPF_K, BPF_REG_6, 0, 2, denied);
+		code[n++] = insn(MOV | BPF_K, BPF_REG_0, 0, 0, 1);
+		code[n++] = insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	}
 	code[n++] = insn(MOV | BPF_K, BPF_REG_0, 0, 0, 0);
 	code[n++] = insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 	return n;
 }
 
-int rt_devices_v2(int cgroup_fd, struct qt_err *e)
+int rt_devices_v2(int cgroup_fd, const struct rt_limits *l, struct qt_err *e)
 {
 	struct bpf_insn code[RT_DEVICES_CODE_MAX];
 	union bpf_attr load, attach;
@@ -98,7 +151,7 @@ int rt_devices_v2(int cgroup_fd, struct qt_err *e)
 	memset(&load, 0, sizeof(load));
 	load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
 	load.insns = (uint64_t)(uintptr_t)code;
-	load.insn_cnt = rt_devices_code(code);
+	load.insn_cnt = rt_devices_code(code, l);
 	load.license = (uint64_t)(uintptr_t) "GPL";
 	prog = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof(load));
 	if (prog < 0)

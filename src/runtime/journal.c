@@ -10,9 +10,10 @@ static const struct rt_field rows[] = {
 	R(U32, cpu_centi, 0),  R(U32, strict, 0),     R(U32, range, 0),	     R(U32, ip, 0),	  R(U32, pid, 0),
 	R(U32, exit_code, 0),  R(U64, start_time, 0), R(U64, created_ms, 0), R(U64, started_ms, 0),
 	R(U64, exited_ms, 0),  R(BLOB, record, 16384), R(STRV, volumes, 4096),
+	R(STRV, gpus, 2560),
 #undef R
 };
-static const uint8_t n_rows[] = {21, 22};
+static const uint8_t n_rows[] = {21, 22, 23};
 _Static_assert(sizeof(struct rt_entry) <= RT_KEEP_STRUCT_MAX, "an entry is read into so much");
 
 static bool sane(const void *en_, const char *name)

@@ -25,6 +25,7 @@ struct rt_entry {
 	uint64_t start_time, created_ms, started_ms, exited_ms;
 	struct rt_str record;
 	struct rt_strv volumes; /* since version 2; as in RT_CREATE */
+	struct rt_strv gpus;	/* since version 3; the same */
 };
 
 int rt_journal_open(struct rt_keep *j, int state_fd, struct qt_err *e);

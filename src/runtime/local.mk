@@ -2,6 +2,8 @@
 noinst_LIBRARIES += libqrt.a
 libqrt_a_SOURCES = \
 	src/runtime/caps.def \
+	src/runtime/cdi.c src/runtime/cdi.h \
+	src/runtime/cdispec.c src/runtime/cdispec.h \
 	src/runtime/ctr.c src/runtime/ctr.h \
 	src/runtime/check.c src/runtime/check.h \
 	src/runtime/copy.c src/runtime/copy.h \
@@ -9,6 +11,7 @@ libqrt_a_SOURCES = \
 	src/runtime/dirs.c src/runtime/dirs.h \
 	src/runtime/failpoint.c src/runtime/failpoint.h src/runtime/failpoints.def \
 	src/runtime/files.c src/runtime/files.h \
+	src/runtime/gpus.c src/runtime/gpus.h \
 	src/runtime/harden.c src/runtime/harden.h \
 	src/runtime/image.c src/runtime/image.h \
 	src/runtime/job.c src/runtime/job.h \
@@ -27,15 +30,17 @@ libqrt_a_SOURCES = \
 	src/runtime/ops.c src/runtime/ops.h \
 	src/runtime/peer.c src/runtime/peer.h \
 	src/runtime/ranges.c src/runtime/ranges.h \
+	src/runtime/soname.c src/runtime/soname.h \
 	src/runtime/sessions.c src/runtime/sessions.h \
 	src/runtime/store.c src/runtime/store.h src/runtime/store_parts.h \
 	src/runtime/store_btrfs.c \
 	src/runtime/store_copy.c \
 	src/runtime/sweep.c \
+	src/runtime/tree.c src/runtime/tree.h \
 	src/runtime/undo.c src/runtime/undo.h \
 	src/runtime/volumes.c src/runtime/volumes.h
 
-RT_LIBS = libqrt.a libqspawn.a libqnet.a libqwire.a libqbase.a $(NL_LIBS) $(NFT_LIBS) $(SECCOMP_LIBS) $(CAPNG_LIBS)
+RT_LIBS = libqrt.a libqspawn.a libqnet.a libqwire.a libqbase.a $(NL_LIBS) $(NFT_LIBS) $(SECCOMP_LIBS) $(CAPNG_LIBS) $(YAML_LIBS)
 
 quiltlibexec_PROGRAMS += src/runtime/quilt-runtime
 src_runtime_quilt_runtime_SOURCES = src/runtime/main.c

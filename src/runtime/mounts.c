@@ -151,15 +151,15 @@ static bool is_device(int fd, unsigned major, unsigned minor)
 
 /* The host's own node by way of a bind mount, taken from the host's tree, which is still below: made by mknod it would be dead in
  * a user namespace. Looked at through the descriptor that is then attached. */
-static int bind_node(struct rt_child *c, int host_fd, size_t i)
+int rt_bind_node(struct rt_child *c, int host_fd, const char *host, int dir_fd, const char *name, unsigned major, unsigned minor)
 {
-	auto_close int at = openat(c->dev_fd, nodes[i].name, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0666);
-	auto_close int mnt = open_tree(host_fd, nodes[i].host + 1, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	auto_close int at = openat(dir_fd, name, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0666);
+	auto_close int mnt = open_tree(host_fd, host, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
 
 	if (at < 0 || mnt < 0)
 		return -1;
-	if (!is_device(mnt, nodes[i].major, nodes[i].minor)) {
+	if (!is_device(mnt, major, minor)) {
 		errno = ENODEV;
 		return -1;
 	}
@@ -190,7 +190,7 @@ int rt_mount_dev(struct rt_child *c)
 	if (c->dev_fd < 0)
 		return -1;
 	for (size_t i = 0; i < QT_LEN(nodes); i++)
-		if (bind_node(c, host, i) < 0)
+		if (rt_bind_node(c, host, nodes[i].host + 1, c->dev_fd, nodes[i].name, nodes[i].major, nodes[i].minor) < 0)
 			return -1;
 	for (size_t i = 0; i < QT_LEN(links); i++)
 		if (symlinkat(links[i].to, c->dev_fd, links[i].name) < 0)

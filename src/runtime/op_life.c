@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "copy.h"
 #include "files.h"
+#include "gpus.h"
 #include "life.h"
 #include "msg.h"
 #include "peer.h"
@@ -20,6 +21,7 @@
 #include "volumes.h"
 
 #define SPAWN_MS       5000 /* it takes 2; everybody waits while a child hangs */
+#define ENV_BYTES      24576 /* the most that a request has (ops.def), and what GPUs add */
 
 /* What is to run: of CREATE and of START. */
 struct run {
@@ -56,7 +58,19 @@ static int connect_net(void *arg, pid_t pid, struct qt_err *e)
 	return rt_net_attach(c->rt->net, &c->addr, &c->tenant, pid, e);
 }
 
-static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, struct qt_err *e)
+static int make_config(struct rt_ctr *c, const struct run *run, const struct rt_gpus *gpus, struct qt_err *e)
+{
+	auto_free char *buf = malloc(ENV_BYTES);
+	struct rt_strv env;
+
+	if (!buf)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	if (rt_gpus_env(gpus, run->env, &env, buf, ENV_BYTES, e) < 0)
+		return -1;
+	return rt_files_config(c->rt, run->argv, &env, c->workdir[0] ? c->workdir : "/", e);
+}
+
+static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const struct rt_gpus *gpus, struct qt_err *e)
 {
 	struct rt *rt = c->rt;
 	auto_close int lower = rt_store_rootfs(&rt->store, c->image, e), upper = -1, work = -1, config = -1;
@@ -70,7 +84,7 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, struct 
 		return -1;
 	log0 = log[0];
 	log1 = log[1];
-	config = rt_files_config(rt, run->argv, run->env, c->workdir[0] ? c->workdir : "/", e);
+	config = make_config(c, run, gpus, e);
 	if (config < 0)
 		return -1;
 	cgroup = rt_cgroup_fd(rt->cgroups, &c->id);
@@ -89,6 +103,7 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, struct 
 		.workdir = c->workdir[0] ? c->workdir : "/",
 		.mounts = vols.mounts,
 		.n_mounts = vols.n,
+		.extras = {gpus->nodes, gpus->files, gpus->links, gpus->n_nodes, gpus->n_files, gpus->n_links},
 		.listen_fd = listen_fd,
 		.log_fd = {log[0], log[1]},
 		.status_fd = status,
@@ -114,13 +129,18 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, struct 
 static int bring_up(struct rt_ctr *c, const struct run *run, struct qt_err *e)
 {
 	struct rt *rt = c->rt;
-	const struct rt_limits limits = {
+	QT_AUTO(rt_gpus_close) struct rt_gpus gpus = {.n_nodes = 0};
+	struct rt_limits limits = {
 		.memory_mb = c->memory_mb,
 		.cpu_centi = c->cpu_centi,
 		.pids = (uint32_t)(c->strict ? rt->conf.pids_limit / 4 : rt->conf.pids_limit),
+		.devices = gpus.devices,
 	};
 	auto_close int listen_fd = -1;
 
+	if (rt_gpus_open(rt, &c->gpus, &gpus, e) < 0)
+		return -1;
+	limits.n_devices = gpus.n_nodes;
 	c->made |= RT_MADE_CGROUP;
 	if (rt_cgroup_make(rt->cgroups, &c->id, &limits, e) < 0 || rt_failpoint(run->cgroup, e) < 0)
 		return -1;
@@ -128,7 +148,7 @@ static int bring_up(struct rt_ctr *c, const struct run *run, struct qt_err *e)
 	listen_fd = rt_files_listen(rt, &c->id, e);
 	if (listen_fd < 0 || rt_failpoint(run->socket, e) < 0)
 		return -1;
-	return spawn(c, run, listen_fd, e);
+	return spawn(c, run, listen_fd, &gpus, e);
 }
 
 static int commit(struct rt_ctr *c, enum rt_failpoint committed, struct qt_err *e)
@@ -180,7 +200,9 @@ static int fill(struct rt_ctr *c, const struct rt_create_req *req, struct qt_err
 	if (!qt_copy(c->hostname, sizeof(c->hostname), req->hostname.s) ||
 	    !qt_copy(c->image, sizeof(c->image), req->image.s) || !qt_copy(c->workdir, sizeof(c->workdir), req->workdir.s))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "a text too long");
-	return rt_ctr_set_record(c, req->record, e) < 0 ? -1 : rt_ctr_set_volumes(c, req->volumes, e);
+	if (rt_ctr_set_record(c, req->record, e) < 0 || rt_ctr_set_list(&c->volumes, req->volumes, e) < 0)
+		return -1;
+	return rt_ctr_set_list(&c->gpus, req->gpus, e);
 }
 
 /* What a fork or a clone is made of: there, whole, and of the same tenant. */
@@ -218,10 +240,9 @@ static int check_create(struct rt *rt, const struct rt_create_req *req, struct q
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "create: an id of another kind, or a number that means nothing");
 	if (rt_check_hostname(&req->hostname, e) < 0 || rt_check_workdir(&req->workdir, e) < 0 ||
 	    rt_check_words(&req->argv, &req->env, e) < 0 || rt_check_limits(rt, req->memory_mb, req->cpu_centi, e) < 0 ||
-	    rt_volumes_check(rt, &req->tenant, &req->volumes, e) < 0 || check_from(rt, req, e) < 0)
+	    rt_volumes_check(rt, &req->tenant, &req->volumes, e) < 0 || check_from(rt, req, e) < 0 ||
+	    rt_gpus_check(rt, NULL, &req->gpus, e) < 0)
 		return -1;
-	if (req->gpus.n > 0)
-		return qt_fail(e, QT_E_NOT_IMPLEMENTED, "create: GPUs");
 	if (left)
 		return qt_fail(e, QT_E_UNAVAILABLE, "a container of this id is being taken away");
 	if (rt->ctrs.n >= rt->conf.max_containers)
@@ -396,10 +417,9 @@ int rt_op_start(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_ans
 	struct rt_ctr before;
 
 	if (rt_check_hostname(&req->hostname, e) < 0 || rt_check_words(&req->argv, &req->env, e) < 0 ||
-	    rt_check_room(rt, c->memory_mb, e) < 0 || rt_volumes_check(rt, &c->tenant, &req->volumes, e) < 0)
+	    rt_check_room(rt, c->memory_mb, e) < 0 || rt_volumes_check(rt, &c->tenant, &req->volumes, e) < 0 ||
+	    rt_gpus_check(rt, c, &req->gpus, e) < 0)
 		return -1;
-	if (req->gpus.n > 0)
-		return qt_fail(e, QT_E_NOT_IMPLEMENTED, "start: GPUs");
 	/* Nobody freezes what was at rest when its copying began. */
 	if (rt_copy_from(rt, &c->id))
 		return RT_AGAIN;
@@ -407,7 +427,7 @@ int rt_op_start(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_ans
 	if (if_nametoindex(c->addr.link) != 0)
 		return RT_AGAIN;
 	before = *c;
-	if (rt_ctr_set_volumes(c, req->volumes, e) < 0)
+	if (rt_ctr_set_list(&c->volumes, req->volumes, e) < 0 || rt_ctr_set_list(&c->gpus, req->gpus, e) < 0)
 		return -1;
 	(void)qt_copy(c->hostname, sizeof(c->hostname), req->hostname.s);
 	c->phase = RT_PH_STARTING;

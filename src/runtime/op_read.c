@@ -50,6 +50,8 @@ int rt_op_info(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answe
 				    .storage_driver = rt_str(rt_store_driver_name(&rt->store))};
 	for (uint32_t i = 0; i < rt->ctrs.n; i++)
 		rep->running += rt->ctrs.v[i]->state == RT_ST_RUNNING;
+	rt_cdi_look(rt->cdi);
+	rep->gpus = rt_cdi_count(rt->cdi);
 	rt_store_space(&rt->store, &rep->pool_bytes, &rep->pool_free_bytes);
 	return 0;
 }

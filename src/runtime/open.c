@@ -92,6 +92,9 @@ int rt_open(struct rt *rt, const char *conf_path, struct qt_err *e)
 		return qt_context(e, "%s", rt->conf.pool_dir);
 	if (rt_cgroups_open(&rt->cgroups, rt->conf.instance, e) < 0 || rt_net_open(&rt->net, &rt->conf, e) < 0)
 		return -1;
+	if (rt_cdi_open(&rt->cdi, rt->conf.cdi_dirs, rt->conf.gpu_kinds, e) < 0)
+		return -1;
+	rt_cdi_look(rt->cdi);
 	if (rt_net_resolv_conf(&rt->conf, rt->resolv_conf, sizeof(rt->resolv_conf)) < 0)
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "nameservers takes IPv4 addresses, or auto; dns_domain a domain");
 	return 0;
@@ -110,6 +113,7 @@ void rt_close(struct rt *rt)
 		rt_store_close(&rt->store);
 	if (rt->spawner)
 		rt_spawner_close(rt->spawner);
+	rt_cdi_close(rt->cdi);
 	if (rt->net)
 		rt_net_close(rt->net);
 	if (rt->cgroups)

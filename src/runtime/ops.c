@@ -16,8 +16,9 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_CREATE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_CREATED | RT_S_RUNNING | RT_S_MAKING, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_create,
 		.uses = "SYS_ADMIN (namespaces, mounts), NET_ADMIN (link, address, filter), SETUID, SETGID, SETPCAP, SYS_RESOURCE, KILL, CHOWN, FOWNER, DAC_OVERRIDE",
 		.hostile = "It can fill the node with containers up to max_containers and node_memory_mb, and run in them what it likes: "
-			   "that is what a worker is for. It names an image and ids; no path, no uid, no capability, no device, no mount and no interface "
-			   "comes from the message. Memory, CPU and processes are checked against the settings here once more. A layer to copy, and volumes, must be of the tenant that it names. "
+			   "that is what a worker is for. It names an image and ids; no path, no uid, no capability, no mount and no interface "
+			   "comes from the message. Of devices it names GPUs by their CDI names, and gets those that nobody has: which nodes and files that means, "
+			   "the specifications say, which root wrote. Memory, CPU and processes are checked against the settings here once more. A layer to copy, and volumes, must be of the tenant that it names. "
 			   "Asking again for a container that runs tells its address to who knows id and tenant, which GET does too."},
 	[RT_START] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_start,
 		.uses = "the same as create",
@@ -59,6 +60,9 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It learns the names of the images. They are for all tenants."},
+	[RT_GPUS] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_gpus,
+		.uses = "DAC_OVERRIDE (reading CDI specifications that changed)",
+		.hostile = "Not for workers: as list. The agent writes into Redis which GPUs there are."},
 	[RT_FILES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE | RT_S_RUNNING, .flags = RT_MUTATES, .budget_ms = 200, .fn = rt_op_files,
 		.uses = "SYS_ADMIN (namespaces, mounts), SYS_PTRACE (/proc/PID/ns), SETUID, SETGID; DAC_OVERRIDE",
 		.hostile = "It can read and write all files of every volume and running container: workers can, by design. The process that does it has an id map, "

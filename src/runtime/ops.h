@@ -82,6 +82,7 @@ RT_HANDLER(logs);
 RT_HANDLER(check);
 RT_HANDLER(stats);
 RT_HANDLER(images);
+RT_HANDLER(gpus);
 RT_HANDLER(snapshot);
 RT_HANDLER(obj_get);
 RT_HANDLER(obj_list);

@@ -23,6 +23,7 @@
 	X(DEV, "mount /dev")                                                       \
 	X(TMP, "mount /tmp and /run")                                              \
 	X(FILES, "write /etc/hostname, /etc/hosts and /etc/resolv.conf")           \
+	X(EXTRAS, "attach its GPUs")                                               \
 	X(VOLUMES, "attach the volumes")                                           \
 	X(WORKDIR, "make the working directory")                                   \
 	X(PIVOT, "leave the host's root")                                          \
@@ -85,6 +86,7 @@ int rt_mount_proc(struct rt_child *c);
 int rt_mount_sys(struct rt_child *c);
 int rt_mount_dev(struct rt_child *c);
 int rt_mount_tmp(struct rt_child *c);
+int rt_mount_extras(struct rt_child *c);
 int rt_mount_volumes(struct rt_child *c);
 int rt_mount_pivot(struct rt_child *c);
 int rt_mount_readonly(struct rt_child *c);
@@ -99,6 +101,10 @@ int rt_attach(struct rt_child *c, int mnt_fd, int at_fd);
 int rt_new_mount(const char *type, const char *const *options, unsigned attrs);
 /* The directory DIR_FD/NAME, one component, made if it is not there; a link of that name is refused. O_PATH. */
 int rt_have_dir(int dir_fd, const char *name, mode_t mode);
+/* A bind of the character device HOST, a path of the host's without its first '/', on the file NAME that is made in the directory DIR_FD. */
+int rt_bind_node(struct rt_child *c, int host_fd, const char *host, int dir_fd, const char *name, unsigned major, unsigned minor);
+/* The directory PATH of the root, made if it is not there; links are followed as they are inside. O_PATH. -1 with errno. */
+int rt_root_dir(int root_fd, const char *path);
 /* Open below DIR_FD: no links, no other mounts. O_PATH. -1 with errno. */
 int rt_path(int dir_fd, const char *path);
 

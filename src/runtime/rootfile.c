@@ -58,21 +58,19 @@ int rt_root_files(struct rt_child *c)
 	return put(etc, "resolv.conf", c->what->resolv_conf);
 }
 
-/* Links count, as they will for chdir(2) inside; what is missing is made. */
-int rt_root_workdir(struct rt_child *c)
+int rt_root_dir(int root_fd, const char *dir)
 {
-	const char *dir = c->what->workdir;
 	struct qt_err e = {0};
-	auto_close int at = qt_open_in_root(c->root_fd, dir, O_PATH | O_DIRECTORY, 0, &e);
+	auto_close int at = qt_open_in_root(root_fd, dir, O_PATH | O_DIRECTORY, 0, &e);
 	char path[PATH_MAX];
 
 	if (at >= 0)
-		return 0;
+		return qt_take_fd(&at);
 	if (e.sys != ENOENT || !qt_copy(path, sizeof(path), dir)) {
 		errno = e.sys == ENOENT ? ENAMETOOLONG : e.sys;
 		return -1;
 	}
-	qt_reset_fd(&at, fcntl(c->root_fd, F_DUPFD_CLOEXEC, 3));
+	qt_reset_fd(&at, fcntl(root_fd, F_DUPFD_CLOEXEC, 3));
 	for (char *p = path; at >= 0 && *p; p += strcspn(p, "/")) {
 		char *end, kept;
 
@@ -87,12 +85,20 @@ int rt_root_workdir(struct rt_child *c)
 		/* The path from the root, not the one component from AT: ".." and absolute links are then resolved against the
 		 * container's root. */
 		qt_err_reset(&e);
-		qt_reset_fd(&at, qt_open_in_root(c->root_fd, path, O_PATH | O_DIRECTORY, 0, &e));
+		qt_reset_fd(&at, qt_open_in_root(root_fd, path, O_PATH | O_DIRECTORY, 0, &e));
 		if (at < 0) {
 			errno = e.sys;
 			return -1;
 		}
 		*end = kept;
 	}
+	return qt_take_fd(&at);
+}
+
+/* Links count, as they will for chdir(2) inside; what is missing is made. */
+int rt_root_workdir(struct rt_child *c)
+{
+	auto_close int at = rt_root_dir(c->root_fd, c->what->workdir);
+
 	return at < 0 ? -1 : 0;
 }

@@ -2,6 +2,7 @@
 #ifndef RT_RUNTIME_H
 #define RT_RUNTIME_H
 
+#include "cdi.h"
 #include "cgroup.h"
 #include "conf.h"
 #include "ctr.h"
@@ -22,6 +23,7 @@ struct rt {
 	struct rt_loop *loop;
 	struct rt_peers *peers;
 	struct rt_net *net;
+	struct rt_cdi *cdi;
 	struct rt_cgroups *cgroups;
 	struct rt_spawner *spawner;
 	struct rt_sessions *sessions;

@@ -254,6 +254,10 @@ static int fail_step(const struct rt_report *r, struct qt_err *e)
 					     "a path to a directory without links in it; it is made if it is not there",
 					     "A volume cannot be attached: %s", strerror(r->sys));
 		break;
+	case RT_STEP_EXTRAS:
+		if (r->sys == ENODEV)
+			return qt_fail(e, QT_E_UNAVAILABLE, "A GPU of this container is not usable on this node");
+		/* fall through */
 	case RT_STEP_PROC:
 	case RT_STEP_SYS:
 	case RT_STEP_DEV:

@@ -20,6 +20,26 @@ struct rt_mount { /* a directory attached below the root: a volume */
 	bool read_only;
 };
 
+/* What a container gets of the host besides (GPUs: gpus.h). Paths are absolute and normal; all is borrowed. */
+struct rt_extra_node { /* a character device */
+	const char *host, *path; /* the second below /dev */
+	uint32_t major, minor;	 /* what the host's must be */
+};
+struct rt_extra_file { /* a file or directory, read-only */
+	const char *host, *path;
+	bool noexec;
+};
+struct rt_extra_link { /* a link PATH that says TO */
+	const char *path, *to;
+	bool keep; /* what is there already stays; else only what is no link stays */
+};
+struct rt_extras {
+	const struct rt_extra_node *nodes;
+	const struct rt_extra_file *files;
+	const struct rt_extra_link *links;
+	unsigned n_nodes, n_files, n_links;
+};
+
 struct rt_spawn {
 	struct qt_id id;
 	const char *hostname;
@@ -32,6 +52,7 @@ struct rt_spawn {
 	const char *workdir;	/* made if it is not there */
 	const struct rt_mount *mounts;
 	unsigned n_mounts;
+	struct rt_extras extras;
 	int listen_fd, log_fd[2], status_fd, config_fd; /* for minit (src/minit/proto.h), borrowed */
 	int cgroup_fd;		/* for CLONE_INTO_CGROUP, or -1 */
 

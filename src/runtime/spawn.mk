@@ -8,6 +8,7 @@ libqspawn_a_SOURCES = \
 	src/runtime/cgroup_v2.c \
 	src/runtime/child.c \
 	src/runtime/devices.c \
+	src/runtime/extras.c \
 	src/runtime/filter.c src/runtime/filter.h src/runtime/syscalls.def \
 	src/runtime/idmap.c \
 	src/runtime/limits.c \

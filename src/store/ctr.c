@@ -47,16 +47,33 @@ static int not_reserved(const struct qt_store *s, struct qt_err *e)
 	return -1;
 }
 
-int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e)
+static int take_gpus(struct qt_ctr *c, const redisReply *r, struct qt_err *e)
+{
+	json_t *ids = r->type == REDIS_REPLY_STRING ? json_loadb(r->str, r->len, 0, NULL) : NULL;
+
+	if (!qt_strings_ok(ids, false, QT_GPUS_MAX) || json_array_size(ids) != c->gpu_count) {
+		json_decref(ids);
+		return qt_reply_bad(e);
+	}
+	json_decref(c->gpu_ids);
+	c->gpu_ids = ids;
+	return 0;
+}
+
+int qt_store_ctr_reserve(struct qt_store *s, struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
+	auto_reply redisReply *r = NULL;
 	struct qt_ctr reserved = *c; /* borrows the JSON */
 
 	reserved.state = QT_ST_CREATED;
 	reserved.deadline_ms = deadline_ms;
 	call_for(&w, "qt_ctr_reserve", false, &c->tenant, c->id.s);
 	qt_words_fields(&w, &qt_ctr_table, &reserved, 0);
-	return qt_call_ok(s, &w, e) == 0 ? 0 : not_reserved(s, e);
+	r = qt_call(s, &w, 0, e);
+	if (!r)
+		return not_reserved(s, e);
+	return c->gpu_count > 0 ? take_gpus(c, r, e) : 0;
 }
 
 /* Field, value … of C: what qt_words_fields() would send. */

@@ -26,6 +26,8 @@ static const struct {
 	{"QT_VOL_NAME", QT_E_VOLUME_NAME_CONFLICT, "a volume named \"%s\" exists already"},
 	{"QT_VOL_IN_USE", QT_E_VOLUME_IN_USE, "container %s has the volume"},
 	{"QT_NO_VOL", QT_E_VOLUME_NOT_FOUND, "there is no such volume"},
+	{"QT_PLAN", QT_E_PLAN_REQUIRED, "the plan \"%s\" has no GPUs"},
+	{"QT_GPUS", QT_E_CAPACITY_FULL, "not enough GPUs are free"},
 	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the quota of the tenant has no room for this"},
 	{"QT_STATE", QT_E_INVALID_STATE, "the container is in state %s"},
 	{"QT_EXISTS", QT_E_CONFLICT, "the record of %s exists already"},
@@ -71,6 +73,21 @@ static void read_quota(const char *rest, struct qt_err *e)
 			     e->quota_used, e->quota_limit);
 }
 
+/* "1 8": how many are free, and how many there are. */
+static void read_gpus(const char *rest, struct qt_err *e)
+{
+	unsigned free_now, all;
+
+	if (sscanf(rest, "%u %u", &free_now, &all) != 2)
+		return;
+	e->hint = all > 0 ? "Ask for fewer GPUs, leave gpu_ids out, or retry when a container that has one was deleted."
+			  : "This node has no GPUs: leave gpu_count out.";
+	if (all > 0)
+		(void)qt_fmt(e->msg, sizeof(e->msg), "the GPUs that were asked for are not free: of %u, %u are", all, free_now);
+	else
+		(void)qt_fmt(e->msg, sizeof(e->msg), "this node has no GPUs");
+}
+
 int qt_reply_error(struct qt_store *s, const char *text, size_t len, struct qt_err *e)
 {
 	char line[128];
@@ -98,6 +115,8 @@ int qt_reply_error(struct qt_store *s, const char *text, size_t len, struct qt_e
 			(void)qt_copy(e->state, sizeof(e->state), s->rest);
 		if (e->code == QT_E_QUOTA_EXCEEDED)
 			read_quota(s->rest, e);
+		if (qt_streq(rows[i].word, "QT_GPUS"))
+			read_gpus(s->rest, e);
 		return -1;
 	}
 	if (more)

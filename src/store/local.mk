@@ -7,6 +7,7 @@ qt_lua = \
 	src/store/lua/quota.lua \
 	src/store/lua/vol.lua \
 	src/store/lua/job.lua \
+	src/store/lua/gpu.lua \
 	src/store/lua/session.lua \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \

@@ -20,6 +20,40 @@ int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts
 	return qt_call_ok(s, &w, e);
 }
 
+int qt_store_node_gpus(struct qt_store *s, const char *node, const json_t *gpus, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	qt_fcall(&w, "qt_node_gpus", false, "");
+	qt_word(&w, node);
+	qt_word_own(&w, json_dumps(gpus, JSON_COMPACT));
+	return qt_call_ok(s, &w, e);
+}
+
+json_t *qt_store_node_gpus_get(struct qt_store *s, const char *node, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+	auto_reply redisReply *r = NULL;
+	json_t *gpus;
+
+	qt_fcall(&w, "qt_node_gpus_get", true, "");
+	qt_word(&w, node);
+	r = qt_call(s, &w, 0, e);
+	if (!r)
+		return NULL;
+	gpus = json_object();
+	for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2) {
+		const redisReply *id = r->element[i], *who = r->element[i + 1];
+
+		if (id->type != REDIS_REPLY_STRING || who->type != REDIS_REPLY_STRING ||
+		    json_object_set_new(gpus, id->str, json_stringn(who->str, who->len)) < 0) {
+			json_decref(gpus);
+			return (void)qt_reply_bad(e), NULL;
+		}
+	}
+	return gpus;
+}
+
 int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};

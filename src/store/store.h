@@ -63,9 +63,10 @@ int qt_store_import(struct qt_store *s, const json_t *copy, struct qt_err *e);
 /* --- containers --------------------------------------------------------------------------------------- */
 
 /* Reserve: the name is free, its volumes are there, and the quotas have room -> the record exists in state created, with DEADLINE_MS (wall clock) after which the
- * agent may take it away if the runtime knows nothing of it. From here on its volumes are in use. CONTAINER_NAME_CONFLICT, VOLUME_NOT_FOUND,
- * QUOTA_EXCEEDED with e->quota. */
-int qt_store_ctr_reserve(struct qt_store *s, const struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e);
+ * agent may take it away if the runtime knows nothing of it. From here on its volumes are in use, and it has its GPUs: C->gpu_count of the node's, those of
+ * C->gpu_ids or, if that is empty, any; which ones is written there. PLAN_REQUIRED, CONTAINER_NAME_CONFLICT, VOLUME_NOT_FOUND, QUOTA_EXCEEDED with e->quota,
+ * CAPACITY_FULL: one of the GPUs is not there, or has been taken. */
+int qt_store_ctr_reserve(struct qt_store *s, struct qt_ctr *c, int64_t deadline_ms, struct qt_err *e);
 
 /* All N of one tenant or none, in one step; a name that is taken or there twice, or of a volume that is not there, is in e->received. */
 int qt_store_ctr_reserve_all(struct qt_store *s, const struct qt_ctr *v, size_t n, int64_t deadline_ms, struct qt_err *e);
@@ -260,6 +261,11 @@ int qt_store_usage_each(struct qt_store *s, const struct qt_id *tenant, int64_t 
 /* --- nodes -------------------------------------------------------------------------------------------- */
 /* FACTS is an object; its members become fields of the node's hash. */
 int qt_store_node_beat(struct qt_store *s, const char *node, const json_t *facts, struct qt_err *e);
+/* GPUS is a list of pairs of texts: each GPU of the node, and who has it as the runtime says: "" nobody, "tenant/container", or "=ID", another name of that
+ * one. What records say of who has it counts more. Frees those whose container is gone. */
+int qt_store_node_gpus(struct qt_store *s, const char *node, const json_t *gpus, struct qt_err *e);
+/* The same as an object: id to who. A new reference. */
+json_t *qt_store_node_gpus_get(struct qt_store *s, const char *node, struct qt_err *e);
 /* Milliseconds since its last beat, by Redis's clock. NOT_FOUND: none yet. */
 int qt_store_node_age(struct qt_store *s, const char *node, int64_t *ret_ms, struct qt_err *e);
 

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from harness.fixtures import fresh_name
+from harness.gpus import known, offered
 from harness.stack import Stack
 from harness.usage import records, usage_of
 from harness.wait import wait_for
@@ -263,3 +264,33 @@ def test_flushall_keeps_volumes(lonely, lonely_api):
     assert api.delete(f"/api/containers/{cid}").status == 200
     for name in ("kept", "spare"):
         assert api.delete(f"/api/volumes/{name}?execution=sync").status == 200
+
+
+def test_gpus_after_flushall(lonely, lonely_api):
+    """Who has which GPU comes back with the containers, and nobody gets it in between."""
+    api, tenant = lonely_api, lonely_api.tenant_id
+    lonely.ctl("tenant", "quota", tenant, "--set", "gpus=2")
+    with offered(lonely):
+        made = [api.post("/api/containers", {"name": f"gpu{i}", "image": "busybox", "gpu_count": 1}) for i in range(2)]
+        assert [(r.status, r.json["gpu_ids"]) for r in made] == [(201, ["nvidia0"]), (201, ["nvidia1"])], made
+        ids = [r.json["container_id"] for r in made]
+        assert api.post(f"/api/containers/{ids[1]}/kill").status == 200
+
+        def copied():
+            with open(f"{lonely.state}/agent/keys.json", encoding="utf-8") as f:
+                return any(t["id"] == tenant and t["max_gpus"] == "2" for t in json.load(f)["tenants"])
+
+        wait_for(copied, what="the agent's copy has the tenant")
+        assert lonely.redis("FLUSHALL") == "OK"
+        want = {"nvidia0": f"{tenant}/{ids[0]}", "nvidia1": f"{tenant}/{ids[1]}"}
+
+        def mended():
+            assert api.post("/api/containers", {"name": "thief", "image": "busybox", "gpu_count": 1}).status != 201
+            return {k: v for k, v in known(lonely).items() if k in want} == want and \
+                [api.get(f"/api/containers/{i}").json.get("gpu_ids") for i in ids] == [["nvidia0"], ["nvidia1"]]
+
+        wait_for(mended, what="Redis has everything again")
+        # A record that is lost for good leaves nothing taken.
+        for i in ids:
+            assert api.delete(f"/api/containers/{i}").status == 200
+        assert {k: v for k, v in known(lonely).items() if k in want} == {"nvidia0": "", "nvidia1": ""}

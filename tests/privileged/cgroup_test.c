@@ -72,7 +72,7 @@ static void an_oom_kill_is_heard_of(void **state)
 	int status = 0;
 	pid_t pid;
 
-	assert_int_equal(rt_cgroup_make(r->cgroups, &id, &(struct rt_limits){16, 10000, 16}, &e), 0);
+	assert_int_equal(rt_cgroup_make(r->cgroups, &id, &(struct rt_limits){.memory_mb = 16, .cpu_centi = 10000, .pids = 16}, &e), 0);
 	p.fd = rt_cgroup_oom_fd(r->cgroups, &id);
 	assert_true(p.fd >= 0);
 	pid = fork();
@@ -144,9 +144,9 @@ static void groups_are_listed_once(void **state)
 	const struct qt_id a = qt_id_new("ctr"), b = qt_id_new("ctr");
 	struct seen s = {.a = &a};
 
-	assert_int_equal(rt_cgroup_make(r->cgroups, &a, &(struct rt_limits){16, 100, 8}, &e), 0);
-	assert_int_equal(rt_cgroup_make(r->cgroups, &b, &(struct rt_limits){16, 50, 8}, &e), 0);
-	assert_int_equal(rt_cgroup_make(r->cgroups, &b, &(struct rt_limits){16, 50, 8}, &e), -1); /* there already */
+	assert_int_equal(rt_cgroup_make(r->cgroups, &a, &(struct rt_limits){.memory_mb = 16, .cpu_centi = 100, .pids = 8}, &e), 0);
+	assert_int_equal(rt_cgroup_make(r->cgroups, &b, &(struct rt_limits){.memory_mb = 16, .cpu_centi = 50, .pids = 8}, &e), 0);
+	assert_int_equal(rt_cgroup_make(r->cgroups, &b, &(struct rt_limits){.memory_mb = 16, .cpu_centi = 50, .pids = 8}, &e), -1); /* there already */
 	rt_cgroup_each(r->cgroups, see, &s);
 	assert_int_equal(s.n, 2);
 	assert_int_equal(s.hits, 1);
@@ -229,7 +229,7 @@ static void devices_are_limited(void **state)
 	char path[96];
 
 	make_kmsg(r);
-	assert_int_equal(rt_cgroup_make(r->cgroups, &id, &(struct rt_limits){64, 10000, 16}, &e), 0);
+	assert_int_equal(rt_cgroup_make(r->cgroups, &id, &(struct rt_limits){.memory_mb = 64, .cpu_centi = 10000, .pids = 16}, &e), 0);
 	assert_int_equal(in_child(r, join_group, &j), 0);
 	assert_true(qt_fmt(path, sizeof(path), "%s/new", r->dir));
 	assert_int_equal(unlink(path), 0);
@@ -246,6 +246,7 @@ static void the_unified_hierarchy_works(void **state)
 	struct rt_cgroup_plan plan;
 	struct qt_err e = {0};
 	struct joining j = {.r = r};
+	const struct rt_limits limits = {.n_devices = 0};
 	char path[320], name[32];
 	struct box b;
 	int root;
@@ -257,7 +258,7 @@ static void the_unified_hierarchy_works(void **state)
 	assert_true(qt_fmt(name, sizeof(name), "qspawn-u%d", getpid()));
 	assert_int_equal(mkdirat(root, name, 0755), 0);
 	j.group_fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (rt_devices_v2(j.group_fd, &e) < 0)
+	if (rt_devices_v2(j.group_fd, &limits, &e) < 0)
 		fail_msg("%s", e.msg);
 	make_kmsg(r);
 	assert_int_equal(in_child(r, join_fd, &j), 0);

@@ -236,7 +236,7 @@ int rig_start(struct rig *r, const struct rig_what *w, struct box *ret, struct q
 	auto_close int log0 = memfd_create("log", MFD_CLOEXEC), log1 = memfd_create("log", MFD_CLOEXEC);
 	auto_close int status = memfd_create("status", MFD_CLOEXEC), config = make_config(w->argv);
 	auto_close int group = -1;
-	struct rt_limits limits = w->limits.memory_mb ? w->limits : (struct rt_limits){64, 10000, 64};
+	struct rt_limits limits = w->limits.memory_mb ? w->limits : (struct rt_limits){.memory_mb = 64, .cpu_centi = 10000, .pids = 64};
 	struct rt_mount mounts[] = {{r->vol_fd, w->volume ? w->volume : "/out", false}, {r->ro_fd, "/ro", true}};
 	struct attach a = {r, w, &ret->id};
 	struct rt_spawn what = {

@@ -48,6 +48,7 @@ static const struct {
 	{BOTH, "ZRANGEBYSCORE quilt:{ten_1}:ctrs 0 1"},
 	{BOTH, "ZPOPMIN quilt:{ten_1}:jobs"},
 	{BOTH, "SADD quilt:node:node-1:ctrs ten_1/ctr_1"},
+	{BOTH, "HSET quilt:node:node-1:gpus nvidia0 ten_1/ctr_1"},
 	{BOTH, "SREM quilt:{ten_1}:state:running ctr_1"},
 	{BOTH, "SMEMBERS quilt:node:node-1:ctrs"},
 	{BOTH, "SET quilt:{ten_1}:gone:ctr_1 1 EX 60"},

@@ -35,6 +35,7 @@ static void fill(void)
 	struct qt_ctr c;
 	struct qt_vol v;
 	json_t *empty = json_object(), *running = json_pack("{s:s}", "status", "running");
+	json_t *gpus = json_pack("[s, s]", "nvidia0", "");
 	char text[64];
 	unsigned after;
 
@@ -95,11 +96,13 @@ static void fill(void)
 	x1.container = c.id;
 	must(qt_store_session_put(worker, &x1, 1, 1, e));
 	must(qt_store_node_beat(agent, "n", empty, e));
+	must(qt_store_node_gpus(agent, "n", gpus, e));
 	qt_op_done(&o);
 	qt_op_done(&x.op);
 	qt_ctr_done(&c);
 	json_decref(empty);
 	json_decref(running);
+	json_decref(gpus);
 	qt_store_free(boss);
 	qt_store_free(worker);
 	qt_store_free(agent);

@@ -4,3 +4,7 @@ tests_unit_test_life_SOURCES = tests/unit/test_life.c tests/unit/life_snaps.c te
 	tests/unit/life_volumes.h
 tests_unit_test_life_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_life_LDADD = libqlife.a libqminit.a libqfiles.a libqwire.a libqmodel.a libqbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gpus
+tests_unit_test_gpus_SOURCES = tests/unit/test_gpus.c
+tests_unit_test_gpus_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_gpus_LDADD = libqlife.a libqwire.a libqmodel.a libqbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)

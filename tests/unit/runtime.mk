@@ -10,3 +10,9 @@ tests_unit_test_runtime_CPPFLAGS = $(AM_CPPFLAGS) -DQT_TEST_SRCDIR='"$(abs_top_s
 tests_unit_test_runtime_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_runtime_LDADD = $(RT_LIBS) $(CMOCKA_LIBS)
 EXTRA_DIST += tests/unit/rt_policy.txt docs/privileges.md docs/protocol-runtime.md
+check_PROGRAMS += tests/unit/test_cdi
+tests_unit_test_cdi_SOURCES = tests/unit/test_cdi.c
+tests_unit_test_cdi_CPPFLAGS = $(AM_CPPFLAGS) -DQT_TEST_SRCDIR='"$(abs_top_srcdir)"'
+tests_unit_test_cdi_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_cdi_LDADD = $(RT_LIBS) $(CMOCKA_LIBS)
+EXTRA_DIST += tests/unit/cdi

@@ -224,12 +224,14 @@ static void limits_are_read_back(void **state)
 	assert_non_null(strstr(e.msg, "pids.max"));
 }
 
+static struct rt_limits more; /* whose devices are allowed besides */
+
 /* The device program, run by hand: registers of 64 bits, the few instructions that it uses. */
 static int run_devices(uint32_t type, uint32_t access, uint32_t major, uint32_t minor)
 {
 	struct bpf_insn code[RT_DEVICES_CODE_MAX];
 	struct bpf_cgroup_dev_ctx ctx = {.access_type = access << 16 | type, .major = major, .minor = minor};
-	unsigned n = rt_devices_code(code);
+	unsigned n = rt_devices_code(code, &more);
 	uint64_t r[11] = {0};
 
 	assert_true(n <= RT_DEVICES_CODE_MAX);
@@ -256,6 +258,9 @@ static int run_devices(uint32_t type, uint32_t access, uint32_t major, uint32_t 
 			break;
 		case BPF_JMP | BPF_JNE | BPF_K:
 			pc += r[i->dst_reg] != (uint64_t)i->imm ? (unsigned)i->off : 0;
+			break;
+		case BPF_JMP | BPF_JSET | BPF_K:
+			pc += (r[i->dst_reg] & (uint64_t)i->imm) != 0 ? (unsigned)i->off : 0;
 			break;
 		case BPF_JMP | BPF_JEQ | BPF_K:
 			pc += r[i->dst_reg] == (uint64_t)i->imm ? (unsigned)i->off : 0;
@@ -292,6 +297,39 @@ static void devices_are_the_reviewed_ones(void **state)
 	}
 }
 
+/* WITH: the three devices of the container are there. */
+static void devices_are_allowed(int with)
+{
+	enum { R = BPF_DEVCG_ACC_READ, W = BPF_DEVCG_ACC_WRITE, M = BPF_DEVCG_ACC_MKNOD };
+	static const struct {
+		uint32_t major, minor;
+		int r, w, rw;
+	} rows[] = {{10, 229, 1, 1, 1}, {195, 255, 1, 0, 0}, {195, 0, 0, 1, 0}, {195, 1, 0, 0, 0}, {10, 200, 0, 0, 0}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t a = rows[i].major, b = rows[i].minor;
+
+		assert_int_equal(run_devices(BPF_DEVCG_DEV_CHAR, R, a, b), with * rows[i].r);
+		assert_int_equal(run_devices(BPF_DEVCG_DEV_CHAR, W, a, b), with * rows[i].w);
+		assert_int_equal(run_devices(BPF_DEVCG_DEV_CHAR, R | W, a, b), with * rows[i].rw);
+		assert_int_equal(run_devices(BPF_DEVCG_DEV_CHAR, R | W | M, a, b), 0);
+		assert_int_equal(run_devices(BPF_DEVCG_DEV_CHAR, M, a, b), 0);
+		assert_int_equal(run_devices(BPF_DEVCG_DEV_BLOCK, R, a, b), 0);
+	}
+	assert_int_equal(run_devices(BPF_DEVCG_DEV_CHAR, R | W, 1, 3), 1);
+}
+
+static void devices_of_one_container(void **state)
+{
+	static const struct rt_device devices[] = {{10, 229, true, true}, {195, 255, true, false}, {195, 0, false, true}};
+
+	(void)state;
+	more = (struct rt_limits){.devices = devices, .n_devices = 3};
+	devices_are_allowed(1);
+	more = (struct rt_limits){.n_devices = 0};
+	devices_are_allowed(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +340,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(v2_writes_its_files, make_tree, remove_tree),
 		cmocka_unit_test_setup_teardown(limits_are_read_back, make_tree, remove_tree),
 		cmocka_unit_test(devices_are_the_reviewed_ones),
+		cmocka_unit_test(devices_of_one_container),
 	};
 
 	return cmocka_run_group_tests_name("cgroup", tests, NULL, NULL);

@@ -273,7 +273,7 @@ static void journal_survives_rot(void **state)
 		struct seen seen = {0};
 
 		assert_int_equal(rt_journal_load(&j, see, &seen, &e), -1);
-		assert_non_null(strstr(e.msg, "version 3"));
+		assert_non_null(strstr(e.msg, "version 4"));
 		assert_int_equal(seen.n, 0);
 		assert_false(rt_keep_is_bad(&j, "ctr_rotten"));
 	}

@@ -23,6 +23,7 @@ local function ctr_index(t, c)
   redis.call('SADD', K.node_ctrs(c.node), t .. '/' .. c.id)
   names_changed(c.node)
   vol_attach(t, c.id, vol_refs(c.volumes))
+  gpu_attach(t, c)
   ctr_use(t, c, 1)
 end
 
@@ -38,6 +39,10 @@ local function reserve_refused(t, all)
   local seen, memory, cpu, gpus = {}, 0, 0, 0
   for _, pairs_ in ipairs(all) do
     local id, name = field_in(pairs_, 'id'), field_in(pairs_, 'name')
+    local no = gpu_plan(t, pairs_)
+    if no then
+      return no
+    end
     if redis.call('EXISTS', K.ctr(t, id)) == 1 then
       return fail('QT_EXISTS', id)
     end
@@ -56,10 +61,11 @@ local function reserve_refused(t, all)
   return over_quota(t, 'containers', redis.call('ZCARD', K.ctrs(t)), #all) or
     over_quota(t, 'memory_mb', used(t, 'memory_mb'), memory) or
     over_quota(t, 'cpu_percent', used(t, 'cpu_percent'), cpu) or
-    over_quota(t, 'gpus', used(t, 'gpus'), gpus)
+    over_quota(t, 'gpus', used(t, 'gpus'), gpus) or
+    gpu_choose_all(all)
 end
 
--- tenant, id, field, value, ...
+-- tenant, id, field, value, ...: OK, or, if it has GPUs, which: a JSON array
 redis.register_function('qt_ctr_reserve', function(keys, args)
   local t, id, pairs_ = args[1], args[2], rest_of(args, 3)
   local refused = reserve_refused(t, { pairs_ })
@@ -67,7 +73,7 @@ redis.register_function('qt_ctr_reserve', function(keys, args)
     return refused
   end
   ctr_event(t, ctr_write(t, id, pairs_), 'created')
-  return 'OK'
+  return tonumber(field_in(pairs_, 'gpu_count')) > 0 and field_in(pairs_, 'gpu_ids') or 'OK'
 end)
 
 -- tenant, JSON: a list of lists { field, value, ... }. All of them or none.
@@ -263,6 +269,7 @@ local function ctr_remove(t, c)
   redis.call('SREM', K.node_ctrs(c.node), t .. '/' .. c.id)
   name_free(t, c)
   vol_detach(t, c.id, vol_refs(c.volumes))
+  gpu_detach(t, c)
   ctr_use(t, c, -1)
   names_changed(c.node)
   jobs_remove(t, c.id)

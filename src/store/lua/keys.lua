@@ -43,6 +43,7 @@ function K.idems(t, class) return K.of(t, 'idems:' .. class) end
 
 function K.node(n) return 'quilt:node:' .. n end
 function K.node_ctrs(n) return 'quilt:node:' .. n .. ':ctrs' end
+function K.node_gpus(n) return 'quilt:node:' .. n .. ':gpus' end
 function K.node_vols(n) return 'quilt:node:' .. n .. ':vols' end
 function K.node_names(n) return 'quilt:node:' .. n .. ':names' end
 function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end
