@@ -10,9 +10,10 @@
 #include "conf.h"
 #include "store.h"
 
-#define AGENT_SLOTS    4     /* operations at once */
-#define AGENT_PULLS    2     /* of them, pulls of images */
-#define AGENT_QUEUE    32    /* that wait for a slot, and are "queued"; what is behind them stays in the stream, "accepted" */
+#define AGENT_SLOTS    16    /* operations at once */
+#define AGENT_TENANT_SLOTS 4 /* of one tenant: a stop may take ten minutes, and others must not wait for it */
+#define AGENT_PULLS    4     /* pulls of images, of all tenants: they are as slow as registries like */
+#define AGENT_QUEUE    128   /* that wait for a slot, and are "queued"; what is behind them stays in the stream, "accepted" */
 #define AGENT_LEASE_MS 8000  /* an operation of an agent that died is another's after it */
 #define AGENT_DUE_MAX  4096
 
@@ -48,8 +49,10 @@ void agent_all_due(struct agent *a);
 /* Sleep, but not longer than until the agent is told to stop. */
 void agent_pause(struct agent *a, int ms);
 
-/* take.c: the next of the queue for slot I, which then holds its lease; waits a little. False: there was none. *RET is the caller's. */
+/* take.c: the next of the queue whose tenant may have another slot, for slot I, which then holds its lease; waits a little. False: there was
+ * none. *RET is the caller's. */
 bool agent_take(struct agent *a, unsigned i, struct qt_op_entry *ret);
+void agent_let_go(struct agent *a, unsigned i); /* slot I is free again */
 
 /* A condition that lasts is logged when it begins and when it ends, not each time it is met. */
 struct agent_trouble {

@@ -11,14 +11,6 @@
 #define FINISH_S    10 /* so long a result is held for a store that is away; then the operation is executed again, and finds it done */
 #define AWAY_GAP_MS 500
 
-static void let_go(struct agent *a, unsigned i)
-{
-	(void)pthread_mutex_lock(&a->lock);
-	a->slots[i].busy = false;
-	(void)pthread_cond_broadcast(&a->work);
-	(void)pthread_mutex_unlock(&a->lock);
-}
-
 static void finish(struct agent *a, struct qt_life *l, const struct qt_op_entry *x)
 {
 	int64_t give_up = qt_mono_ms() + FINISH_S * 1000;
@@ -75,7 +67,7 @@ void *agent_slot_main(void *arg_)
 		if (!agent_take(a, arg->i, &x))
 			continue;
 		execute(a, &l, &x);
-		let_go(a, arg->i);
+		agent_let_go(a, arg->i);
 		qt_op_done(&x.op);
 	}
 	qt_life_done(&l);

@@ -22,40 +22,85 @@ static void wait_for_change(struct agent *a)
 	(void)pthread_cond_timedwait(&a->work, &a->lock, &t);
 }
 
-/* A pull is as slow as a registry likes: such operations leave slots to the others. The place in the queue of what may begin now, or n_queue. */
-static unsigned next(const struct agent *a)
+/* Slots that TENANT has; with QUEUED, and places in the queue. */
+static unsigned held(const struct agent *a, const struct qt_id *tenant, bool queued)
 {
-	unsigned pulls = 0, at = 0;
+	unsigned n = 0;
 
 	for (unsigned i = 0; i < AGENT_SLOTS; i++)
-		pulls += a->slots[i].busy && a->slots[i].lease.op.type == QT_OPT_IMG_PULL;
-	while (at < a->n_queue && pulls >= AGENT_PULLS && a->queue[at].op.type == QT_OPT_IMG_PULL)
-		at++;
-	return at;
+		n += a->slots[i].busy && qt_streq(a->slots[i].lease.op.tenant.s, tenant->s);
+	for (unsigned i = 0; queued && i < a->n_queue; i++)
+		n += qt_streq(a->queue[i].op.tenant.s, tenant->s);
+	return n;
+}
+
+static bool too_many_pulls(const struct agent *a)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < AGENT_SLOTS; i++)
+		n += a->slots[i].busy && a->slots[i].lease.op.type == QT_OPT_IMG_PULL;
+	return n >= AGENT_PULLS;
+}
+
+static bool must_wait(const struct agent *a, const struct qt_op *o)
+{
+	return held(a, &o->tenant, false) >= AGENT_TENANT_SLOTS || (o->type == QT_OPT_IMG_PULL && too_many_pulls(a));
+}
+
+/* The place in the queue of the oldest that may begin; n_queue if there is none. */
+static unsigned next_of(const struct agent *a)
+{
+	unsigned k = 0;
+
+	while (k < a->n_queue && must_wait(a, &a->queue[k].op))
+		k++;
+	return k;
 }
 
 bool agent_take(struct agent *a, unsigned i, struct qt_op_entry *ret)
 {
-	unsigned at;
+	unsigned k;
 	bool found;
 
 	(void)pthread_mutex_lock(&a->lock);
 	a->n_idle++;
-	if (next(a) == a->n_queue)
+	k = next_of(a);
+	if (k == a->n_queue) {
 		wait_for_change(a);
+		k = next_of(a);
+	}
 	a->n_idle--;
-	at = next(a);
-	found = at < a->n_queue;
+	found = k < a->n_queue;
 	if (found) {
-		*ret = a->queue[at];
-		a->n_queue--;
-		memmove(a->queue + at, a->queue + at + 1, (a->n_queue - at) * sizeof(a->queue[0]));
+		*ret = a->queue[k];
+		memmove(a->queue + k, a->queue + k + 1, (--a->n_queue - k) * sizeof(a->queue[0]));
 		a->slots[i].lease = *ret;
 		a->slots[i].busy = true;
 		(void)pthread_cond_broadcast(&a->work);
 	}
 	(void)pthread_mutex_unlock(&a->lock);
 	return found;
+}
+
+void agent_let_go(struct agent *a, unsigned i)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	a->slots[i].busy = false;
+	(void)pthread_cond_broadcast(&a->work);
+	(void)pthread_mutex_unlock(&a->lock);
+}
+
+/* May a tenant have no slot more, counting what waits? Then nobody knows whether what comes next begins at once. */
+static bool crowded(const struct agent *a)
+{
+	for (unsigned i = 0; i < AGENT_SLOTS; i++)
+		if (a->slots[i].busy && held(a, &a->slots[i].lease.op.tenant, true) >= AGENT_TENANT_SLOTS)
+			return true;
+	for (unsigned i = 0; i < a->n_queue; i++)
+		if (held(a, &a->queue[i].op.tenant, true) >= AGENT_TENANT_SLOTS)
+			return true;
+	return false;
 }
 
 /* There is room in the queue. *NOW: and a slot for what comes next, which only gets truer until it is put in: this thread alone puts in. */
@@ -67,7 +112,7 @@ static bool room(struct agent *a, bool *now)
 	if (a->n_queue == AGENT_QUEUE)
 		wait_for_change(a);
 	is = a->n_queue < AGENT_QUEUE;
-	*now = a->n_idle > a->n_queue;
+	*now = a->n_idle > a->n_queue && !crowded(a);
 	(void)pthread_mutex_unlock(&a->lock);
 	return is;
 }

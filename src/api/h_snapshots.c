@@ -19,7 +19,7 @@ static json_t *labels_of(const struct qt_call *c)
 	for (unsigned i = 0; i < c->n_query; i++) {
 		const char *value = c->query[i].value;
 		size_t n = strcspn(value, "=");
-		char key[256];
+		char key[513]; /* as long as the whole may be */
 
 		if (qt_streq(c->query[i].name, "label") && value[n] == '=' && qt_fmt(key, sizeof(key), "%.*s", (int)n, value))
 			json_object_set_new(labels, key, json_string(value + n + 1));

@@ -111,7 +111,7 @@ static const struct qt_field env_put_body[] = {
 	{0},
 };
 static const struct qt_field exec_body[] = {
-	{.name = "command", .kind = QT_K_STRV, .flags = QT_F_REQUIRED, .off = offsetof(struct qt_exec_req, command), .size = QT_ARGV_BYTES,
+	{.name = "command", .kind = QT_K_STRV, .flags = QT_F_REQUIRED, .off = offsetof(struct qt_exec_req, command), .size = QT_EXEC_BYTES,
 	 .min = 1, .max = QT_ARGV_MAX, .example = "[\"/bin/sh\", \"-lc\", \"echo hi\"]",
 	 .hint = "command is an argv array; for a shell: [\"/bin/sh\", \"-lc\", \"…\"].", .doc = "argv"},
 	{.name = "workdir", .alias = "working_directory", .kind = QT_K_STR, AT(qt_exec_req, workdir), .min = 1, .check = check_absolute,

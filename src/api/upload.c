@@ -199,7 +199,7 @@ int qt_upload_take(struct qt_call *c, const struct qt_in *in, struct qt_err *e)
 	}
 	if (in->length > (raw ? conf->max_archive_bytes : qt_upload_limit(conf, in->method, in->uri)))
 		return qt_fail(e, QT_E_PAYLOAD_TOO_LARGE, "the archive is larger than this server takes");
-	s.out = qt_spool_new(conf, e);
+	s.out = qt_spool_new(conf, &c->tenant, e);
 	if (s.out < 0)
 		return -1;
 	c->upload = s.out;

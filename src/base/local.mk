@@ -11,6 +11,7 @@ libqbase_a_SOURCES = \
 	src/base/id.c src/base/id.h \
 	src/base/log.c src/base/log.h \
 	src/base/num.c src/base/num.h \
+	src/base/proc.c src/base/proc.h \
 	src/base/rnd.c src/base/rnd.h \
 	src/base/rootpath.c src/base/rootpath.h \
 	src/base/str.c src/base/str.h

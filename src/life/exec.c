@@ -206,14 +206,14 @@ void qt_exec_running_done(struct qt_exec_running *r)
 /* Into RET as far as it comes; its descriptors are released by the caller. */
 static int open_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e)
 {
-	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES);
+	auto_free char *argv = malloc(QT_EXEC_BYTES), *env = malloc(QT_STRV_BYTES);
 	auto_close int in = -1, out = -1, err = -1;
 	struct mi_exec m = {.cwd = x->workdir, .uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT};
 	struct mi_failed failed;
 
 	if (!argv || !env)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_argv(&m.argv, argv, x->command, e) < 0 ||
+	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_words(&m.argv, argv, QT_EXEC_BYTES, x->command, e) < 0 ||
 	    qt_strv_env(&m.env, env, c, x->environment, e) < 0 || qt_life_connect(l, c, &ret->conn, e) < 0 ||
 	    make_pipe(&ret->in, &in, false, e) < 0 || make_pipe(&ret->out, &out, true, e) < 0 || make_pipe(&ret->err, &err, true, e) < 0)
 		return -1;

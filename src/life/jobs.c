@@ -102,7 +102,7 @@ static int start(struct qt_life *l, const struct qt_ctr *c, const struct mi_exec
 int qt_life_detach(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, const struct qt_id *job, json_t **ret_record,
 		   struct qt_err *e)
 {
-	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES);
+	auto_free char *argv = malloc(QT_EXEC_BYTES), *env = malloc(QT_STRV_BYTES);
 	struct mi_exec m = {.cwd = x->workdir, .uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT, .flags = MI_EXEC_KEEP, .key = job->s,
 			    .time_ms = x->timeout_ms};
 	auto_close int in = -1;
@@ -110,7 +110,7 @@ int qt_life_detach(struct qt_life *l, const struct qt_ctr *c, const struct qt_ex
 
 	if (!argv || !env)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_argv(&m.argv, argv, x->command, e) < 0 ||
+	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_words(&m.argv, argv, QT_EXEC_BYTES, x->command, e) < 0 ||
 	    qt_strv_env(&m.env, env, c, x->environment, e) < 0)
 		return -1;
 	in = open_stdin(x, e);

@@ -126,6 +126,18 @@ static int make(struct qt_life *l, struct qt_op *o, struct qt_ctr *c, const stru
 	return 0;
 }
 
+/* The volumes first: a container that cannot be taken away now, and goes later, must not keep its copies in use. */
+static void undo(struct qt_life *l, const struct qt_op *o, const struct qt_ctr *c)
+{
+	auto_json json_t *none = json_array();
+
+	if (json_array_size(json_object_get(o->args, "volumes")) > 0)
+		(void)qt_store_ctr_volumes(l->store, &c->tenant, &c->id, none, &(struct qt_err){0});
+	qt_life_unmake(l, c);
+	qt_copies_undo(l, o);
+	drop_passing(l, o);
+}
+
 static int copy(struct qt_life *l, struct qt_op *o, const struct qt_id *from, struct qt_err *e)
 {
 	struct qt_bringing b = {.consistency = consistency_of(o), .no_start = !json_is_true(json_object_get(o->args, "start")), .keep = true};
@@ -141,11 +153,8 @@ static int copy(struct qt_life *l, struct qt_op *o, const struct qt_id *from, st
 	}
 	/* Made by an earlier try: only then is it without a deadline. */
 	if (c.state == QT_ST_CREATED && c.deadline_ms > 0 && make(l, o, &c, from, &b, e) < 0) {
-		if (!qt_op_leave(l, e)) {
-			qt_life_unmake(l, &c);
-			qt_copies_undo(l, o);
-			drop_passing(l, o);
-		}
+		if (!qt_op_leave(l, e))
+			undo(l, o, &c);
 		return -1;
 	}
 	qt_op_tell(o, &c);

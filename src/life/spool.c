@@ -52,22 +52,30 @@ static int each(int dir, int (*fn)(int dir, const char *name, void *arg), void *
 	return 0;
 }
 
+struct census {
+	const struct qt_id *tenant;
+	unsigned all, of_tenant;
+};
+
 static int count(int dir, const char *name, void *arg)
 {
+	struct census *n = arg;
+	size_t len = strlen(n->tenant->s);
+
 	(void)dir;
-	(void)name;
-	++*(unsigned *)arg;
+	n->all++;
+	n->of_tenant += strncmp(name, n->tenant->s, len) == 0 && name[len] == '.';
 	return 0;
 }
 
-int qt_spool_new(const struct qt_conf *conf, struct qt_err *e)
+int qt_spool_new(const struct qt_conf *conf, const struct qt_id *tenant, struct qt_err *e)
 {
 	auto_close int dir = open_dir(conf, e), fd = -1;
-	unsigned n = 0;
+	struct census n = {.tenant = tenant};
 
 	if (dir < 0 || each(dir, count, &n, e) < 0)
 		return -1;
-	if (n >= QT_SPOOL_MAX)
+	if (n.all >= QT_SPOOL_MAX || n.of_tenant >= QT_SPOOL_TENANT_MAX)
 		return qt_fail(e, QT_E_UNAVAILABLE, "too many archives wait to be unpacked");
 	fd = openat(dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0640);
 	return fd >= 0 ? qt_take_fd(&fd) : qt_fail_sys(e, errno, "make a file in the spool");

@@ -9,10 +9,11 @@
 
 #include "life.h"
 
-#define QT_SPOOL_MAX 64 /* files, on this node */
+#define QT_SPOOL_MAX	    64 /* files, on this node */
+#define QT_SPOOL_TENANT_MAX 16 /* of them, one tenant's */
 
-/* A new, empty file; the caller's. UNAVAILABLE when there are too many. */
-int qt_spool_new(const struct qt_conf *conf, struct qt_err *e);
+/* A new, empty file for TENANT's archive; the caller's. UNAVAILABLE when there are too many. */
+int qt_spool_new(const struct qt_conf *conf, const struct qt_id *tenant, struct qt_err *e);
 /* Give FD the name of the operation O, whose id is set. */
 int qt_spool_keep(const struct qt_conf *conf, int fd, const struct qt_op *o, struct qt_err *e);
 /* O's archive, for reading. FILE_NOT_FOUND. */

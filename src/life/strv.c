@@ -3,17 +3,21 @@
 
 #include "strv.h"
 
-int qt_strv_argv(struct rt_strv *ret, char *buf, const json_t *command, struct qt_err *e)
+int qt_strv_words(struct rt_strv *ret, char *buf, size_t size, const json_t *command, struct qt_err *e)
 {
 	json_t *word;
 	size_t i;
 
 	*ret = (struct rt_strv){buf, 0, 0};
 	json_array_foreach(command, i, word)
-		if (!rt_strv_add(ret, buf, QT_STRV_BYTES, json_string_value(word)))
-			return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/command", "at most 16384 bytes in all",
-					     "the command is too long");
+		if (!rt_strv_add(ret, buf, size, json_string_value(word)))
+			return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/command", "fewer bytes", "the command is too long");
 	return 0;
+}
+
+int qt_strv_argv(struct rt_strv *ret, char *buf, const json_t *command, struct qt_err *e)
+{
+	return qt_strv_words(ret, buf, QT_STRV_BYTES, command, e);
 }
 
 static int add(struct rt_strv *v, char *buf, const char *name, const char *value, struct qt_err *e)

@@ -21,7 +21,7 @@
 
 #define MI_MAGIC   0x314e494dU /* "MIN1" */
 #define MI_VERSION 3U
-#define MI_MSG_MAX 65536U
+#define MI_MSG_MAX 196608U /* less than a socket's buffer: it is one packet */
 
 #define MI_EXECS_MAX 256U  /* at once in one container; MI_FAILED with MI_STEP_FORK and EAGAIN beyond */
 #define MI_CWD_MAX   4096U /* its NUL included */

@@ -23,6 +23,7 @@ bool qt_state_parse(enum qt_state *ret, const char *text); /* `stopped` is taken
 #define QT_WORKDIR_MAX 511
 #define QT_ARGV_MAX    256	/* words */
 #define QT_ARGV_BYTES  16384	/* of all words, with a NUL each; the same for environments */
+#define QT_EXEC_BYTES  131072	/* of the words of an exec: clients put whole files there, and the kernel takes no longer word */
 #define QT_ENV_MAX     256
 #define QT_LABELS_MAX  64
 #define QT_ROUTES_MAX  32

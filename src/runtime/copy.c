@@ -208,6 +208,9 @@ static void finish(struct rt_copy *c, struct qt_err *e)
 /* A tree that went into the trash meanwhile may have been emptied as it was copied. */
 static bool sources_are_there(const struct rt_copy *c)
 {
+	/* Its trees keep their names in it, wherever it is. */
+	if (c->snapshot.s[0] && !rt_obj_find(&c->rt->objs, c->snapshot.s))
+		return false;
 	for (unsigned i = 0; i < c->n_trees; i++) {
 		struct stat is, was;
 
@@ -321,6 +324,20 @@ void rt_copy_end(struct rt_copy *c)
 	}
 	(void)qt_fail(&e, QT_E_CONFLICT, "what was being made was deleted meanwhile");
 	finish(c, &e);
+}
+
+void rt_copies_end(struct rt *rt, const struct qt_id *snapshot)
+{
+	struct rt_copy *c = rt->copies;
+
+	while (c) {
+		if (c->ended || !qt_streq(c->snapshot.s, snapshot->s)) {
+			c = c->next;
+			continue;
+		}
+		rt_copy_end(c); /* which may change the list */
+		c = rt->copies;
+	}
 }
 
 struct rt_copy *rt_copy_of(const struct rt *rt, const struct qt_id *id)

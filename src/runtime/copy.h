@@ -24,6 +24,7 @@ struct rt_copy {
 	struct rt_job job;
 	struct qt_id id; /* what is made, or counted */
 	struct qt_id source; /* the container that is copied; "" if what is copied stands still by itself */
+	struct qt_id snapshot; /* that what is copied lies in; "" if it is none */
 	enum rt_consistency consistency;
 	bool count; /* tell bytes and files, of the copies, or, if there is no place for a copy, of the trees themselves */
 	bool flush, freeze;
@@ -54,6 +55,8 @@ int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir
 void rt_copy_start(struct rt_copy *c, void (*done)(struct rt_copy *c, struct qt_err *e), void *arg);
 /* Ends it soon; DONE then hears CONFLICT. */
 void rt_copy_end(struct rt_copy *c);
+/* The same for all that are made of SNAPSHOT, which is no more. */
+void rt_copies_end(struct rt *rt, const struct qt_id *snapshot);
 
 /* The copy that makes or counts ID; the copy that reads the container ID. NULL if there is none. */
 struct rt_copy *rt_copy_of(const struct rt *rt, const struct qt_id *id);

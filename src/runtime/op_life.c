@@ -16,6 +16,7 @@
 #include "life.h"
 #include "msg.h"
 #include "peer.h"
+#include "proc.h"
 #include "str.h"
 #include "undo.h"
 #include "volumes.h"
@@ -135,7 +136,7 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const s
 		return -1;
 	c->made |= RT_MADE_PROCESS;
 	c->is_child = true;
-	c->start_time = rt_start_time(c->pid);
+	c->start_time = qt_start_time(c->pid);
 	return rt_failpoint(run->ready, e);
 }
 
@@ -338,6 +339,7 @@ static int add_layer(struct rt_copy *copy, const struct rt_ctr *c, const struct 
 
 	if (copy->source.s[0])
 		return rt_copy_add(copy, s->ctr_fd, req->from.s, s->ctr_fd, c->id.s, false, s->ctr_bytes, e);
+	(void)qt_copy(copy->snapshot.s, sizeof(copy->snapshot.s), req->from.s);
 	snap = openat(s->snap_fd, req->from.s, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return rt_copy_add(copy, snap, "ctr", s->ctr_fd, c->id.s, false, s->ctr_bytes, e);
 }

@@ -112,6 +112,7 @@ static int copy_volume(struct rt *rt, struct rt_obj *o, const struct rt_vol_make
 	copy = rt_copy_new(rt, &o->id, NULL, e);
 	if (!copy)
 		return -1;
+	(void)qt_copy(copy->snapshot.s, sizeof(copy->snapshot.s), req->from_snapshot.s);
 	if (rt_copy_add(copy, dir, req->from_volume.s, rt->store.vol_fd, o->id.s, false, o->max_bytes, e) < 0 ||
 	    rt_copy_wait(copy, &a->call, e) < 0) {
 		rt_copy_free(copy);
@@ -393,6 +394,7 @@ int rt_op_obj_delete(struct rt *rt, struct rt_ctr *c, const void *req_, struct r
 	undo(rt, o);
 	if (image)
 		rt_layers_sweep(rt);
+	rt_copies_end(rt, &req->id);
 	(void)rt_failpoint(RT_FP_obj_delete_dropped, e);
 	qt_err_reset(e);
 	return 0;

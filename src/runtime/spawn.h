@@ -72,9 +72,6 @@ struct rt_spawn {
 int rt_spawn(struct rt_spawner *s, const struct rt_spawn *what, int budget_ms, pid_t *ret_pid, int *ret_pidfd,
 	     struct qt_err *e);
 
-/* Start time of PID in clock ticks since boot, from /proc/PID/stat: with the pid it names a process for good. 0 if there is none. */
-uint64_t rt_start_time(pid_t pid);
-
 /* Does the contract of the image hold in the root of a running init (its /proc/PID/root): each path of the NUL-separated list is
  * there and executable? Links are resolved inside. */
 bool rt_contract_holds(pid_t pid, const char *paths, size_t len);

@@ -14,6 +14,7 @@
 #include "life.h"
 #include "log.h"
 #include "runtime.h"
+#include "proc.h"
 #include "str.h"
 #include "undo.h"
 
@@ -42,7 +43,7 @@ static bool is_alive(struct rt_ctr *c)
 		return false;
 	/* First the handle, then the look: whoever has this pid and that start time is who the handle is of. */
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-	if (c->pidfd >= 0 && rt_start_time(c->pid) == c->start_time)
+	if (c->pidfd >= 0 && qt_start_time(c->pid) == c->start_time)
 		return true;
 	qt_reset_fd(&c->pidfd, -1);
 	return false;

@@ -49,8 +49,8 @@ static int read_answer(const redisReply *r, struct qt_idem *ret, struct qt_err *
 	return 1;
 }
 
-int qt_store_idem_begin(struct qt_store *s, const struct qt_id *tenant, const char *key, const char *request, unsigned lock_s,
-			struct qt_idem *ret, struct qt_err *e)
+int qt_store_idem_begin(struct qt_store *s, const struct qt_id *tenant, const char *key, const char *request, const char *holder,
+			const char *dead, unsigned lock_s, struct qt_idem *ret, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
 	auto_reply redisReply *r = NULL;
@@ -65,9 +65,13 @@ int qt_store_idem_begin(struct qt_store *s, const struct qt_id *tenant, const ch
 	qt_word(&w, request);
 	qt_word(&w, token.s);
 	qt_word_i64(&w, lock_s);
+	qt_word(&w, holder);
+	qt_word(&w, dead);
 	s->word[0] = '\0';
 	r = qt_call(s, &w, 0, e);
 	ret->too_large = !r && qt_streq(s->word, "QT_IDEM_LARGE");
+	if (!r && e->code == QT_E_IDEMPOTENCY_IN_PROGRESS)
+		(void)qt_copy(ret->holder, sizeof(ret->holder), s->rest);
 	if (!r)
 		return -1;
 	if (r->type != REDIS_REPLY_ARRAY || (r->elements != 0 && r->elements != 3))

@@ -13,9 +13,9 @@ qt_lua = \
 	src/store/lua/ctr.lua \
 	src/store/lua/list.lua \
 	src/store/lua/usage.lua \
+	src/store/lua/snap.lua \
 	src/store/lua/op.lua \
 	src/store/lua/idem.lua \
-	src/store/lua/snap.lua \
 	src/store/lua/snap_list.lua \
 	src/store/lua/account.lua \
 	src/store/lua/auth.lua \

@@ -201,20 +201,24 @@ int qt_store_op_overdue(struct qt_store *s, int64_t grace_ms, int64_t gone_ms, u
 /* --- Idempotency-Key ----------------------------------------------------------------------------------- */
 
 /* REQUEST is the lower-case hexadecimal SHA-256 of all that makes the request what it is; KEY the client's text. 0: it is the first, and RET->token
- * holds it for at most LOCK_S seconds; 1: RET has the first one's answer, for qt_idem_answer_done(). IDEMPOTENCY_CONFLICT: the key was used for
- * another request, or the answer was too large to be kept (RET->too_large); IDEMPOTENCY_IN_PROGRESS. */
+ * holds it for HOLDER, at most LOCK_S seconds; 1: RET has the first one's answer, for qt_idem_answer_done(). IDEMPOTENCY_CONFLICT: the key was used for
+ * another request, or the answer was too large to be kept (RET->too_large); IDEMPOTENCY_IN_PROGRESS: RET->holder has it. DEAD is a holder that can be
+ * known to be no more ("": none): what it holds is free. */
+#define QT_IDEM_HOLDER_MAX 63
 #define QT_IDEM_TEXT_MAX 65536
 struct qt_idem {
 	char key[65];	    /* SHA-256 of the client's */
 	struct qt_id token; /* "" : not held */
 	bool too_large;
+	bool inherited; /* set by the caller: of a holder that died at it */
+	char holder[QT_IDEM_HOLDER_MAX + 1];
 	int status;
 	char type[64];
 	char *text;
 	size_t len;
 };
-int qt_store_idem_begin(struct qt_store *s, const struct qt_id *tenant, const char *key, const char *request, unsigned lock_s,
-			struct qt_idem *ret, struct qt_err *e);
+int qt_store_idem_begin(struct qt_store *s, const struct qt_id *tenant, const char *key, const char *request, const char *holder,
+			const char *dead, unsigned lock_s, struct qt_idem *ret, struct qt_err *e);
 /* The first one's answer: kept for operation_keep_s, without its text if that is longer than QT_IDEM_TEXT_MAX. STATUS 0: forgotten. CONFLICT: it took
  * longer than the lock lives, and is not the first any more. */
 int qt_store_idem_end(struct qt_store *s, const struct qt_id *tenant, const struct qt_idem *i, int status, const char *type,

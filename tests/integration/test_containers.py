@@ -237,6 +237,15 @@ def test_exec_output(api, container):
     assert x["stderr"] == "\ufffd\ufffdok"
 
 
+def test_exec_of_a_long_word(api, container):
+    """Clients put files there, in base64: as much as the kernel takes in one word."""
+    who = container["container_id"]
+    text = "x" * (128 * 1024 - 1 - len("echo ") - len("/bin/sh -c "))
+    assert api.exec(who, "/bin/sh", "-c", f"echo {text}")["stdout"] == text + "\n"
+    r = api.post(f"/api/containers/{who}/exec", {"command": ["echo", "x" * 128 * 1024]})
+    assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
+
+
 def test_exec_times_out(api, container):
     who = container["container_id"]
     x = api.exec(who, "/bin/sh", "-c", "echo begun; sleep 600 & wait", timeout_ms=300)

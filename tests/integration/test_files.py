@@ -89,6 +89,21 @@ def test_a_large_archive_goes_by_way_of_the_disk(api, container):
     assert sums[0] == sums[2] and sums[0] == __import__("hashlib").md5(noise).hexdigest()
 
 
+def test_nobody_fills_the_spool_for_others(api, other_api, stack, container):
+    data, volume = tar([("f", b"x")]), fresh_name("spool")
+    assert other_api.post("/api/volumes", {"name": volume}).status == 201
+    stack.stop("agent")
+    try:
+        asked = [api.post(f"/api/containers/{container['container_id']}/archive", data, headers=GZIP) for _ in range(17)]
+        assert [r.status for r in asked] == [202] * 16 + [503] and asked[-1]["error_code"] == "UNAVAILABLE", asked
+        other = other_api.post(f"/api/volumes/{volume}/archive", data, headers=GZIP)
+    finally:
+        stack.start("agent")
+    assert {api.operation(r)["status"] for r in asked[:16]} == {"succeeded"}
+    assert other_api.operation(other)["status"] == "succeeded"
+    assert other_api.delete(f"/api/volumes/{volume}?execution=sync").status == 200
+
+
 def test_the_spool_is_empty_afterwards(api, stack, container):
     c = container["container_id"]
     assert upload(api, f"containers/{c}", tar([("x", b"x")]))["status"] == "succeeded"

@@ -145,18 +145,57 @@ def test_what_failed_for_now_is_tried_again(stack, api, made):
     assert r.status == 201 and "Idempotency-Replayed" not in r.headers, r
 
 
-def test_a_worker_that_dies_leaves_a_lock_that_ends(stack, api, container):
+def test_a_worker_that_dies_gives_its_key_back(stack, api, container):
     at, key = f"/api/containers/{container['container_id']}/exec", with_key()
-    want = {"command": ["/bin/sh", "-c", "touch /dying; sleep 4712"]}
+    want = {"command": ["/bin/sh", "-c", "echo x >>/dying; [ ! -e /go ] && sleep 4712; echo done"]}
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         first = pool.submit(api.post, at, want, headers=key)
         wait_for(lambda: api.exec(container["container_id"], "test", "-e", "/dying")["exit_code"] == 0, what="the first has begun")
+        r = api.post(at, want, headers=key)
+        assert r.status == 409 and r["error_code"] == "IDEMPOTENCY_IN_PROGRESS", r
+        lock = [k for k in stack.redis("KEYS", f"quilt:{{{api.tenant_id}}}:idem:*").split() if not stack.redis("HGET", k, "status")]
+        assert len(lock) == 1 and 0 < int(stack.redis("TTL", lock[0])) <= 615
         for pid in stack.workers():
             os.kill(pid, signal.SIGKILL)
         assert first.result().status == 502
-    r = wait_for(lambda: (r := api.post(at, want, headers=key)).status == 409 and r, what="the API is back")
-    assert r["error_code"] == "IDEMPOTENCY_IN_PROGRESS", r
-    locks = [k for k in stack.redis("KEYS", f"quilt:{{{api.tenant_id}}}:idem:*").split() if not stack.redis("HGET", k, "status")]
-    assert len(locks) == 1 and 0 < int(stack.redis("TTL", locks[0])) <= 615
-    stack.redis("EXPIRE", locks[0], "0")
-    assert api.post(at, {**want, "command": ["true"]}, headers=key).status == 200
+    wait_for(lambda: api.get("/health").status == 200, what="the API is back")
+    assert api.exec(container["container_id"], "touch", "/go")["exit_code"] == 0
+    r = api.post(at, want, headers=key)
+    assert r.status == 200 and r["stdout"] == "done\n" and "Idempotency-Replayed" not in r.headers, r
+    assert api.post(at, want, headers=key).headers["Idempotency-Replayed"] == "true"
+    assert api.exec(container["container_id"], "cat", "/dying")["stdout"] == "x\nx\n"
+
+
+def test_the_key_of_another_nodes_worker(stack, api, container):
+    """Of that nobody here knows whether it lives: the key is free when the longest time of the route is over."""
+    at, key = f"/api/containers/{container['container_id']}/exec", with_key()
+    sha = "quilt:{%s}:idem:" % api.tenant_id
+    before = set(stack.redis("KEYS", sha + "*").split())
+    want = {"command": ["true"]}
+    assert api.post(at, want, headers=key).status == 200
+    kept = (set(stack.redis("KEYS", sha + "*").split()) - before).pop()
+    holder = stack.redis("HGET", kept, "holder")
+    pid, start, node = holder.split(".", 2)
+    assert int(pid) in stack.workers() and int(start) > 0 and node == stack.settings["node"]
+    for who, status in ((f"999999999.1.{node}-other", 409), (f"{pid}.{start}.{node}", 409), ("x", 409), ("", 409), (f"{pid}.1.{node}", 200)):
+        stack.redis("HDEL", kept, "status", "type", "text")
+        stack.redis("HSET", kept, "holder", who)
+        assert api.post(at, want, headers=key).status == status, who
+
+
+def test_a_conflict_with_what_a_dead_worker_left_is_not_kept(stack, api, made):
+    want, key = body(), with_key()
+    made.append(want["name"])
+    sha = "quilt:{%s}:idem:" % api.tenant_id
+    before = set(stack.redis("KEYS", sha + "*").split())
+    first = api.post("/api/containers", want, headers=key)
+    assert first.status == 201, first
+    kept = (set(stack.redis("KEYS", sha + "*").split()) - before).pop()
+    # As if its worker had died before it could answer.
+    stack.redis("HDEL", kept, "status", "type", "text")
+    stack.redis("HSET", kept, "holder", f"{stack.workers()[0]}.1.{stack.settings['node']}")
+    r = api.post("/api/containers", want, headers=key)
+    assert r.status == 409 and r["error_code"] == "CONTAINER_NAME_CONFLICT", r
+    assert api.delete(f"/api/containers/{first['container_id']}").status == 200
+    r = api.post("/api/containers", want, headers=key)
+    assert r.status == 201 and "Idempotency-Replayed" not in r.headers, r

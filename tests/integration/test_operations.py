@@ -1,6 +1,4 @@
-"""Operations: each status, lists, cancelling, deadlines, and what a kill -9 of the agent leaves."""
-import json
-
+"""Operations: each status, lists, cancelling, deadlines. What a kill -9 leaves: hostile/test_every_step.py."""
 import pytest
 
 from harness.fixtures import fresh_name
@@ -24,14 +22,6 @@ def later(api, **fields):
     return r.json
 
 
-def usage(stack, tenant, cid, event_type):
-    n = 0
-    for _, fields in json.loads(stack.redis("--json", "XRANGE", f"quilt:{{{tenant}}}:usage", "-", "+") or "[]"):
-        record = dict(zip(fields[::2], fields[1::2])) if isinstance(fields, list) else fields
-        n += record["event_type"] == event_type and record["container_id"] == cid
-    return n
-
-
 @pytest.fixture
 def stopped_agent(stack):
     stack.stop("agent")
@@ -41,7 +31,7 @@ def stopped_agent(stack):
 
 @pytest.fixture
 def busy(api, make_container):
-    """Every slot of the agent is taken by a stop of a container that does not want to. busy() lets go: the operations."""
+    """Every slot that a tenant may have is taken by a stop of a container that does not want to. busy() lets go: the operations."""
     made = [make_container(command=STUBBORN, memory_limit_mb=32)["container_id"] for _ in range(4)]
     for cid in made:
         wait_for(lambda: any(line["message"] == "armed" for line in api.get(f"/api/containers/{cid}/logs").json["logs"]),
@@ -99,6 +89,21 @@ def test_queued_and_cancelled_there(api, busy):
     assert api.get(f"/api/containers/{made['container_id']}").status == 404
 
 
+def test_others_do_not_wait(api, other_api, busy):
+    """Whoever fills his slots, and the queue behind them, for ten minutes."""
+    mine = [later(api) for _ in range(4)]
+    for m in mine:
+        wait_for(lambda: status_of(api, m["operation_id"]) == "queued", what="the operation is queued")
+    made = later(other_api)
+    wait_for(lambda: status_of(other_api, made["operation_id"]) == "succeeded", deadline=30, what="another tenant's is done")
+    assert other_api.delete(f"/api/containers/{made['container_id']}").status == 200
+    assert [status_of(api, m["operation_id"]) for m in mine] == ["queued"] * 4
+    busy()
+    for m in mine:
+        wait_for(lambda: status_of(api, m["operation_id"]) == "succeeded", what="its turn comes")
+        assert api.delete(f"/api/containers/{m['container_id']}").status == 200
+
+
 def test_cancelled_before_the_agent_sees_it(stack, api, other_api, stopped_agent):
     made = later(api)
     assert other_api.delete(made["status_url"]).status == 404
@@ -113,6 +118,22 @@ def test_cancelled_before_the_agent_sees_it(stack, api, other_api, stopped_agent
     wait_for(lambda: status_of(api, kept["operation_id"]) == "cancelled", what="the agent undoes it")
     assert api.get(f"/api/containers/by-name/{made['name']}").status == 404
     wait_for(lambda: stack.redis("XLEN", f"quilt:node:{stack.settings['node']}:ops") == "0", what="no entry is left")
+
+
+def test_a_snapshot_that_nobody_began(stack, api, container, stopped_agent):
+    """Cancelled, or too late: its record goes at once, and with it its place in the quota."""
+    who = container["container_id"]
+    taken = [api.post(f"/api/containers/{who}/snapshot") for _ in range(2)]
+    assert {r.status for r in taken} == {202}, taken
+    for r in taken:
+        assert api.get(f"/api/snapshots/{r['snapshot_id']}")["status"] == "creating"
+    assert api.delete(taken[0]["status_url"])["status"] == "cancelled"
+    stack.redis("HSET", key_of(api, taken[1]["operation_id"]), "deadline_ms", "1")
+    stack.redis("ZADD", f"quilt:node:{stack.settings['node']}:due", "1", f"{api.tenant_id}/{taken[1]['operation_id']}")
+    assert stack.redis("FCALL", "qt_op_overdue", "0", "30000", "60000", "86400") == "1"
+    for r in taken:
+        assert api.get(f"/api/snapshots/{r['snapshot_id']}").status == 404
+    assert api.get(f"/api/snapshots?container_id={who}", headers={"X-Tenant-Id": api.tenant_id})["snapshots"] == []
 
 
 def test_timed_out(stack, api, stopped_agent):
@@ -166,52 +187,3 @@ def test_list(make_tenant):
         assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
     for c in api.get("/api/containers")["containers"]:
         assert api.delete(f"/api/containers/{c['container_id']}").status == 200
-
-
-def test_killed_agents_do_everything_once(stack, make_tenant):
-    """kill -9 of the agent while operations of each kind are waiting and under way; and of its heir, which has taken new ones."""
-    api = make_tenant("killed")
-
-    def new(n):
-        made = [api.post("/api/containers", {"name": fresh_name("k"), "image": "busybox", "memory_limit_mb": 32}) for _ in range(n)]
-        assert all(r.status == 201 for r in made), made
-        return [r["container_id"] for r in made]
-
-    def asked(path, cids, method="POST", body=None):
-        return [api.request(method, f"/api/containers/{c}{path}", body)["operation_id"] for c in cids]
-
-    def done(ops):
-        return [status_of(api, o) for o in ops].count("succeeded")
-
-    def batch():
-        r = api.post("/api/containers/batch", {"items": [{"name": fresh_name("b"), "image": "busybox", "memory_limit_mb": 32}
-                                                         for _ in range(4)]})
-        assert r.status == 202, r
-        return r.json
-
-    begun, ended, gone = new(4), new(4), new(4)
-    for cid in begun:
-        assert api.post(f"/api/containers/{cid}/stop", {"timeout_seconds": 0}).status == 200
-    made, several = [later(api) for _ in range(4)], [batch()]
-    ops = [m["operation_id"] for m in made] + [several[0]["operation_id"]]
-    ops += asked("/start", begun[:2]) + asked("/stop?execution=async", ended[:2], body={"timeout_seconds": 0})
-    ops += asked("?execution=async", gone[:2], "DELETE")
-    wait_for(lambda: done(ops) > 0, what="the agent begins")
-    stack.kill("agent")
-    more = asked("/start", begun[2:]) + asked("/stop?execution=async", ended[2:], body={"timeout_seconds": 0})
-    more += asked("?execution=async", gone[2:], "DELETE")
-    several.append(batch())
-    more.append(several[1]["operation_id"])
-    wait_for(lambda: done(more) > 0, what="its heir begins")
-    stack.kill("agent")
-    wait_for(lambda: done(ops + more) == len(ops + more), what="all is done")
-
-    made = [m["container_id"] for m in made] + [i["container_id"] for b in several for i in b["items"]]
-    is_now = {c["container_id"]: c["state"] for c in api.get("/api/containers")["containers"]}
-    assert is_now == {**dict.fromkeys(made + begun, "running"), **dict.fromkeys(ended, "exited")}
-    for cid in made + begun + ended + gone:
-        assert usage(stack, api.tenant_id, cid, "container_created") == 1
-        assert usage(stack, api.tenant_id, cid, "container_started") == (2 if cid in begun else 1)
-        assert usage(stack, api.tenant_id, cid, "container_stopped") == (0 if cid in made else 1)
-    for cid in is_now:
-        assert api.delete(f"/api/containers/{cid}").status == 200

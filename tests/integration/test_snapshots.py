@@ -181,6 +181,7 @@ def test_list(api, other_api, make_container, cleaner, tenant):
     assert ids(f"container_id={a}") == [made[0], made[2]]
     assert ids("label=t%3Dx%20y%3Dz&label=n%3D1") == [made[1]]
     assert ids("label=n%3D1&label=n%3D7") == [] and ids("container_id=nobody") == []
+    assert ids("label=" + "k" * 300 + "%3Dv") == []
     page = api.get(f"/api/snapshots?container_id={a}&limit=1", headers=tenant)
     assert [s["snapshot_id"] for s in page["snapshots"]] == made[:1] and page["pagination"]["has_next"] is True
     page = api.get(f"/api/snapshots?container_id={a}&limit=1&cursor={page['pagination']['next_cursor']}", headers=tenant)

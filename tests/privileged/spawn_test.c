@@ -23,6 +23,7 @@
 #include "cleanup.h"
 #include "fdio.h"
 #include "minit/proto.h"
+#include "proc.h"
 #include "rig.h"
 #include "runtime/caps.h"
 #include "str.h"
@@ -298,12 +299,12 @@ static void a_container_is_confined(void **state)
 	/* The hostile link was replaced; what it named is as it was. */
 	assert_int_equal(fstatat(r->upper_fd, "etc/passwd", &st, AT_SYMLINK_NOFOLLOW), -1);
 	/* It is there, and alone, in its group. */
-	assert_true(rt_start_time(b.pid) > 0);
+	assert_true(qt_start_time(b.pid) > 0);
 	assert_true(rt_contract_holds(b.pid, "/bin/sh\0/bin/busybox", sizeof("/bin/sh\0/bin/busybox")));
 	assert_false(rt_contract_holds(b.pid, "/bin/sh\0/bin/none", sizeof("/bin/sh\0/bin/none")));
 	assert_false(rt_contract_holds(b.pid, "/etc/passwd", sizeof("/etc/passwd")));
 	rig_stop(r, &b);
-	assert_int_equal(rt_start_time(b.pid), 0);
+	assert_int_equal(qt_start_time(b.pid), 0);
 	empty_upper(r);
 }
 

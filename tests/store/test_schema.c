@@ -80,7 +80,7 @@ static void fill(void)
 		if (i == 0)
 			must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
 	}
-	must(qt_store_idem_begin(worker, &t.id, "key", "request", 60, &idem, e));
+	must(qt_store_idem_begin(worker, &t.id, "key", "request", "1.1.node-1", "", 60, &idem, e));
 	must(qt_store_idem_end(worker, &t.id, &idem, 200, "application/json", "{}", 2, e));
 	for (int i = 0; i < 2; i++) {
 		auto_snap struct qt_snap s;

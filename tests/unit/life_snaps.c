@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "inner.h"
 #include "life_snaps.h"
 #include "snaps.h"
 #include "str.h"
@@ -502,6 +503,27 @@ static void test_copy_cut_off(void **state)
 	(void)setup(state);
 }
 
+/* The runtime is away for good: the container waits for the agent to take it away, and has no volumes meanwhile: they go before it. */
+static void test_undone_without_volumes(void **state)
+{
+	struct qt_op_entry x;
+	struct qt_err e = {0};
+
+	(void)state;
+	given_snap();
+	assert_int_equal(copy(false, true, &x, &e), 0);
+	json_object_set_new(x.op.args, "volumes", json_pack("[s]", "data:/d"));
+	json_decref(world_ctr()->volumes);
+	world_ctr()->volumes = json_pack("[s]", "data:/d"); /* attached, by an earlier try */
+	life.op_give_up = 0;
+	world_dies(0, 1, false);
+	assert_int_equal(qt_op_snap_clone(&life, &x.op, &e), -1);
+	world_dies(0, 0, false);
+	assert_non_null(world_ctr());
+	assert_int_equal(json_array_size(world_ctr()->volumes), 0);
+	qt_op_done(&x.op);
+}
+
 /* Its snapshot fails, or is deleted: the clone goes. */
 static void test_clone_of_nothing(void **state)
 {
@@ -557,7 +579,7 @@ int snap_tests(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_take),	       T(test_take_cut_off),	 T(test_delete_cut_off), T(test_pin),  T(test_copy),
-		T(test_copy_cut_off), T(test_clone_of_nothing), T(test_strays),	 T(test_lost),
+		T(test_copy_cut_off), T(test_undone_without_volumes), T(test_clone_of_nothing), T(test_strays),	 T(test_lost),
 	};
 
 	return cmocka_run_group_tests_name("snapshots", tests, NULL, NULL);

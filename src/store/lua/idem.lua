@@ -14,20 +14,20 @@ local function idem_trim(t, class, before)
   end
 end
 
--- tenant, key, SHA-256 of the request, token, seconds after which whoever holds it must be dead. Answers {} to the first, who holds it
--- then; else the first answer: { status, type, text }.
+-- tenant, key, SHA-256 of the request, token, seconds after which whoever holds it must be dead, who asks, who is known to be dead or ''. Answers {}
+-- to the first, who holds it then; else the first answer: { status, type, text }.
 redis.register_function('qt_idem_begin', function(keys, args)
   local t, key = args[1], args[2]
   local r = hash(K.idem(t, key))
-  if not r then
-    redis.call('HSET', K.idem(t, key), 'request', args[3], 'token', args[4])
+  if not r or (r.request == args[3] and not r.status and args[7] ~= '' and r.holder == args[7]) then
+    redis.call('HSET', K.idem(t, key), 'request', args[3], 'token', args[4], 'holder', args[6])
     redis.call('EXPIRE', K.idem(t, key), args[5])
     return {}
   end
   if r.request ~= args[3] then
     return fail('QT_IDEM_OTHER')
   elseif not r.status then
-    return fail('QT_IDEM_OPEN')
+    return fail('QT_IDEM_OPEN', r.holder)
   elseif not r.text then
     return fail('QT_IDEM_LARGE')
   end

@@ -75,6 +75,10 @@ local function op_never(t, o, status, pairs_)
   if MAKES[o.type] then
     release(t, o.container_id)
   end
+  local s = o.type == 'snapshot.create' and hash(K.snap(t, o.snapshot_id))
+  if s and s.status == 'creating' then
+    snap_remove(t, s, 'failed')
+  end
   local items = cjson.decode(o.items or '[]')
   for _, item in ipairs(items) do
     release(t, item.container_id)

@@ -124,20 +124,24 @@ redis.register_function{ function_name = 'qt_snap_deleting', flags = { 'allow-oo
   return 'OK'
 end }
 
+-- S is its hash.
+local function snap_remove(t, s, name)
+  redis.call('DEL', K.snap(t, s.id))
+  redis.call('ZREM', K.snaps(t), s.id)
+  redis.call('ZREM', K.snaps_of(t, s.source_container_id), s.id)
+  redis.call('ZREM', K.node_snaps(s.node), snap_member(t, s.id))
+  redis.call('ZREM', K.node_expiry(s.node), snap_member(t, s.id))
+  redis.call('SET', K.gone(t, s.id), '1', 'EX', 120)
+  snap_event(t, s, name)
+end
+
 -- tenant, id, the event's name
 redis.register_function{ function_name = 'qt_snap_remove', flags = { 'allow-oom' }, callback = function(keys, args)
-  local t, id = args[1], args[2]
-  local s = hash(K.snap(t, id))
+  local s = hash(K.snap(args[1], args[2]))
   if not s then
     return fail('QT_NO_SNAP')
   end
-  redis.call('DEL', K.snap(t, id))
-  redis.call('ZREM', K.snaps(t), id)
-  redis.call('ZREM', K.snaps_of(t, s.source_container_id), id)
-  redis.call('ZREM', K.node_snaps(s.node), snap_member(t, id))
-  redis.call('ZREM', K.node_expiry(s.node), snap_member(t, id))
-  redis.call('SET', K.gone(t, id), '1', 'EX', 120)
-  snap_event(t, s, args[3])
+  snap_remove(args[1], s, args[3])
   return 'OK'
 end }
 

@@ -31,9 +31,10 @@ def free_port():
 
 
 class Stack:
-    def __init__(self, images=("busybox",), conf=None, pool_driver="copy"):
+    def __init__(self, images=("busybox",), conf=None, pool_driver=None):
         self.prefix = default_prefix()
         self.variant = os.environ.get("QT_VARIANT", "release")
+        self.driver = pool_driver or os.environ.get("QT_POOL_DRIVER", "btrfs")
         # Short: the paths of Unix sockets have 108 bytes.
         self.dir = tempfile.mkdtemp(prefix="qt-", dir=os.environ.get("QT_TMP", "/tmp"))
         os.chmod(self.dir, 0o755)
@@ -75,7 +76,7 @@ class Stack:
         with open(self.file, "w", encoding="utf-8") as f:
             for name, value in {
                 "PREFIX": self.prefix, "ETC": self.etc, "STATE": self.state, "RUN": self.run,
-                "LISTEN": f"{self.host}:{self.port}", "POOL_DRIVER": pool_driver, "POOL_SIZE": "4G",
+                "LISTEN": f"{self.host}:{self.port}", "POOL_DRIVER": self.driver, "POOL_SIZE": "4G",
                 "IMAGES": " ".join(images), "CONF_LINES": lines, "DAEMON_ENV": " ".join(daemon_env),
             }.items():
                 f.write(f"QUILT_{name}='{value}'\n")
