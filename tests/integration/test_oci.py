@@ -191,9 +191,9 @@ def test_layers_are_laid_over_each_other(stack, api, registry, pull, make_contai
     reference = registry.push("tests/overlaid", "1", image)
     assert pull(reference).status == 200
     c = make_container(image=reference, oci=True)
-    out = sh(api, c, "ls / /opaque /kept; cat /absolute; stat -c '%a %u:%g %h' /suid /own /two; id; echo $HOME; test -c /dev/null && echo dev")["stdout"]
+    out = sh(api, c, "ls / /opaque /kept; cat /absolute; stat -c '%a %u:%g' /suid /own; stat -c %h /two; id; echo $HOME; test -c /dev/null && echo dev")["stdout"]
     assert "gone" not in out and "old" not in out and "new" in out, out
-    assert "/kept:\nb\nc\n" in out and "6755 12:34 1\n2770 1000:1001 2\n644 0:0 2\n" in out, out
+    assert "/kept:\nb\nc\n" in out and "6755 12:34\n2770 1000:1001\n2\n" in out, out
     assert "uid=1000(www) gid=1001(www) groups=77(extra)" in out, out
     assert out.endswith("/srv/www\ndev\n"), out
     wait_for(lambda: "up" in [x["message"] for x in api.get(f"/api/containers/{c['container_id']}/logs")["logs"]], what="the command is up")
