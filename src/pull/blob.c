@@ -97,7 +97,7 @@ int pl_document(struct pl_http *h, void *curl, const char *path, const char *acc
 			return 0;
 		}
 		free(d.s);
-		if (!g.again || try + 1 == PL_TRIES || (g.stalled && try > 0))
+		if (!g.again || try + 1 == PL_TRIES || g.stalled)
 			return -1;
 		qt_err_reset(e);
 		pause_before(try);

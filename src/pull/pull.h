@@ -67,7 +67,7 @@ struct pl_get {
 
 	long status;
 	bool again; /* of a failure: it may go well the next time */
-	bool stalled; /* it did nothing for so long that once more is enough */
+	bool stalled; /* it did nothing for so long that a document is not asked for again, and a layer once */
 	char type[128], digest[QT_DIGEST_MAX + 1];
 };
 

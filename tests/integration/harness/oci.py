@@ -199,7 +199,7 @@ class Evil:
         self.server.daemon_threads = True
         self.host = f"{address}:{self.server.server_address[1]}"
         self.released = threading.Event()
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
     def close(self):
