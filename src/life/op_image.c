@@ -365,12 +365,29 @@ static void give_up(struct pull *p)
 	(void)rt_obj_delete(&p->l->rt, &req, &rep, BUDGET_MS, &ignored);
 }
 
+/* What the reference meant before goes at once, unless something stands on it: then the agent takes it away later (settle_img.c), as all that fails here. */
+static void drop_superseded(struct pull *p)
+{
+	struct qt_err ignored = {0};
+	struct qt_img_list list;
+
+	if (qt_store_img_list(p->l->store, &p->o->tenant, &list, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < list.n; i++) {
+		qt_err_reset(&ignored);
+		if (list.v[i].untagged && qt_streq(list.v[i].reference, p->img.reference) && qt_streq(list.v[i].node, p->l->conf->node))
+			(void)qt_life_img_delete(p->l, &list.v[i], &ignored);
+	}
+	qt_img_list_done(&list);
+}
+
 static int pull(struct pull *p, struct qt_err *e)
 {
 	if (qt_op_go_on(p->l, p->o, e) < 0 || qt_store_img_room(p->l->store, &p->o->tenant, e) < 0 || open_dir(p, e) < 0)
 		return -1;
 	if (fetch_and_store(p, e) == 0 && qt_store_img_put(p->l->store, &p->img, e) == 0) {
 		tell(p->o, &p->img);
+		drop_superseded(p);
 		return 0;
 	}
 	/* When another has it by now, or nobody knows what Redis has, the image stays for who comes next. */

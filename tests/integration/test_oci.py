@@ -213,8 +213,8 @@ def test_without_a_shell(api, registry, pull, make_container):
     assert api.exec(c["container_id"], "/bin/sh")["exit_code"] == 127
 
 
-def test_index_platforms_digests(api, registry, pull):
-    here, there = Image([busybox_layer()]), Image([tar(member("arm", b"64"))], architecture="arm64")
+def test_index_platforms_digests(stack, registry, pull):
+    here, there = Image([busybox_layer(member("only-here", b"1"))]), Image([tar(member("arm", b"64"))], architecture="arm64")
     for i in (here, there):
         registry.push("tests/multi", "part", i)
     media, text = index(there.descriptor(os="unknown", architecture="unknown"), here.descriptor(os="linux", architecture="amd64"),
@@ -224,6 +224,7 @@ def test_index_platforms_digests(api, registry, pull):
     assert pull(reference)["image"]["architecture"] == "amd64"
     r = pull(reference, force=True, platform="linux/arm64")
     assert r["image"]["architecture"] == "arm64" and r["image"]["manifest_digest"] == sha(there.text)
+    assert here.layers[0]["digest"].split(":")[1] not in layers(stack)  # nothing stood on what it meant before
     r = pull(reference, force=True, platform="linux/s390x")
     assert r.status == 404 and r["error_code"] == "IMAGE_NOT_FOUND", r
     r = pull(reference, platform="windows")
