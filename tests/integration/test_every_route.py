@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from harness.fixtures import fresh_name
+from harness.oci import Evil, Image, busybox_layer
 from harness.wait import wait_for
 from test_refusals import refused
 
@@ -21,6 +22,8 @@ STOPPED = {"putContainerNetwork", "forceContainerCleanup"}
 BODIES = {"createContainer": {"image": "busybox"}, "forceContainerCleanup": {"confirm": True}, "killContainer": {}, "startContainer": {}, "createSession": {"container_id": "walked"}}
 # A GET that is answered as long as the client stays; and what else a request for a WebSocket has.
 ENDLESS = {"events"}
+# Answered by the agent, which waits 20 s for a runtime that is away.
+PATIENT = {"pullImage"}
 SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": "terminal", "Sec-WebSocket-Version": "13",
           "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
 
@@ -213,6 +216,10 @@ def test_without_the_runtime(routes, stack, make_tenant):
     snapshot = client.operation(client.post(f"/api/containers/{running}/snapshot"))["result"]["snapshot_id"]
     values = {"name": client.post("/api/volumes", {"name": "walked"})["name"]}
     session = client.post("/api/terminal/sessions", {"container_id": running})["session_id"]
+    registry = Evil()
+    image = registry.serve("tests/walked", "1", Image([busybox_layer()]))
+    assert client.post("/api/oci/images/pull", {"reference": image}).status == 200
+    registry.close()
     odd = []
     stack.stop("runtime")
     try:
@@ -222,7 +229,12 @@ def test_without_the_runtime(routes, stack, make_tenant):
             if r.id in ENDLESS:
                 assert "RUNTIME_UNAVAILABLE" not in r.codes
                 continue
+            if r.id in PATIENT:
+                assert "RUNTIME_UNAVAILABLE" in r.codes
+                continue
             more = "?execution=sync" if any(q["name"] == "execution" for q in r.query) else "?container_id=walked" if r.id == "attachSession" else ""
+            if any(q["name"] == "reference" for q in r.query):
+                more = f"?reference={image}"
             of = snapshot if "/snapshots/" in r.path else session if "/sessions/" in r.path else ended if r.id in STOPPED else running
             a = client.request(r.method, r.url({**values, "id": of}) + more, r.body(), headers=SOCKET if r.id == "attachSession" else None)
             if (a.status >= 400 and a["error_code"] == "RUNTIME_UNAVAILABLE") != ("RUNTIME_UNAVAILABLE" in r.codes):
