@@ -12,6 +12,7 @@
 #include "str.h"
 
 #define DELETE_BUDGET_MS 20000
+#define INFO_BUDGET_MS	 2000
 #define DOCUMENT_MAX	 (8U << 20)
 #define LOOK_MS		 100
 
@@ -79,10 +80,14 @@ static const char *this_platform(void)
 int qt_life_img_pull(struct qt_life *l, const struct qt_id *tenant, const struct qt_pull *p, struct qt_op *ret, struct qt_err *e)
 {
 	struct qt_id image = qt_id_new("img");
+	struct rt_info_req ask = {0};
+	struct rt_info_rep info;
 	struct qt_imgref ref;
 	int r = 0;
 
-	if (qt_imgref_parse("/reference", p->reference, &ref, e) < 0 || qt_store_img_room(l->store, tenant, e) < 0)
+	/* With a runtime that is away the agent would fetch all of it, and have no place for it. */
+	if (qt_imgref_parse("/reference", p->reference, &ref, e) < 0 || qt_store_img_room(l->store, tenant, e) < 0 ||
+	    rt_info(&l->rt, &ask, &info, INFO_BUDGET_MS, e) < 0)
 		return -1;
 	qt_op_init(ret);
 	ret->id = qt_id_new("op");

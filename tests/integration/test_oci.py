@@ -456,10 +456,15 @@ def test_a_pull_is_cancelled(stack, api, evil, pull):
         evil.released.wait(60)
 
     evil.routes[f"/v2/tests/cut/blobs/{image.layers[1]['digest']}"] = hangs
-    r = api.post("/api/oci/images/pull?execution=async", {"reference": reference})
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(api.post("/api/oci/images/pull", {"reference": reference})))
+    waiting.start()
     wait_for(lambda: first, what="the pull is under way")
-    assert api.delete(f"/api/operations/{r['operation_id']}").status in (200, 202)
-    assert api.operation(r)["status"] == "cancelled"
+    op = next(o for o in api.get("/api/operations?status=running")["operations"] if o["target_resource_id"] == reference)
+    assert api.delete(f"/api/operations/{op['operation_id']}").status == 202
+    waiting.join(60)
+    assert answers[0].status == 409 and answers[0]["error_code"] == "CONFLICT", answers
+    assert api.get(f"/api/operations/{op['operation_id']}")["status"] == "cancelled"
     nothing_is_left(stack, before, beside)
 
 
@@ -468,3 +473,14 @@ def test_a_pull_outlives_the_agent(orphan):
     op = api.operation(receipt)
     assert op["status"] == "succeeded" and op["result"]["image"]["reference"] == reference, op
     assert api.delete(f"/api/oci/images?reference={reference}").status == 200
+
+
+def test_quota(stack, make_tenant, registry):
+    client = make_tenant("image-quota")
+    assert stack.ctl("tenant", "quota", client.tenant_id, "--set", "images=1").returncode == 0
+    one, two = (registry.push("tests/quota", tag, Image([tar(member(tag, b"x"))])) for tag in ("one", "two"))
+    assert client.post("/api/oci/images/pull", {"reference": one}).status == 200
+    r = client.post("/api/oci/images/pull", {"reference": two})
+    assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED" and r["details"]["quota"] == "images", r
+    assert client.delete(f"/api/oci/images?reference={one}").status == 200
+    assert client.post("/api/oci/images/pull", {"reference": two}).status == 200
