@@ -1,4 +1,4 @@
-dist_man_MANS += man/quiltctl.1 man/quilt-agent.8 man/quilt-api.8 man/quilt-dns.8 man/quilt-files.8 man/quilt-minit.8 man/quilt-runtime.8 man/quilt-stream.8
+dist_man_MANS += man/quiltctl.1 man/quilt-agent.8 man/quilt-api.8 man/quilt-dns.8 man/quilt-files.8 man/quilt-minit.8 man/quilt-pull.8 man/quilt-runtime.8 man/quilt-stream.8
 man_MANS += man/quilt.conf.5
 
 # The settings' table is what the program itself prints, so that the manual has each of them.

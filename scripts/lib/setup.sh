@@ -27,6 +27,7 @@ dirs_up() {
 	dir 2770 quilt quilt-agent "$QUILT_STATE/spool" # uploaded archives, from the workers to the agent
 	# Sticky: each program makes its socket here and cannot take another's away.
 	dir 1770 root quilt "$QUILT_RUN"
+	dir 770 quilt quilt "$QUILT_RUN/secrets" # credentials of pulls, from the workers to the agent; gone with the machine
 	dir 700 root root "$QUILT_RUN/pids"
 	dir 711 root root "$QUILT_RUN/nginx"
 }

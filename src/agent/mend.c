@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "images.h"
 #include "settle.h"
 #include "spool.h"
 #include "str.h"
@@ -156,6 +157,7 @@ void *agent_mend_main(void *arg)
 			next_sweep = qt_mono_ms() + SWEEP_MS;
 			if (qt_spool_sweep(&l, &e) < 0)
 				qt_log_err(QT_LOG_WARN, &e, "the spool is not swept");
+			qt_secret_sweep(&a->conf);
 			qt_err_reset(&e);
 		}
 		if (!is_ready)

@@ -34,12 +34,26 @@ static unsigned held(const struct agent *a, const struct qt_id *tenant, bool que
 	return n;
 }
 
+static bool too_many_pulls(const struct agent *a)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < AGENT_SLOTS; i++)
+		n += a->slots[i].busy && a->slots[i].lease.op.type == QT_OPT_IMG_PULL;
+	return n >= AGENT_PULLS;
+}
+
+static bool must_wait(const struct agent *a, const struct qt_op *o)
+{
+	return held(a, &o->tenant, false) >= AGENT_TENANT_SLOTS || (o->type == QT_OPT_IMG_PULL && too_many_pulls(a));
+}
+
 /* The place in the queue of the oldest that may begin; n_queue if there is none. */
 static unsigned next_of(const struct agent *a)
 {
 	unsigned k = 0;
 
-	while (k < a->n_queue && held(a, &a->queue[k].op.tenant, false) >= AGENT_TENANT_SLOTS)
+	while (k < a->n_queue && must_wait(a, &a->queue[k].op))
 		k++;
 	return k;
 }

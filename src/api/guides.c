@@ -17,6 +17,8 @@ static const char *const notes[] = {
 	"execution=async on create, stop and delete answers 202 at once.",
 	"What is to outlive a container belongs in a volume: POST /api/volumes, then volumes: [\"NAME:/target\"] or [\"NAME:/target:ro\"] at create. Several "
 	"containers may share one; it can be renamed or deleted when none has it.",
+	"Images of your own: POST /api/oci/images/pull, then oci: true and the same reference as image at create. What the image says (entrypoint, command, "
+	"environment, directory, user) counts unless the request says otherwise; command replaces entrypoint and command.",
 };
 
 static const struct {
@@ -25,6 +27,9 @@ static const struct {
 	{"Create a container", "POST", "/api/containers",
 	 "{\"name\": \"demo\", \"image\": \"prod\", \"command\": [\"/bin/sh\", \"-lc\", \"echo hello && sleep 300\"]}"},
 	{"Make a volume", "POST", "/api/volumes", "{\"name\": \"data\", \"options\": {\"size\": \"1G\"}}"},
+	{"Pull an image", "POST", "/api/oci/images/pull", "{\"reference\": \"docker.io/library/alpine:3.20\"}"},
+	{"Create a container of it", "POST", "/api/containers",
+	 "{\"name\": \"alpine\", \"image\": \"docker.io/library/alpine:3.20\", \"oci\": true, \"command\": [\"sleep\", \"300\"]}"},
 	{"Create a container that has it", "POST", "/api/containers", "{\"name\": \"worker\", \"volumes\": [\"data:/data\"]}"},
 	{"Run a command in it", "POST", "/api/containers/demo/exec", "{\"command\": [\"/bin/sh\", \"-lc\", \"uname -a\"]}"},
 	{"See what it is ready for", "GET", "/api/containers/demo/ready", NULL},

@@ -3,6 +3,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "handlers.h"
+#include "images.h"
 #include "query.h"
 #include "str.h"
 
@@ -59,12 +60,7 @@ static int take_gpus(const struct qt_call *c, const struct qt_create_req *q, str
 
 static int check_image(const struct qt_create_req *q, struct qt_err *e)
 {
-	if (q->oci) {
-		(void)qt_fail_field(e, QT_E_NOT_IMPLEMENTED, "/oci", "false", "OCI images are not available yet");
-		e->hint = "Use a managed image: prod or busybox.";
-		return -1;
-	}
-	if (qt_streq(q->image, "prod-gui")) {
+	if (!q->oci && qt_streq(q->image, "prod-gui")) {
 		if (q->command)
 			return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/command", "no command",
 					     "prod-gui does not take a command");
@@ -81,6 +77,16 @@ static void replace(json_t **to, const json_t *from)
 		return;
 	json_decref(*to);
 	*to = json_incref((json_t *)(uintptr_t)from);
+}
+
+static int take_image(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *k, struct qt_err *e)
+{
+	auto_img struct qt_img i = {0};
+
+	if (qt_life_img_get(c->life, &c->tenant, "/image", q->image, &i, e) < 0)
+		return -1;
+	qt_ctr_take_image(k, &i);
+	return 0;
 }
 
 int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, struct qt_ctr *k, struct qt_err *e)
@@ -105,6 +111,12 @@ int qt_h_create_take(const struct qt_call *c, const struct qt_create_req *q, str
 	replace(&k->environment, q->environment);
 	replace(&k->command, q->command);
 	replace(&k->volumes, q->volumes);
+	if (q->oci && take_image(c, q, k, e) < 0) {
+		qt_ctr_done(k);
+		return -1;
+	}
+	if (!k->workdir[0])
+		(void)qt_copy(k->workdir, sizeof(k->workdir), "/");
 	return 0;
 }
 

@@ -12,6 +12,10 @@ struct qt_create_req {
 	int64_t gpu_count;
 	const json_t *labels, *environment, *command, *volumes, *gpu_ids;
 };
+struct qt_img_pull_req {
+	char reference[QT_IMAGE_MAX + 1], platform[64], user[256], password[1025];
+	bool force;
+};
 struct qt_rename_req {
 	char new_name[QT_NAME_MAX + 2];
 };
@@ -106,6 +110,11 @@ int qt_h_files_read(struct qt_call *c, struct qt_err *e);
 int qt_h_files_delete(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_archive(struct qt_call *c, struct qt_err *e);
 int qt_h_vol_archive(struct qt_call *c, struct qt_err *e);
+int qt_h_img_pull(struct qt_call *c, struct qt_err *e);
+int qt_h_img_list(struct qt_call *c, struct qt_err *e);
+int qt_h_img_inspect(struct qt_call *c, struct qt_err *e);
+int qt_h_img_history(struct qt_call *c, struct qt_err *e);
+int qt_h_img_delete(struct qt_call *c, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
 int qt_h_snap_create(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_fork(struct qt_call *c, struct qt_err *e);

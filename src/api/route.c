@@ -17,6 +17,7 @@ const struct qt_route *const qt_route_tables[] = {
 	qt_routes_stream,
 	qt_routes_snapshots,
 	qt_routes_system,
+	qt_routes_images,
 	qt_routes_terminal,
 	qt_routes_volumes,
 	NULL,

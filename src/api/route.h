@@ -80,6 +80,7 @@ extern const struct qt_route qt_routes_operations[];
 extern const struct qt_route qt_routes_stream[];
 extern const struct qt_route qt_routes_snapshots[];
 extern const struct qt_route qt_routes_system[];
+extern const struct qt_route qt_routes_images[];
 extern const struct qt_route qt_routes_terminal[];
 extern const struct qt_route qt_routes_volumes[];
 

@@ -45,12 +45,12 @@ static int check_absolute(const char *field, const char *name, const char *value
 const struct qt_field qt_create_body[] = {
 	{.name = "name", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_create_req, name), .min = 1, .check = check_name,
 	 .doc = "unique among the tenant's containers"},
-	{.name = "image", .kind = QT_K_STR, AT(qt_create_req, image), .min = 1, .doc = "a managed image; default prod"},
+	{.name = "image", .kind = QT_K_STR, AT(qt_create_req, image), .min = 1, .doc = "a managed image (default prod) or, with oci, a reference that was pulled"},
 	{.name = "oci", .kind = QT_K_BOOL, AT(qt_create_req, oci), .doc = "image is an OCI reference"},
 	{.name = "volumes", .kind = QT_K_STRV, .off = offsetof(struct qt_create_req, volumes), .max = 32, .check = check_volume,
 	 .doc = "NAME:/target or NAME:/target:ro"},
 	{.name = "working_directory", .kind = QT_K_STR, AT(qt_create_req, workdir), .min = 1, .check = check_workdir,
-	 .doc = "made if it is not there; default /"},
+	 .doc = "made if it is not there; default the image's, else /"},
 	{.name = "memory_limit_mb", .kind = QT_K_U64, AT(qt_create_req, memory_mb), .min = 16, .max = 16777216, .doc = "default 512"},
 	{.name = "cpu_limit_percent", .kind = QT_K_NUM, AT(qt_create_req, cpu_percent), .dmin = 0, .dmax = 102400,
 	 .doc = "of one cpu; fractions allowed; default 50"},
@@ -69,7 +69,7 @@ const struct qt_field qt_create_body[] = {
 	{.name = "async_mode", .kind = QT_K_REFUSE, .example = "execution query parameter", .hint = "Use ?execution=async."},
 	{0},
 };
-const struct qt_create_req qt_create_defaults = {.image = "prod", .workdir = "/", .memory_mb = 512, .cpu_percent = 50};
+const struct qt_create_req qt_create_defaults = {.image = "prod", .memory_mb = 512, .cpu_percent = 50};
 
 static const struct qt_field batch_body[] = {
 	{.name = "items", .kind = QT_K_LIST, .flags = QT_F_REQUIRED, .off = offsetof(struct qt_batch_req, items), .min = 1, .max = QT_OP_ITEMS_MAX,

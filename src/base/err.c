@@ -17,6 +17,14 @@ const struct qt_err_row *qt_err_row(enum qt_code code)
 	return (unsigned)code < QT_CODE_COUNT ? &rows[code] : &rows[QT_E_INTERNAL_ERROR];
 }
 
+enum qt_code qt_err_parse(const char *name)
+{
+	for (int code = QT_OK + 1; code < QT_CODE_COUNT; code++)
+		if (strcmp(rows[code].name, name) == 0)
+			return (enum qt_code)code;
+	return QT_OK;
+}
+
 int qt_fail(struct qt_err *e, enum qt_code code, const char *fmt, ...)
 {
 	va_list ap;

@@ -39,6 +39,8 @@ struct qt_err_row {
 
 /* The row of CODE; never NULL (an unknown number is INTERNAL_ERROR). */
 const struct qt_err_row *qt_err_row(enum qt_code code);
+/* The code of that name; QT_OK if there is none. */
+enum qt_code qt_err_parse(const char *name);
 
 /* All return -1, so that a caller writes: return qt_fail(e, ...). The first error stays. */
 int qt_fail(struct qt_err *e, enum qt_code code, const char *fmt, ...)

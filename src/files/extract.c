@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "member.h"
 #include "str.h"
 #include "tree.h"
+#include "unpack.h"
 
 #define BLOCK	 (256 << 10)
 #define SCAN_PCT 30 /* of the progress: reading it the first time */
@@ -24,8 +24,7 @@ struct work {
 	uint64_t entries, bytes; /* of this pass */
 	uint64_t expected;	 /* bytes, by the first pass */
 	struct ft_links links;
-	int parent_fd; /* of the last member */
-	char parent[FT_PATH_MAX];
+	struct ft_place place;
 	void (*progress)(void *arg, unsigned percent);
 	void *arg;
 	unsigned percent;
@@ -58,14 +57,9 @@ static struct archive *open_archive(const struct work *w, struct qt_err *e)
 	return NULL;
 }
 
-static int broken(struct archive *a, struct qt_err *e)
+static int check_sums(void *arg, struct archive *a, struct qt_err *e)
 {
-	return archive_errno(a) == ENOMEM ? qt_fail(e, QT_E_ARCHIVE_REFUSED, "the archive takes too much memory to read")
-					  : qt_fail(e, QT_E_ARCHIVE_REFUSED, "the archive is damaged, or not a tar or tar.gz");
-}
-
-static int check_sums(struct work *w, struct archive *a, struct qt_err *e)
-{
+	const struct work *w = arg;
 	int64_t out = archive_filter_bytes(a, 0);
 
 	if (w->entries > w->limits->entries)
@@ -89,83 +83,19 @@ static void tell(struct work *w)
 	w->progress(w->arg, pct);
 }
 
-/* The member's data, to OUT or, with -1, nowhere. */
-static int take_data(struct work *w, struct archive *a, const struct ft_member *m, int out, struct qt_err *e)
-{
-	uint64_t end = 0;
-
-	for (;;) {
-		const void *block;
-		size_t len;
-		int64_t at;
-		int r = archive_read_data_block(a, &block, &len, &at);
-
-		if (r == ARCHIVE_EOF)
-			break;
-		if (r < ARCHIVE_WARN)
-			return broken(a, e);
-		if (at < 0 || (uint64_t)at + len > m->size)
-			return ft_refuse(e, m->shown, "holds more than it says");
-		for (size_t n = 0; out >= 0 && n < len;) {
-			ssize_t put = pwrite(out, (const char *)block + n, len - n, at + (int64_t)n);
-
-			if (put < 0)
-				return ft_fail(e, errno, "write a file");
-			n += (size_t)put;
-		}
-		end = (uint64_t)at + len > end ? (uint64_t)at + len : end;
-		if (check_sums(w, a, e) < 0)
-			return -1;
-	}
-	if (out >= 0 && end < m->size && ftruncate(out, (off_t)m->size) < 0) /* ends with a hole */
-		return ft_fail(e, errno, "write a file");
-	return 0;
-}
-
 /* --- making ---------------------------------------------------------------------------------------------- */
-
-static bool join(char *out, const char *path, const char *name)
-{
-	return qt_fmt(out, FT_PATH_MAX, "%s%s%s", path, *path ? "/" : "", name);
-}
-
-/* The directory that M goes into, kept for the next one: most members follow their brothers. */
-static int parent_of(struct work *w, const struct ft_member *m, const char **name, struct qt_err *e)
-{
-	const char *slash = strrchr(m->name, '/');
-	char up[FT_PATH_MAX], whole[FT_PATH_MAX];
-
-	*name = slash ? slash + 1 : m->name;
-	(void)qt_copy(up, sizeof(up), m->name);
-	up[slash ? slash - m->name : 0] = '\0';
-	if (!join(whole, w->path, up))
-		return ft_refuse(e, m->shown, "has too long a path");
-	if (w->parent_fd >= 0 && qt_streq(w->parent, whole))
-		return w->parent_fd;
-	qt_reset_fd(&w->parent_fd, ft_dir(w->root_fd, whole, true, e));
-	(void)qt_copy(w->parent, sizeof(w->parent), whole);
-	return w->parent_fd;
-}
-
-/* Take away what has the name of something that is no directory. */
-static int clear(int dir, const char *name, struct qt_err *e)
-{
-	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	return ft_fail(e, errno == EISDIR ? EEXIST : errno, "replace a file");
-}
 
 static int make_file(struct work *w, struct archive *a, const struct ft_member *m, int dir, const char *name, struct qt_err *e)
 {
 	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = m->mtime}};
 	auto_close int fd = -1;
 
-	if (clear(dir, name, e) < 0)
+	if (ft_unpack_clear(dir, name, e) < 0)
 		return -1;
 	fd = ft_open_name(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
 		return ft_fail(e, errno, "make a file");
-	if (take_data(w, a, m, fd, e) < 0)
+	if (ft_unpack_data(a, m, fd, check_sums, w, e) < 0)
 		return -1;
 	(void)futimens(fd, times); /* one that the file system cannot hold is no reason to fail */
 	return fchmod(fd, m->mode) == 0 ? 0 : ft_fail(e, errno, "set a file's mode");
@@ -180,7 +110,7 @@ static int make_dir(struct work *w, const struct ft_member *m, int dir, const ch
 		return 0;
 	if (errno != EEXIST)
 		return ft_fail(e, errno, "make a directory");
-	if (!join(whole, w->path, m->name))
+	if (!ft_join(whole, w->path, m->name))
 		return ft_refuse(e, m->shown, "has too long a path");
 	fd = ft_dir(w->root_fd, whole, false, e); /* or a link to one that was there before */
 	qt_close(fd);
@@ -194,7 +124,7 @@ static int make_hard(struct work *w, const struct ft_member *m, int dir, const c
 	auto_close int from = -1;
 	struct stat st, there;
 
-	if (!join(whole, w->path, m->source))
+	if (!ft_join(whole, w->path, m->source))
 		return ft_refuse(e, m->shown, "has too long a path");
 	from = ft_parent(w->root_fd, whole, false, &from_name, e);
 	if (from < 0)
@@ -203,7 +133,7 @@ static int make_hard(struct work *w, const struct ft_member *m, int dir, const c
 		return ft_refuse(e, m->shown, "is a hard link to something that is not a file of the archive");
 	if (fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == st.st_ino && there.st_dev == st.st_dev)
 		return 0;
-	if (clear(dir, name, e) < 0)
+	if (ft_unpack_clear(dir, name, e) < 0)
 		return -1;
 	return linkat(from, from_name, dir, name, 0) == 0 ? 0 : ft_fail(e, errno, "make a hard link");
 }
@@ -211,7 +141,7 @@ static int make_hard(struct work *w, const struct ft_member *m, int dir, const c
 static int make(struct work *w, struct archive *a, const struct ft_member *m, struct qt_err *e)
 {
 	const char *name;
-	int dir = parent_of(w, m, &name, e);
+	int dir = ft_unpack_parent(&w->place, w->root_fd, w->path, m, &name, e);
 
 	if (dir < 0)
 		return -1;
@@ -225,7 +155,7 @@ static int make(struct work *w, struct archive *a, const struct ft_member *m, st
 	case FT_M_LINK:
 		break;
 	}
-	if (clear(dir, name, e) < 0)
+	if (ft_unpack_clear(dir, name, e) < 0)
 		return -1;
 	return symlinkat(m->link, dir, name) == 0 ? 0 : ft_fail(e, errno, "make a link");
 }
@@ -244,7 +174,7 @@ static int each(struct work *w, struct archive *a, struct archive_entry *en, str
 		return -1;
 	tell(w);
 	if (!w->writing || m.skip)
-		return m.kind == FT_M_FILE ? take_data(w, a, &m, -1, e) : 0;
+		return m.kind == FT_M_FILE ? ft_unpack_data(a, &m, -1, check_sums, w, e) : 0;
 	if (make(w, a, &m, e) == 0)
 		return 0;
 	/* It does not count: what the message says was written is whole. */
@@ -268,7 +198,7 @@ static int pass(struct work *w, struct qt_err *e)
 			return 0;
 		/* A warning is about names in other character sets, which are taken byte by byte, or what is not looked at. */
 		if (r < ARCHIVE_WARN)
-			return broken(a, e);
+			return ft_unpack_broken(a, e);
 		if (each(w, a, en, e) < 0)
 			return -1;
 	}
@@ -277,7 +207,7 @@ static int pass(struct work *w, struct qt_err *e)
 int ft_extract(int root_fd, const char *path, uint32_t strip, int fd, const struct ft_limits *limits, void (*progress)(void *arg, unsigned percent),
 	       void *arg, struct ft_extract_rep *rep, struct qt_err *e)
 {
-	struct work w = {.root_fd = root_fd, .fd = fd, .path = path, .strip = strip, .limits = limits, .parent_fd = -1, .progress = progress, .arg = arg};
+	struct work w = {.root_fd = root_fd, .fd = fd, .path = path, .strip = strip, .limits = limits, .place.fd = -1, .progress = progress, .arg = arg};
 	struct stat st;
 	int r;
 
@@ -298,7 +228,7 @@ int ft_extract(int root_fd, const char *path, uint32_t strip, int fd, const stru
 			(void)qt_context(e, "after %llu members with %llu bytes", (unsigned long long)w.entries, (unsigned long long)w.bytes);
 	}
 	ft_links_done(&w.links);
-	qt_close(w.parent_fd);
+	qt_close(w.place.fd);
 	if (r < 0)
 		return -1;
 	*rep = (struct ft_extract_rep){.entries = w.entries, .bytes = w.bytes};

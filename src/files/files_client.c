@@ -7,26 +7,47 @@
 #include "clock.h"
 #include "fdpass.h"
 #include "files_client.h"
+#include "str.h"
 
 #define OPEN_BUDGET_MS 5000
 
-int qt_files_open(struct qt_files *f, struct rt_client *rt, const struct qt_id *id, struct qt_err *e)
+/* Both ends of the conversation: *THEIRS is for the runtime. */
+static int begin(struct qt_files *f, int *ours, int *theirs, struct qt_err *e)
 {
-	const struct rt_files_req req = {.id = *id};
-	struct rt_files_rep rep;
-	auto_close int ours = -1, theirs = -1;
 	int p[2];
 
 	*f = (struct qt_files){.sock = -1};
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
 		return qt_fail_sys(e, errno, "make a socket");
-	ours = p[0];
-	theirs = p[1];
+	*ours = p[0];
+	*theirs = p[1];
 	f->buf = malloc(RT_MSG_MAX);
-	if (!f->buf)
-		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (rt_call(rt, RT_FILES, &req, &theirs, &rep, NULL, OPEN_BUDGET_MS, e) < 0)
+	return f->buf ? 0 : qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+}
+
+int qt_files_open(struct qt_files *f, struct rt_client *rt, const struct qt_id *id, struct qt_err *e)
+{
+	const struct rt_files_req req = {.id = *id};
+	auto_close int ours = -1, theirs = -1;
+	struct rt_files_rep rep;
+
+	if (begin(f, &ours, &theirs, e) < 0 || rt_call(rt, RT_FILES, &req, &theirs, &rep, NULL, OPEN_BUDGET_MS, e) < 0)
 		return -1;
+	f->sock = qt_take_fd(&ours);
+	return 0;
+}
+
+int qt_files_open_layer(struct qt_files *f, struct rt_client *rt, const struct qt_id *image, const char *hex, bool *ret_there,
+			char *ret_diff_id, struct qt_err *e)
+{
+	const struct rt_layer_begin_req req = {.id = *image, .digest = rt_str(hex)};
+	auto_close int ours = -1, theirs = -1;
+	struct rt_layer_begin_rep rep;
+
+	if (begin(f, &ours, &theirs, e) < 0 || rt_call(rt, RT_LAYER_BEGIN, &req, &theirs, &rep, NULL, OPEN_BUDGET_MS, e) < 0)
+		return -1;
+	*ret_there = rep.there != 0;
+	(void)qt_copy(ret_diff_id, FT_SHA256 + 1, rep.diff_id.s);
 	f->sock = qt_take_fd(&ours);
 	return 0;
 }

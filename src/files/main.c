@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "enter.h"
 #include "fdpass.h"
+#include "layer.h"
 #include "num.h"
 #include "str.h"
 #include "tree.h"
@@ -27,6 +28,8 @@ struct server {
 	int root_fd;
 	struct ft_limits limits;
 	uint64_t serial;
+	bool layer;
+	char diff_id[FT_SHA256 + 1];
 	char path[FT_PATH_MAX];
 	char in[RT_MSG_MAX], out[RT_MSG_MAX], entries[49152];
 };
@@ -74,7 +77,12 @@ static int do_read(struct server *s, const struct ft_read_req *req, int pipe_fd,
 /* 0: REP is the answer. 1: it is sent. -1: E is. */
 static int run(struct server *s, enum ft_op op, const union ft_req *q, int fd, union ft_rep *rep, struct qt_err *e)
 {
-	/* All begin with the path. */
+	/* Each process is for one or the other. */
+	if (s->layer != (op == FT_LAYER))
+		return qt_fail(e, QT_E_BAD_REQUEST, "not here");
+	if (op == FT_LAYER)
+		return ft_layer(s->root_fd, q->layer.digest.s, fd, &s->limits, progress, s, s->diff_id, &rep->layer, e);
+	/* All others begin with the path. */
 	if (ft_path(s->path, q->stat.path.s, e) < 0)
 		return -1;
 	switch (op) {
@@ -93,6 +101,7 @@ static int run(struct server *s, enum ft_op op, const union ft_req *q, int fd, u
 			return qt_fail(e, QT_E_VALIDATION_ERROR, "at most %d components are stripped", FT_STRIP_MAX);
 		return ft_extract(s->root_fd, s->path, q->extract.strip, fd, &s->limits, progress, s, &rep->extract, e);
 	case FT_NONE:
+	case FT_LAYER:
 	case FT_PROGRESS:
 	case FT_OP_COUNT:
 		break;
@@ -148,12 +157,17 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	container = qt_streq(argv[1], "container");
+	s.layer = qt_streq(argv[1], "layer");
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
 	/* Names in UTF-8 headers are converted to the C locale's ASCII, or else taken as they are. What that needs is read now, from the host; later no
 	 * library can open a file. */
 	(void)iconv_close(iconv_open("ANSI_X3.4-1968", "UTF-8"));
-	if ((container ? ft_enter_container(&e) : ft_enter_volume(&e)) < 0 || (s.root_fd = ft_lock(&s.limits, &e)) < 0) {
+	if (s.layer && ft_layer_init(&e) < 0) {
+		(void)send_error(&s, FT_NONE, &e);
+		return 1;
+	}
+	if ((container ? ft_enter_container(&e) : ft_enter_volume(&e)) < 0 || (s.root_fd = ft_lock(&s.limits, s.layer, &e)) < 0) {
 		(void)send_error(&s, FT_NONE, &e);
 		return 1;
 	}

@@ -20,8 +20,7 @@ int ft_refuse(struct qt_err *e, const char *member, const char *why)
 	return qt_fail(e, QT_E_ARCHIVE_REFUSED, "the archive's member \"%s\" %s", name, why);
 }
 
-/* NAME made plain, the first STRIP components left out; "" if nothing is left. */
-static int plain(char *out, const char *member, const char *name, uint32_t strip, struct qt_err *e)
+int ft_member_plain(char *out, const char *member, const char *name, uint32_t strip, struct qt_err *e)
 {
 	struct qt_err why = {0};
 	char whole[FT_PATH_MAX];
@@ -72,15 +71,15 @@ static int compare(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-static int remember(struct ft_links *l, const char *name, struct qt_err *e)
+int ft_links_add(struct ft_links *l, const char *name, struct qt_err *e)
 {
 	char *copy;
 
-	l->bytes += strlen(name) + 1;
-	if (l->bytes > FT_LINKS_BYTES)
-		return qt_fail(e, QT_E_ARCHIVE_REFUSED, "the archive holds too many symbolic links");
 	if (tfind(name, &l->tree, compare))
 		return 0;
+	l->bytes += strlen(name) + 1;
+	if (l->bytes > FT_LINKS_BYTES)
+		return qt_fail(e, QT_E_ARCHIVE_REFUSED, "the archive holds too many symbolic links, or too many directories that hide others");
 	copy = strdup(name);
 	if (!copy || !tsearch(copy, &l->tree, compare)) {
 		free(copy);
@@ -89,7 +88,7 @@ static int remember(struct ft_links *l, const char *name, struct qt_err *e)
 	return 0;
 }
 
-static bool below_link(const struct ft_links *l, const char *name)
+bool ft_links_above(const struct ft_links *l, const char *name)
 {
 	char up[FT_PATH_MAX];
 
@@ -146,7 +145,7 @@ static int check_link(struct ft_member *m, uint32_t strip, struct qt_err *e)
 		return ft_refuse(e, m->shown, "is a link to too long a path");
 	if (m->kind != FT_M_HARD)
 		return 0;
-	if (plain(m->source, m->shown, m->link, strip, e) < 0)
+	if (ft_member_plain(m->source, m->shown, m->link, strip, e) < 0)
 		return -1;
 	return m->source[0] ? 0 : ft_refuse(e, m->shown, "is a hard link to nothing that is unpacked");
 }
@@ -157,7 +156,7 @@ int ft_member_check(struct ft_member *m, struct archive_entry *en, uint32_t stri
 	int64_t size = archive_entry_size_is_set(en) ? archive_entry_size(en) : 0;
 
 	*m = (struct ft_member){.shown = archive_entry_pathname(en)};
-	if (plain(m->name, m->shown, m->shown, strip, e) < 0 || type_of(m, en, e) < 0)
+	if (ft_member_plain(m->name, m->shown, m->shown, strip, e) < 0 || type_of(m, en, e) < 0)
 		return -1;
 	if (size < 0 || (uint64_t)size > limits->bytes)
 		return ft_refuse(e, m->shown, "is larger than this server unpacks");
@@ -169,7 +168,7 @@ int ft_member_check(struct ft_member *m, struct archive_entry *en, uint32_t stri
 		return 0;
 	if ((m->kind == FT_M_LINK || m->kind == FT_M_HARD) && check_link(m, strip, e) < 0)
 		return -1;
-	if (below_link(links, m->name) || (m->kind == FT_M_HARD && below_link(links, m->source)))
+	if (ft_links_above(links, m->name) || (m->kind == FT_M_HARD && ft_links_above(links, m->source)))
 		return ft_refuse(e, m->shown, "lies below a link that the archive itself makes");
-	return m->kind == FT_M_LINK ? remember(links, m->name, e) : 0;
+	return m->kind == FT_M_LINK ? ft_links_add(links, m->name, e) : 0;
 }

@@ -3,6 +3,7 @@
 #define FT_MEMBER_H_
 
 #include <search.h>
+#include <sys/types.h>
 
 #include "extract.h"
 
@@ -29,7 +30,12 @@ struct ft_links {
 	void *tree; /* tsearch(3) */
 	size_t bytes;
 };
+int ft_links_add(struct ft_links *l, const char *name, struct qt_err *e);
+bool ft_links_above(const struct ft_links *l, const char *name); /* does one of them lead to NAME? */
 void ft_links_done(struct ft_links *l);
+
+/* The name of MEMBER made plain, the first STRIP components left out; "" if nothing is left. OUT has FT_PATH_MAX bytes. */
+int ft_member_plain(char *out, const char *member, const char *name, uint32_t strip, struct qt_err *e);
 
 /* Fill M from EN, or refuse it. M points into EN. */
 int ft_member_check(struct ft_member *m, struct archive_entry *en, uint32_t strip, const struct ft_limits *limits, struct ft_links *links,

@@ -17,6 +17,7 @@
 #define FT_PATH_MAX  4096
 #define FT_DEPTH_MAX 100 /* components of a path */
 #define FT_STRIP_MAX 64
+#define FT_SHA256    64 /* hexadecimal digits of a digest */
 
 enum ft_op {
 	FT_NONE,

@@ -57,7 +57,7 @@ static int check(struct qt_life *l, const struct qt_ctr *c, bool known_image, st
 {
 	auto_free char *record = qt_ctr_dump(c, e);
 
-	return record && (known_image || find_image(l, c->image, e) == 0) ? 0 : -1;
+	return record && (known_image || c->image_id.s[0] || find_image(l, c->image, e) == 0) ? 0 : -1;
 }
 
 int qt_life_reservable(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e)
@@ -139,11 +139,13 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, stru
 	struct rt_create_req req = {.id = c->id,
 				    .tenant = c->tenant,
 				    .hostname = rt_str(c->name),
-				    .image = rt_str(c->image),
+				    .image = rt_str(c->image_id.s[0] ? c->image_id.s : c->image),
 				    .workdir = rt_str(c->workdir),
 				    .memory_mb = c->memory_mb,
 				    .cpu_centi = c->cpu_centi,
 				    .strict = c->strict,
+				    .user = rt_str(c->user),
+				    .stop_signal = c->stop_signal,
 				    .from = rt_str(b->from ? b->from : c->copied_from.s),
 				    .consistency = b->consistency,
 				    .no_start = b->no_start};
@@ -154,7 +156,7 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, stru
 	if (!argv || !env || !volumes || !gpus)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
-	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0 ||
+	    qt_strv_env(&req.env, env, c, NULL, e) < 0 ||
 	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0 || qt_life_gpus(l, c, gpus, &req.gpus, e) < 0)
 		return -1;
 	record = qt_ctr_dump(c, e);

@@ -214,7 +214,7 @@ static int open_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_
 	if (!argv || !env)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_words(&m.argv, argv, QT_EXEC_BYTES, x->command, e) < 0 ||
-	    qt_strv_env(&m.env, env, c->name, c->environment, x->environment, e) < 0 || qt_life_connect(l, c, &ret->conn, e) < 0 ||
+	    qt_strv_env(&m.env, env, c, x->environment, e) < 0 || qt_life_connect(l, c, &ret->conn, e) < 0 ||
 	    make_pipe(&ret->in, &in, false, e) < 0 || make_pipe(&ret->out, &out, true, e) < 0 || make_pipe(&ret->err, &err, true, e) < 0)
 		return -1;
 	m.fds[0] = in;

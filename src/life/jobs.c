@@ -111,7 +111,7 @@ int qt_life_detach(struct qt_life *l, const struct qt_ctr *c, const struct qt_ex
 	if (!argv || !env)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_words(&m.argv, argv, QT_EXEC_BYTES, x->command, e) < 0 ||
-	    qt_strv_env(&m.env, env, c->name, c->environment, x->environment, e) < 0)
+	    qt_strv_env(&m.env, env, c, x->environment, e) < 0)
 		return -1;
 	in = open_stdin(x, e);
 	if (in < 0)

@@ -39,7 +39,7 @@ static int start(struct qt_life *l, const struct qt_ctr *c, struct qt_session *x
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (!json_object_get(c->environment, "TERM"))
 		json_object_set_new(term, "TERM", json_string("xterm-256color"));
-	if (qt_strv_argv(&m.argv, argv, command, e) < 0 || qt_strv_env(&m.env, env, c->name, c->environment, term, e) < 0 ||
+	if (qt_strv_argv(&m.argv, argv, command, e) < 0 || qt_strv_env(&m.env, env, c, term, e) < 0 ||
 	    qt_life_connect(l, c, &conn, e) < 0 || mi_exec_start_tty(conn, &m, START_BUDGET_MS, &pid, &master, &failed, e) < 0)
 		return -1;
 	if (failed.step == MI_STEP_EXEC && failed.sys == ENOENT)

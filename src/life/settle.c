@@ -332,7 +332,7 @@ int qt_settle_all(struct qt_life *l, struct qt_settle *st, struct qt_settled *re
 	int r;
 
 	/* Volumes first: containers have them. */
-	if (qt_settle_volumes(l, ret, e) < 0 || qt_settle_snapshots(l, ret, e) < 0 || qt_store_ctr_of_node(l->store, l->conf->node, &redis, e) < 0)
+	if (qt_settle_volumes(l, ret, e) < 0 || qt_settle_snapshots(l, ret, e) < 0 || qt_settle_images(l, ret, e) < 0 || qt_store_ctr_of_node(l->store, l->conf->node, &redis, e) < 0)
 		return -1;
 	r = compare(l, st, &redis, &known, &suspects, ret, e);
 	qt_ctr_list_done(&redis);

@@ -13,6 +13,7 @@ struct qt_settled {
 	unsigned released; /* reserved, and never made */
 	unsigned deleted;  /* a delete that somebody began */
 	unsigned lost;	   /* the runtime does not know it: now in state error */
+	unsigned lost_images; /* the runtime does not have it: forgotten, since a registry does */
 	unsigned copied;   /* the runtime's record brought up to date */
 	unsigned lost_snapshots; /* the same of snapshots */
 	unsigned lost_volumes; /* the runtime does not have it: left alone, for its owner to delete */

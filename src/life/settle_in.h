@@ -23,6 +23,9 @@ bool qt_ids_have(const struct qt_ids *i, const struct qt_id *id);
 /* The snapshots of this node, of Redis and of the runtime. */
 int qt_settle_snapshots(struct qt_life *l, struct qt_settled *ret, struct qt_err *e);
 
+/* The pulled images of this node, of Redis and of the runtime. */
+int qt_settle_images(struct qt_life *l, struct qt_settled *ret, struct qt_err *e);
+
 /* The volumes of this node, of Redis and of the runtime. */
 int qt_settle_volumes(struct qt_life *l, struct qt_settled *ret, struct qt_err *e);
 

@@ -36,27 +36,33 @@ static int add(struct rt_strv *v, char *buf, const char *name, const char *value
 	return 0;
 }
 
-int qt_strv_env(struct rt_strv *ret, char *buf, const char *hostname, const json_t *map, const json_t *over, struct qt_err *e)
+/* What others set is left out here. */
+static int add_map(struct rt_strv *v, char *buf, const json_t *map, const json_t *a, const json_t *b, struct qt_err *e)
 {
-	const struct { const char *name, *value; } given[] = {
-		{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-		{"HOME", "/root"},
-		{"HOSTNAME", hostname},
-	};
 	const char *name;
 	json_t *value;
 
+	json_object_foreach((json_t *)(uintptr_t)map, name, value)
+		if (!json_object_get(a, name) && !json_object_get(b, name) && add(v, buf, name, json_string_value(value), e) < 0)
+			return -1;
+	return 0;
+}
+
+int qt_strv_env(struct rt_strv *ret, char *buf, const struct qt_ctr *c, const json_t *over, struct qt_err *e)
+{
+	const struct { const char *name, *value; } given[] = {
+		{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		{"HOME", c->user[0] ? NULL : "/root"}, /* another user's home the init knows */
+		{"HOSTNAME", c->name},
+	};
+
 	*ret = (struct rt_strv){buf, 0, 0};
 	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
-		if (!json_object_get(map, given[i].name) && !json_object_get(over, given[i].name) &&
-		    add(ret, buf, given[i].name, given[i].value, e) < 0)
+		if (given[i].value && !json_object_get(c->image_env, given[i].name) && !json_object_get(c->environment, given[i].name) &&
+		    !json_object_get(over, given[i].name) && add(ret, buf, given[i].name, given[i].value, e) < 0)
 			return -1;
-	json_object_foreach((json_t *)(uintptr_t)map, name, value)
-		if (!json_object_get(over, name) && add(ret, buf, name, json_string_value(value), e) < 0)
-			return -1;
-	if (over)
-		json_object_foreach((json_t *)(uintptr_t)over, name, value)
-			if (add(ret, buf, name, json_string_value(value), e) < 0)
-				return -1;
-	return 0;
+	return add_map(ret, buf, c->image_env, c->environment, over, e) < 0 || add_map(ret, buf, c->environment, over, NULL, e) < 0 ||
+			       add_map(ret, buf, over, NULL, NULL, e) < 0
+		       ? -1
+		       : 0;
 }

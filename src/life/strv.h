@@ -15,8 +15,8 @@ int qt_strv_argv(struct rt_strv *ret, char *buf, const json_t *command, struct q
 /* The same for minit, whose messages are longer: SIZE bytes of BUF. */
 int qt_strv_words(struct rt_strv *ret, char *buf, size_t size, const json_t *command, struct qt_err *e);
 
-/* NAME=value of what the platform gives (PATH, HOME, HOSTNAME), then of MAP, then of OVER (may be NULL), a later one
+/* NAME=value of what the platform gives (PATH, HOME, HOSTNAME), then of C's image, then of its environment, then of OVER (may be NULL), a later one
  * replacing an earlier. */
-int qt_strv_env(struct rt_strv *ret, char *buf, const char *hostname, const json_t *map, const json_t *over, struct qt_err *e);
+int qt_strv_env(struct rt_strv *ret, char *buf, const struct qt_ctr *c, const json_t *over, struct qt_err *e);
 
 #endif

@@ -15,7 +15,7 @@
 
 static int start_from(struct qt_life *l, struct qt_ctr *c, unsigned from, struct qt_err *e)
 {
-	struct rt_start_req req = {.id = c->id, .hostname = rt_str(c->name)};
+	struct rt_start_req req = {.id = c->id, .hostname = rt_str(c->name), .user = rt_str(c->user), .stop_signal = c->stop_signal};
 	auto_free char *argv = malloc(QT_STRV_BYTES), *env = malloc(QT_STRV_BYTES), *volumes = malloc(QT_MOUNTS_BYTES);
 	auto_free char *gpus = malloc(QT_GPUS_BYTES);
 	struct qt_err why = {0}, no_route = {0};
@@ -24,7 +24,7 @@ static int start_from(struct qt_life *l, struct qt_ctr *c, unsigned from, struct
 	if (!argv || !env || !volumes || !gpus)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
-	    qt_strv_env(&req.env, env, c->name, c->environment, NULL, e) < 0 ||
+	    qt_strv_env(&req.env, env, c, NULL, e) < 0 ||
 	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0 || qt_life_gpus(l, c, gpus, &req.gpus, e) < 0)
 		return -1;
 	c->deadline_ms = qt_now_ms() + QT_BRING_UP_MS;

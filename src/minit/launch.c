@@ -16,7 +16,7 @@
 static char oom_score[8]; /* what children write into their oom_score_adj; "" if unknown */
 
 /* Room for every list that fits into a message. Only children touch it, in their copy. */
-static char *list[MI_MSG_MAX + 2];
+static char *list[MI_MSG_MAX + 3];
 
 void mi_launch_init(void)
 {
@@ -80,11 +80,11 @@ static void reset_signals(void)
 }
 
 /* By system calls: the library's functions would talk to other threads first. */
-static void become(uint32_t uid, uint32_t gid)
+static void become(uint32_t uid, uint32_t gid, const struct mi_user *user)
 {
 	if (geteuid() != 0 && uid == getuid() && gid == getgid())
 		return;
-	if (syscall(SYS_setgroups, 0L, NULL) < 0 || syscall(SYS_setresgid, (long)gid, (long)gid, (long)gid) < 0 ||
+	if (syscall(SYS_setgroups, user ? (long)user->n_groups : 0L, user ? user->groups : NULL) < 0 || syscall(SYS_setresgid, (long)gid, (long)gid, (long)gid) < 0 ||
 	    syscall(SYS_setresuid, (long)uid, (long)uid, (long)uid) < 0)
 		give_up(MI_STEP_USER, errno);
 }
@@ -125,6 +125,22 @@ static char **point(char **at, const char *s, uint32_t len)
 		*at++ = (char *)s;
 	*at++ = NULL;
 	return at;
+}
+
+static bool has_home(char **env)
+{
+	for (; *env; env++)
+		if (strncmp(*env, "HOME=", 5) == 0)
+			return true;
+	return false;
+}
+
+static char *home_of(const struct mi_user *user)
+{
+	static char text[5 + MI_HOME_MAX] = "HOME=";
+
+	memcpy(text + 5, user->home, strlen(user->home) + 1);
+	return text;
 }
 
 static const char *find_path(char **env)
@@ -169,7 +185,7 @@ static int execute(char **argv, char **env)
 /* Only async-signal-safe calls from here on; nothing of minit's but the message and this code is used. */
 static _Noreturn void child(const struct mi_launch *l, int start_fd)
 {
-	char **env;
+	char **env, **end;
 
 	for (int i = 0; i < 3; i++)
 		if (l->fds[i] != i && dup2(l->fds[i], i) < 0)
@@ -185,11 +201,13 @@ static _Noreturn void child(const struct mi_launch *l, int start_fd)
 	be_first_to_die();
 	if (l->flags & MI_EXEC_MKCWD)
 		make_dirs(l->run.cwd);
-	become(l->uid, l->gid);
+	become(l->uid, l->gid, l->user);
 	enter(l->run.cwd);
 	(void)umask((mode_t)l->umask);
 	env = point(list, l->run.argv, l->run.argv_len);
-	(void)point(env, l->run.env, l->run.env_len);
+	end = point(env, l->run.env, l->run.env_len);
+	if (l->user && l->user->home[0] && !has_home(env))
+		end[-1] = home_of(l->user), end[0] = NULL;
 	reset_signals();
 	give_up(MI_STEP_EXEC, execute(list, env));
 }

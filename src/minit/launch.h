@@ -5,11 +5,13 @@
 #include <sys/types.h>
 
 #include "frame.h"
+#include "user.h"
 
 struct mi_launch {
 	struct mi_run run; /* cwd is set */
 	uint32_t uid, gid, umask;
 	uint32_t flags; /* MI_EXEC_* */
+	const struct mi_user *user; /* whose further groups and home directory go with these ids; NULL: nobody's */
 	int fds[3];	/* become 0 to 2; each is that number already, or above 2. With MI_EXEC_TTY: the same terminal three times */
 };
 

@@ -220,6 +220,13 @@ static void configure(struct mi_run *run)
 	(void)close(MI_FD_CONFIG);
 	mi.uid = c->uid;
 	mi.gid = c->gid;
+	if (c->user_len > 0) {
+		sys = mi_user_look_up(run->key, &mi.user);
+		if (sys != 0)
+			fail(MI_STEP_USER, sys);
+		mi.uid = mi.user.uid;
+		mi.gid = mi.user.gid;
+	}
 	mi.umask = c->umask;
 	mi.stop_signal = c->stop_signal;
 	memcpy(mi.cwd, run->cwd, c->cwd_len);

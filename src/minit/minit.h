@@ -7,6 +7,7 @@
 
 #include "frame.h"
 #include "launch.h"
+#include "user.h"
 
 /* Connections beyond the execs, so that pings are answered when there is no room for another exec. */
 #define MI_CONNS_MAX (MI_EXECS_MAX + 32U)
@@ -23,6 +24,7 @@ struct mi_init {
 	uint32_t uid, gid, umask, stop_signal;
 	uint64_t started_mono_ms, command_ended_ms;
 	char cwd[MI_CWD_MAX];
+	struct mi_user user; /* of the image: uid and gid are as above */
 };
 extern struct mi_init mi;
 

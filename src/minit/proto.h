@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define MI_MAGIC   0x314e494dU /* "MIN1" */
-#define MI_VERSION 2U
+#define MI_VERSION 3U
 #define MI_MSG_MAX 196608U /* less than a socket's buffer: it is one packet */
 
 #define MI_EXECS_MAX 256U  /* at once in one container; MI_FAILED with MI_STEP_FORK and EAGAIN beyond */
@@ -40,7 +40,7 @@ enum {
 };
 
 /* What to run first. Then come argv_len bytes of NUL-ended texts (0: no command, the container idles), env_len bytes, and the
- * working directory, absolute and there, with its NUL. Together at most MI_MSG_MAX bytes. */
+ * working directory, absolute and there, with its NUL, and the user. Together at most MI_MSG_MAX bytes. */
 struct mi_config {
 	uint32_t magic, version;
 	uint32_t argv_len, env_len, cwd_len;
@@ -48,6 +48,7 @@ struct mi_config {
 	uint32_t umask;
 	uint32_t uid, gid;    /* inside the container, of the first command and the default of exec */
 	uint32_t stop_signal; /* sent to the command at stop; 15 if the image does not say */
+	uint32_t user_len;    /* 0: uid and gid count; else a user as in an image, with its NUL, behind the working directory (user.h) */
 };
 
 /* step: 0 all is well, else enum mi_step, with the errno. A command that cannot be executed is not a failure of the

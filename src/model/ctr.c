@@ -9,6 +9,7 @@ void qt_ctr_init(struct qt_ctr *c)
 	memset(c, 0, sizeof(*c));
 	c->labels = json_object();
 	c->environment = json_object();
+	c->image_env = json_object();
 	c->command = json_array();
 	c->volumes = json_array();
 	c->gpu_ids = json_array();
@@ -19,6 +20,7 @@ void qt_ctr_done(struct qt_ctr *c)
 {
 	json_decref(c->labels);
 	json_decref(c->environment);
+	json_decref(c->image_env);
 	json_decref(c->command);
 	json_decref(c->volumes);
 	json_decref(c->gpu_ids);

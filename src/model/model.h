@@ -27,6 +27,7 @@ bool qt_state_parse(enum qt_state *ret, const char *text); /* `stopped` is taken
 #define QT_ENV_MAX     256
 #define QT_LABELS_MAX  64
 #define QT_ROUTES_MAX  32
+#define QT_USER_MAX    63
 #define QT_GPUS_MAX    64
 #define QT_GPU_ID_MAX  127
 #define QT_GPUS_BYTES  2560	/* of the names of a container's GPUs, a NUL each */
@@ -48,6 +49,10 @@ struct qt_ctr {
 	int64_t deleting_ms; /* when somebody began to delete it; 0: nobody */
 	char image[QT_IMAGE_MAX + 1];
 	bool oci;
+	struct qt_id image_id;	     /* of a pulled one, which `image` was then; s[0] == 0: none */
+	char user[QT_USER_MAX + 1];  /* of the image; "": root */
+	uint32_t stop_signal;	     /* of the image; 0: SIGTERM */
+	json_t *image_env;	     /* object of strings: of the image; environment is on top of it */
 	char workdir[QT_WORKDIR_MAX + 1];
 	uint32_t memory_mb;
 	uint32_t cpu_centi; /* hundredths of a percent of one cpu: 50 % is 5000 */
@@ -151,7 +156,7 @@ enum qt_op_type {
 const char *qt_op_type_name(enum qt_op_type t);
 bool qt_op_type_parse(enum qt_op_type *ret, const char *text);
 uint32_t qt_op_type_deadline_s(enum qt_op_type t);
-const char *qt_op_type_target(enum qt_op_type t); /* "container", "snapshot" or "volume" */
+const char *qt_op_type_target(enum qt_op_type t); /* "container", "snapshot", "volume" or "image" */
 
 #define QT_OP_WARNINGS_MAX 64
 #define QT_OP_ITEMS_MAX	   100
@@ -163,6 +168,7 @@ struct qt_op {
 	struct qt_id container; /* that the operation is on; of a fork and a clone the new one. s[0] == 0: none */
 	struct qt_id snapshot;	/* the one taken, cloned or deleted; s[0] == 0: none */
 	char volume[65];	/* its name; "": none */
+	char image[QT_IMAGE_MAX + 1]; /* the reference that is pulled; "": none */
 	char node[40];
 	char message[160];
 	unsigned progress_pct;

@@ -105,6 +105,8 @@ static json_t *text_or_null(const char *s)
 /* What it is about, by the kind of thing that its type is about. */
 static const char *target_id(const struct qt_op *o, const char *kind)
 {
+	if (qt_streq(kind, "image"))
+		return o->image;
 	return qt_streq(kind, "snapshot") ? o->snapshot.s : qt_streq(kind, "volume") ? o->volume : o->container.s;
 }
 

@@ -40,6 +40,15 @@ int rt_check_words(const struct rt_strv *argv, const struct rt_strv *env, struct
 	return 0;
 }
 
+int rt_check_run(const struct rt_str *user, uint32_t stop_signal, struct qt_err *e)
+{
+	if (user->len > RT_USER_MAX || strspn(user->s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:") != user->len)
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "the user is not a name or a number, with :group");
+	if (stop_signal > 64)
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "the stop signal is none");
+	return 0;
+}
+
 /* The workers check all of this, with better words; here it is what the node can stand. */
 int rt_check_limits(const struct rt *rt, uint32_t memory_mb, uint32_t cpu_centi, struct qt_err *e)
 {

@@ -141,7 +141,7 @@ int rt_files_connect(struct rt *rt, const struct qt_id *id, struct qt_err *e)
 /* --- the configuration --------------------------------------------------------------------------------- */
 
 int rt_files_config(const struct rt *rt, const struct rt_strv *argv, const struct rt_strv *env, const char *workdir,
-		    struct qt_err *e)
+		    const char *user, uint32_t stop_signal, struct qt_err *e)
 {
 	auto_close int fd = memfd_create("minit-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct mi_config c = {
@@ -152,13 +152,15 @@ int rt_files_config(const struct rt *rt, const struct rt_strv *argv, const struc
 		.cwd_len = (uint32_t)strlen(workdir) + 1,
 		.log_file_bytes = (uint32_t)rt->conf.log_file_bytes,
 		.umask = 022,
-		.stop_signal = SIGTERM,
+		.stop_signal = stop_signal ? stop_signal : SIGTERM,
+		.user_len = user[0] ? (uint32_t)strlen(user) + 1 : 0,
 	};
 
 	if (fd < 0)
 		return qt_fail_sys(e, errno, "memfd_create");
 	if (qt_write_full(fd, &c, sizeof(c), e) < 0 || qt_write_full(fd, argv->s, argv->len, e) < 0 ||
-	    qt_write_full(fd, env->s, env->len, e) < 0 || qt_write_full(fd, workdir, c.cwd_len, e) < 0)
+	    qt_write_full(fd, env->s, env->len, e) < 0 || qt_write_full(fd, workdir, c.cwd_len, e) < 0 ||
+	    qt_write_full(fd, user, c.user_len, e) < 0)
 		return -1;
 	if (lseek(fd, 0, SEEK_SET) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)

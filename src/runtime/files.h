@@ -24,6 +24,6 @@ void rt_files_drop_socket(struct rt *rt, const char *id); /* idempotent */
 
 /* A sealed memfd with a struct mi_config and its texts, the caller's. */
 int rt_files_config(const struct rt *rt, const struct rt_strv *argv, const struct rt_strv *env, const char *workdir,
-		    struct qt_err *e);
+		    const char *user, uint32_t stop_signal, struct qt_err *e);
 
 #endif

@@ -17,11 +17,13 @@ libqrt_a_SOURCES = \
 	src/runtime/job.c src/runtime/job.h \
 	src/runtime/journal.c src/runtime/journal.h \
 	src/runtime/keep.c src/runtime/keep.h \
+	src/runtime/layers.c src/runtime/layers.h \
 	src/runtime/life.c src/runtime/life.h \
 	src/runtime/loop.c src/runtime/loop.h \
 	src/runtime/obj.c src/runtime/obj.h \
 	src/runtime/op_end.c \
 	src/runtime/op_files.c \
+	src/runtime/op_image.c \
 	src/runtime/op_life.c \
 	src/runtime/op_obj.c \
 	src/runtime/op_procs.c src/runtime/procs.c src/runtime/procs.h src/runtime/op_net.c \

@@ -9,22 +9,24 @@ static const struct rt_field rows[] = {
 #define R(type, name, max) {#name, RT_F_##type, offsetof(struct rt_obj_entry, name), max}
 	R(ID, id, 0),	      R(ID, tenant, 0),	 R(U64, created_ms, 0),	   R(U64, max_bytes, 0),
 	R(U64, size_bytes, 0), R(U64, files, 0), R(BLOB, record, 16384),
+	R(STR, image, 128),    R(STRV, layers, 4096),
 #undef R
 };
-static const uint8_t n_rows[] = {QT_LEN(rows)};
+static const uint8_t n_rows[] = {7, 9};
+_Static_assert(sizeof(struct rt_obj_entry) <= RT_KEEP_STRUCT_MAX, "an entry is read into so much");
 
 static bool sane(const void *en_, const char *name)
 {
 	const struct rt_obj_entry *en = en_;
 	struct qt_id id;
 
-	return (qt_id_parse(&id, "snap", name) || qt_id_parse(&id, "vol", name)) && qt_streq(id.s, en->id.s);
+	return (qt_id_parse(&id, "snap", name) || qt_id_parse(&id, "vol", name) || qt_id_parse(&id, "img", name)) && qt_streq(id.s, en->id.s);
 }
 
 static const struct rt_keep_kind kind = {
 	.dir = "objects",
 	.bad = "objects.bad",
-	.lost = "its snapshot or volume is lost, its tree is kept",
+	.lost = "its snapshot, volume or image is lost, its tree is kept",
 	.magic = 0x314f5451U, /* "QTO1" */
 	.version = QT_LEN(n_rows),
 	.rows = rows,
@@ -41,6 +43,7 @@ int rt_objs_open(struct rt_objs *t, int state_fd, struct qt_err *e)
 static void free_obj(struct rt_obj *o)
 {
 	free(o->record);
+	free((char *)(uintptr_t)o->layers.s);
 	free(o);
 }
 
@@ -86,6 +89,20 @@ int rt_obj_set_record(struct rt_obj *o, struct rt_str record, struct qt_err *e)
 	free(o->record);
 	o->record = copy;
 	o->record_len = record.len;
+	return 0;
+}
+
+int rt_obj_set_layers(struct rt_obj *o, struct rt_strv layers, struct qt_err *e)
+{
+	char *copy = malloc(layers.len + 1);
+
+	if (!copy)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	if (layers.len > 0)
+		memcpy(copy, layers.s, layers.len);
+	copy[layers.len] = '\0';
+	free((char *)(uintptr_t)o->layers.s);
+	o->layers = (struct rt_strv){copy, layers.len, layers.n};
 	return 0;
 }
 
@@ -144,6 +161,8 @@ int rt_obj_save(struct rt_objs *t, const struct rt_obj *o, struct qt_err *e)
 		.size_bytes = o->size_bytes,
 		.files = o->files,
 		.record = {o->record, o->record_len},
+		.image = rt_str(o->image),
+		.layers = o->layers,
 	};
 
 	return rt_keep_put(&t->keep, o->id.s, &en, true, e);
@@ -165,7 +184,10 @@ static int load_one(const void *en_, void *arg, struct qt_err *e)
 	o->max_bytes = en->max_bytes;
 	o->size_bytes = en->size_bytes;
 	o->files = en->files;
-	return 0;
+	/* The two are absent in files of version 1. */
+	if (en->image.len > 0)
+		(void)qt_copy(o->image, sizeof(o->image), en->image.s);
+	return en->layers.len > 0 ? rt_obj_set_layers(o, en->layers, e) : 0;
 }
 
 int rt_objs_load(struct rt_objs *t, struct qt_err *e)

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "copy.h"
 #include "files.h"
+#include "layers.h"
 #include "gpus.h"
 #include "life.h"
 #include "msg.h"
@@ -26,6 +27,8 @@
 /* What is to run: of CREATE and of START. */
 struct run {
 	const struct rt_strv *argv, *env;
+	struct rt_str user;
+	uint32_t stop_signal;
 	enum rt_failpoint cgroup, socket, spawn, attach, net, ready;
 };
 
@@ -58,6 +61,17 @@ static int connect_net(void *arg, pid_t pid, struct qt_err *e)
 	return rt_net_attach(c->rt->net, &c->addr, &c->tenant, pid, e);
 }
 
+struct layers {
+	int fds[RT_IMAGE_LAYERS];
+	unsigned n;
+};
+
+static void close_layers(struct layers *l)
+{
+	while (l->n > 0)
+		qt_close(l->fds[--l->n]);
+}
+
 static int make_config(struct rt_ctr *c, const struct run *run, const struct rt_gpus *gpus, struct qt_err *e)
 {
 	auto_free char *buf = malloc(ENV_BYTES);
@@ -67,19 +81,20 @@ static int make_config(struct rt_ctr *c, const struct run *run, const struct rt_
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (rt_gpus_env(gpus, run->env, &env, buf, ENV_BYTES, e) < 0)
 		return -1;
-	return rt_files_config(c->rt, run->argv, &env, c->workdir[0] ? c->workdir : "/", e);
+	return rt_files_config(c->rt, run->argv, &env, c->workdir[0] ? c->workdir : "/", run->user.s, run->stop_signal, e);
 }
 
 static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const struct rt_gpus *gpus, struct qt_err *e)
 {
 	struct rt *rt = c->rt;
-	auto_close int lower = rt_store_rootfs(&rt->store, c->image, e), upper = -1, work = -1, config = -1;
+	QT_AUTO(close_layers) struct layers low = {.n = 0};
+	auto_close int upper = -1, work = -1, config = -1;
 	auto_close int log0 = -1, log1 = -1, status = -1, cgroup = -1;
 	QT_AUTO(rt_volumes_close) struct rt_volumes vols = {.n = 0};
 	struct attach a = {.c = c, .run = run};
 	int log[2];
 
-	if (lower < 0 || rt_store_tree(&rt->store, &c->id, &upper, &work, e) < 0 ||
+	if (rt_image_layers(rt, c->image, low.fds, &low.n, e) < 0 || rt_store_tree(&rt->store, &c->id, &upper, &work, e) < 0 ||
 	    rt_volumes_open(rt, &c->volumes, &vols, e) < 0 || rt_files_open(rt, &c->id, log, &status, e) < 0)
 		return -1;
 	log0 = log[0];
@@ -95,8 +110,8 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const s
 		.hostname = c->hostname,
 		.uid_base = (uint32_t)rt->conf.uid_base + c->range * 65536U,
 		.strict = c->strict != 0,
-		.lower_fds = &lower,
-		.n_lower = 1,
+		.lower_fds = low.fds,
+		.n_lower = low.n,
 		.upper_fd = upper,
 		.work_fd = work,
 		.resolv_conf = rt->resolv_conf,
@@ -232,14 +247,14 @@ static int check_from(const struct rt *rt, const struct rt_create_req *req, stru
 static int check_create(struct rt *rt, const struct rt_create_req *req, struct qt_err *e)
 {
 	const struct rt_ctr *left = rt_ctr_find(&rt->leaving, &req->id);
-	struct rt_image image;
 	struct qt_id id;
 
 	if (!qt_id_parse(&id, "ctr", req->id.s) || !qt_id_parse(&id, "ten", req->tenant.s) || req->strict > 1 || req->no_start > 1 ||
 	    req->consistency > RT_APP_CONSISTENT)
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "create: an id of another kind, or a number that means nothing");
 	if (rt_check_hostname(&req->hostname, e) < 0 || rt_check_workdir(&req->workdir, e) < 0 ||
-	    rt_check_words(&req->argv, &req->env, e) < 0 || rt_check_limits(rt, req->memory_mb, req->cpu_centi, e) < 0 ||
+	    rt_check_words(&req->argv, &req->env, e) < 0 || rt_check_run(&req->user, req->stop_signal, e) < 0 ||
+	    rt_check_limits(rt, req->memory_mb, req->cpu_centi, e) < 0 ||
 	    rt_volumes_check(rt, &req->tenant, &req->volumes, e) < 0 || check_from(rt, req, e) < 0 ||
 	    rt_gpus_check(rt, NULL, &req->gpus, e) < 0)
 		return -1;
@@ -249,7 +264,7 @@ static int check_create(struct rt *rt, const struct rt_create_req *req, struct q
 		return qt_fail(e, QT_E_CAPACITY_FULL, "the node has its %u containers", (unsigned)rt->conf.max_containers);
 	if ((!req->no_start && rt_check_room(rt, req->memory_mb, e) < 0) || rt_store_room(&rt->store, e) < 0)
 		return -1;
-	return rt_store_image(&rt->store, req->image.s, &image, e);
+	return rt_image_check(rt, &req->tenant, req->image.s, e);
 }
 
 static void answer_create(const struct rt_ctr *c, char ip[16], struct rt_create_rep *rep)
@@ -263,7 +278,7 @@ static void answer_create(const struct rt_ctr *c, char ip[16], struct rt_create_
 /* Behind the layer: all that is left. */
 static int end_create(struct rt_ctr *c, const struct rt_create_req *req, struct qt_err *e)
 {
-	const struct run run = {&req->argv,	     &req->env,		   RT_FP_create_cgroup, RT_FP_create_socket,
+	const struct run run = {&req->argv,	     &req->env,		   req->user, req->stop_signal, RT_FP_create_cgroup, RT_FP_create_socket,
 				RT_FP_create_spawn, RT_FP_create_attach, RT_FP_create_net,	RT_FP_create_ready};
 
 	if (rt_failpoint(RT_FP_create_tree, e) < 0)
@@ -411,13 +426,13 @@ int rt_op_create(struct rt *rt, struct rt_ctr *there, const void *req_, struct r
 int rt_op_start(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
 {
 	const struct rt_start_req *req = req_;
-	const struct run run = {&req->argv,	    &req->env,		RT_FP_start_cgroup, RT_FP_start_socket,
+	const struct run run = {&req->argv,	    &req->env,		req->user, req->stop_signal, RT_FP_start_cgroup, RT_FP_start_socket,
 				RT_FP_start_spawn, RT_FP_start_attach, RT_FP_start_net,	   RT_FP_start_ready};
 	struct rt_start_rep *rep = a->rep;
 	struct rt_ctr before;
 
 	if (rt_check_hostname(&req->hostname, e) < 0 || rt_check_words(&req->argv, &req->env, e) < 0 ||
-	    rt_check_room(rt, c->memory_mb, e) < 0 || rt_volumes_check(rt, &c->tenant, &req->volumes, e) < 0 ||
+	    rt_check_run(&req->user, req->stop_signal, e) < 0 || rt_check_room(rt, c->memory_mb, e) < 0 || rt_volumes_check(rt, &c->tenant, &req->volumes, e) < 0 ||
 	    rt_gpus_check(rt, c, &req->gpus, e) < 0)
 		return -1;
 	/* Nobody freezes what was at rest when its copying began. */

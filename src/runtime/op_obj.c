@@ -9,6 +9,7 @@
 #include "copy.h"
 #include "dirs.h"
 #include "failpoint.h"
+#include "layers.h"
 #include "log.h"
 #include "ops.h"
 #include "str.h"
@@ -23,15 +24,22 @@ static bool is_volume(const struct qt_id *id)
 	return qt_starts(id->s, "vol_");
 }
 
+static bool is_image(const struct qt_id *id)
+{
+	return qt_starts(id->s, "img_");
+}
+
 static int not_found(const struct qt_id *id, struct qt_err *e)
 {
+	if (is_image(id))
+		return qt_fail(e, QT_E_IMAGE_NOT_FOUND, "there is no such image");
 	return is_volume(id) ? qt_fail(e, QT_E_VOLUME_NOT_FOUND, "there is no such volume") :
 			       qt_fail(e, QT_E_SNAPSHOT_NOT_FOUND, "there is no such snapshot");
 }
 
 static int tree_dir(const struct rt *rt, const struct qt_id *id)
 {
-	return is_volume(id) ? rt->store.vol_fd : rt->store.snap_fd;
+	return is_volume(id) ? rt->store.vol_fd : is_image(id) ? rt->store.img_fd : rt->store.snap_fd;
 }
 
 /* One that is there and whole, of either kind. */
@@ -256,6 +264,7 @@ int rt_op_snapshot(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_
 	if (!o)
 		return -1;
 	o->making = true;
+	(void)qt_copy(o->image, sizeof(o->image), c->image);
 	r = take(c, o, req, a, e);
 	if (r < 0)
 		undo(rt, o);
@@ -322,8 +331,8 @@ int rt_op_obj_list(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_
 	char prefix[8];
 
 	(void)c;
-	if (!qt_streq(req->kind.s, "snap") && !qt_streq(req->kind.s, "vol"))
-		return qt_fail(e, QT_E_VALIDATION_ERROR, "obj_list: neither snap nor vol");
+	if (!qt_streq(req->kind.s, "snap") && !qt_streq(req->kind.s, "vol") && !qt_streq(req->kind.s, "img"))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "obj_list: none of snap, vol and img");
 	(void)qt_fmt(prefix, sizeof(prefix), "%s_", req->kind.s);
 	rep->ids.s = a->scratch;
 	for (uint32_t i = rt_obj_after(&rt->objs, req->after.len > 0 ? req->after.s : prefix); i < rt->objs.n && rep->ids.n < LIST_MAX; i++) {
@@ -360,25 +369,31 @@ int rt_op_obj_delete(struct rt *rt, struct rt_ctr *c, const void *req_, struct r
 	const struct rt_obj_delete_req *req = req_;
 	struct rt_obj *o = rt_obj_find(&rt->objs, req->id.s);
 	struct rt_copy *copy = rt_copy_of(rt, &req->id);
+	bool image;
 
 	(void)c;
 	(void)a;
 	if (!o)
 		return 0;
-	if (o->making) {
+	if (o->making && !is_image(&o->id)) {
 		if (copy && !copy->ended)
 			rt_copy_end(copy);
 		return RT_AGAIN;
 	}
 	if (is_volume(&o->id) && rt_volumes_in_use(rt, &o->id))
 		return qt_fail(e, QT_E_VOLUME_IN_USE, "a container that runs has this volume");
+	if (is_image(&o->id) && rt_image_in_use(rt, &o->id))
+		return qt_fail(e, QT_E_IMAGE_IN_USE, "a container, or a snapshot of one, stands on this image");
 	/* The point of no return: a tree that no file knows is swept at the next start. */
 	if (rt_failpoint(RT_FP_obj_delete_begin, e) < 0 || rt_obj_forget(&rt->objs, o, e) < 0)
 		return -1;
 	rt_sessions_end(rt->sessions, &o->id); /* nobody works on a tree that is in the trash */
 	(void)rt_failpoint(RT_FP_obj_delete_forgotten, e);
 	qt_err_reset(e);
+	image = is_image(&o->id);
 	undo(rt, o);
+	if (image)
+		rt_layers_sweep(rt);
 	rt_copies_end(rt, &req->id);
 	(void)rt_failpoint(RT_FP_obj_delete_dropped, e);
 	qt_err_reset(e);

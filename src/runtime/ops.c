@@ -68,6 +68,22 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 		.hostile = "It can read and write all files of every volume and running container: workers can, by design. The process that does it has an id map, "
 			   "a root directory and two capabilities of the tree alone, no network, and a filter without exec and sockets; so have archives that it "
 			   "unpacks. 64 of them at most, 8 on one tree; each ends with its socket. The descriptor that came is only handed on."},
+	[RT_IMAGE_BEGIN] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_image_begin,
+		.uses = "SYS_ADMIN (subvolumes), DAC_OVERRIDE",
+		.hostile = "Not for workers. A hostile agent can say that an image of any tenant stands on layers that other tenants pulled, if it knows their digests: it is "
+			   "the agent that makes sure that a registry showed this tenant each of them. What is begun and not finished goes after two hours."},
+	[RT_IMAGE_COMMIT] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_image_commit,
+		.uses = "DAC_OVERRIDE",
+		.hostile = "Not for workers. The record is opaque. An image whose layers are not all there is refused."},
+	[RT_LAYER_BEGIN] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 500, .fn = rt_op_layer_begin,
+		.uses = "SYS_ADMIN (namespaces, mounts), SETUID, SETGID; DAC_OVERRIDE",
+		.hostile = "Not for workers. A hostile agent can have what it likes unpacked as the layer of a digest that is not there yet, and so give every tenant that pulls "
+			   "that layer later something else: the blob's digest is compared by the process that unpacks, but the agent is who talks to it. What is unpacked has "
+			   "no devices, and no more power over this host than any image."},
+	[RT_LAYER_COMMIT] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_layer_commit,
+		.uses = "SYS_ADMIN (trusted attributes), DAC_OVERRIDE (in a job)",
+		.hostile = "Not for workers. The list of directories that hide what is below them comes from the process that unpacked: each is opened below the layer, without "
+			   "following links, and gets one attribute that says so; 16 MiB of names at most."},
 	[RT_SNAPSHOT] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_RUNNING | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_snapshot,
 		.uses = "SYS_ADMIN (subvolumes, trusted attributes), DAC_OVERRIDE, CHOWN, FOWNER, FSETID, SETFCAP, KILL (through the freezer)",
 		.hostile = "It can copy every container's files for the tenant whose container it is, until the pool is full but for a reserve, and have the container "
@@ -84,7 +100,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 		.hostile = "As record: bytes of bounded length, never looked into here."},
 	[RT_OBJ_DELETE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 15000, .fn = rt_op_obj_delete,
 		.uses = "SYS_ADMIN (subvolumes), DAC_OVERRIDE, FOWNER",
-		.hostile = "It can delete every snapshot, and every volume that no container is running with: as delete."},
+		.hostile = "It can delete every snapshot, every volume that no container is running with, and every image that nothing stands on: as delete."},
 	[RT_VOL_MAKE] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_vol_make,
 		.uses = "SYS_ADMIN (subvolumes, quotas, trusted attributes), DAC_OVERRIDE, CHOWN, FOWNER, FSETID, SETFCAP",
 		.hostile = "It can make volumes until the pool is full but for a reserve: quotas of tenants are kept in Redis. It can ask for a volume without a "

@@ -64,6 +64,9 @@ unsigned rt_admit_state(const struct rt_ctr *c); /* NULL: RT_S_NONE */
 void rt_print_privileges(FILE *out); /* docs/privileges.md */
 void rt_print_protocol(FILE *out);   /* docs/protocol-runtime.md */
 
+/* Is it what quilt-files can talk over? BAD_REQUEST. */
+int rt_check_files_socket(int fd, struct qt_err *e);
+
 /* The handlers: op_*.c. */
 #define RT_HANDLER(name) \
 	int rt_op_##name(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)
@@ -93,6 +96,10 @@ RT_HANDLER(ps);
 RT_HANDLER(signal);
 RT_HANDLER(watch);
 RT_HANDLER(files);
+RT_HANDLER(image_begin);
+RT_HANDLER(image_commit);
+RT_HANDLER(layer_begin);
+RT_HANDLER(layer_commit);
 RT_HANDLER(net);
 RT_HANDLER(route);
 RT_HANDLER(net_mend);

@@ -16,6 +16,7 @@
 
 struct rt_peers;
 struct rt_copy;
+struct rt_layer_job;
 struct rt_sessions;
 
 struct rt {
@@ -31,6 +32,7 @@ struct rt {
 	struct rt_objs objs;
 	struct rt_copy *copies;	    /* under way or waiting: copy.h */
 	struct rt_later copies_later;
+	struct rt_layer_job *layer_jobs; /* under way: op_image.c */
 	struct rt_store store;
 	struct rt_ranges ranges;
 	struct rt_ctrs ctrs;

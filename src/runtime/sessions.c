@@ -48,7 +48,8 @@ struct session {
 struct rt_sessions {
 	struct rt *rt;
 	int program_fd, null_fd;
-	char entries[24], bytes[24]; /* of the settings, as the program's arguments */
+	char entries[24], bytes[24];		 /* of the settings, as the program's arguments */
+	char layer_entries[24], layer_bytes[24]; /* the same, of layers */
 	struct session v[RT_SESSIONS_MAX];
 };
 
@@ -68,6 +69,8 @@ int rt_sessions_open(struct rt_sessions **ret, struct rt *rt, const char *progra
 	}
 	(void)snprintf(s->entries, sizeof(s->entries), "%" PRIu64, rt->conf.archive_entries);
 	(void)snprintf(s->bytes, sizeof(s->bytes), "%" PRIu64, rt->conf.archive_unpacked_bytes);
+	(void)snprintf(s->layer_entries, sizeof(s->layer_entries), "%" PRIu64, rt->conf.image_entries);
+	(void)snprintf(s->layer_bytes, sizeof(s->layer_bytes), "%" PRIu64, rt->conf.image_max_bytes);
 	*ret = s;
 	return 0;
 }
@@ -163,6 +166,7 @@ struct start {
 	int cgroup_fd;
 	uint64_t flags;
 	bool own_ids; /* in a user namespace that was made with it */
+	bool layer, read_only;
 };
 
 static int fail(int sys)
@@ -204,7 +208,9 @@ static int arrange(const struct start *a, int tree)
 static int child(const struct start *a)
 {
 	char name[] = "quilt-files";
-	char *argv[] = {name, (char *)(uintptr_t)a->kind, a->x->all->entries, a->x->all->bytes, NULL}, *envp[] = {NULL};
+	struct rt_sessions *all = a->x->all;
+	char *argv[] = {name, (char *)(uintptr_t)a->kind, a->layer ? all->layer_entries : all->entries, a->layer ? all->layer_bytes : all->bytes, NULL};
+	char *envp[] = {NULL};
 	int fds[QT_FDS_MAX], program;
 	struct qt_err e = {0};
 	size_t n_fds = 0;
@@ -327,7 +333,7 @@ int rt_sessions_container(struct rt_sessions *s, const struct rt_ctr *c, int soc
 	return -1;
 }
 
-/* --- of a volume ----------------------------------------------------------------------------------------- */
+/* --- of a volume or an image ----------------------------------------------------------------------------------------- */
 
 static int map_ids(struct start *a, int *ret_fd, struct qt_err *e)
 {
@@ -341,16 +347,19 @@ static int map_ids(struct start *a, int *ret_fd, struct qt_err *e)
 		return qt_fail_sys(e, errno, "open the new process's directory");
 	if (rt_idmap_write(proc, (uint32_t)(rt->conf.uid_base + (uint64_t)a->x->range * 65536), e) < 0)
 		return -1;
-	*ret_fd = rt_idmap_clone(a->fds[0], "", userns, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, e);
+	*ret_fd = rt_idmap_clone(a->fds[0], "", userns,
+				 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (a->read_only ? MOUNT_ATTR_RDONLY : 0U), 0, e);
 	return *ret_fd < 0 ? -1 : 0;
 }
 
-int rt_sessions_volume(struct rt_sessions *s, const struct qt_id *id, int tree_fd, int sock, struct qt_err *e)
+static int on_tree(struct rt_sessions *s, const struct qt_id *id, struct start a, struct qt_err *e)
 {
 	const struct rt_limits limits = {.memory_mb = MEMORY_MB, .cpu_centi = CPU_CENTI, .pids = PIDS};
-	struct start a = {.kind = "volume", .sock = sock, .fds = {tree_fd, -1}, .sync = {-1, -1}, .cgroup_fd = -1,
-			  .flags = CLONE_NEWUSER | CLONE_NEWNS, .own_ids = true};
 	struct qt_id group = qt_id_new("file");
+
+	a.sync[0] = a.sync[1] = a.fds[1] = a.cgroup_fd = -1;
+	a.flags = CLONE_NEWUSER | CLONE_NEWNS;
+	a.own_ids = true;
 
 	a.x = slot(s, id, e);
 	if (!a.x)
@@ -363,4 +372,19 @@ int rt_sessions_volume(struct rt_sessions *s, const struct qt_id *id, int tree_f
 	}
 	end(a.x);
 	return -1;
+}
+
+int rt_sessions_volume(struct rt_sessions *s, const struct qt_id *id, int tree_fd, int sock, struct qt_err *e)
+{
+	return on_tree(s, id, (struct start){.kind = "volume", .sock = sock, .fds = {tree_fd}}, e);
+}
+
+int rt_sessions_image(struct rt_sessions *s, const struct qt_id *id, int tree_fd, bool read_only, int sock, struct qt_err *e)
+{
+	return on_tree(s, id, (struct start){.kind = "volume", .sock = sock, .fds = {tree_fd}, .read_only = read_only}, e);
+}
+
+int rt_sessions_layer(struct rt_sessions *s, const struct qt_id *id, int tree_fd, int sock, struct qt_err *e)
+{
+	return on_tree(s, id, (struct start){.kind = "layer", .sock = sock, .fds = {tree_fd}, .layer = true}, e);
 }

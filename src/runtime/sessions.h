@@ -18,6 +18,9 @@ int rt_sessions_container(struct rt_sessions *s, const struct rt_ctr *c, int soc
 
 /* The same about the directory TREE_FD (borrowed, root's on disk) of the volume ID, in a cgroup and with a range of user ids of its own. */
 int rt_sessions_volume(struct rt_sessions *s, const struct qt_id *id, int tree_fd, int sock, struct qt_err *e);
+/* The same about what is kept of the image ID, READ_ONLY or not; and about a layer that is unpacked for it. */
+int rt_sessions_image(struct rt_sessions *s, const struct qt_id *id, int tree_fd, bool read_only, int sock, struct qt_err *e);
+int rt_sessions_layer(struct rt_sessions *s, const struct qt_id *id, int tree_fd, int sock, struct qt_err *e);
 
 /* How many work on ID's tree. End those, and wait: afterwards nobody holds the tree. */
 unsigned rt_sessions_count(const struct rt_sessions *s, const struct qt_id *id);

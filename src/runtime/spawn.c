@@ -280,6 +280,9 @@ static int fail_ready(const struct mi_ready *m, struct qt_err *e)
 	if (m->step == MI_STEP_CWD && is_tenants_fault((int)m->sys))
 		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/working_directory", "a directory that its user may enter",
 				     "The working directory cannot be entered: %s", strerror((int)m->sys));
+	if (m->step == MI_STEP_USER)
+		return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/image", "a user that the image's passwd has",
+				     "The image's user cannot be found in it: %s", strerror((int)m->sys));
 	return qt_fail_sys(e, (int)m->sys, "start the container: the init failed (step %u)", m->step);
 }
 

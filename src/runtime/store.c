@@ -75,7 +75,8 @@ static int check_owner(struct rt_store *s, int state_fd, struct qt_err *e)
 	if (ours[0] && qt_streq(ours, theirs))
 		return 0;
 	if (rt_dir_each(s->ctr_fd, refuse, NULL, e) < 0 || rt_dir_each(s->vol_fd, refuse, NULL, e) < 0 ||
-	    rt_dir_each(s->snap_fd, refuse, NULL, e) < 0)
+	    rt_dir_each(s->snap_fd, refuse, NULL, e) < 0 || rt_dir_each(s->img_fd, refuse, NULL, e) < 0 ||
+	    rt_dir_each(s->layers_fd, refuse, NULL, e) < 0)
 		return -1;
 	if (!ours[0]) {
 		struct qt_id id = qt_id_new("pool");
@@ -92,7 +93,8 @@ static int open_dirs(struct rt_store *s, struct qt_err *e)
 	const struct {
 		const char *name;
 		int *fd;
-	} dirs[] = {{"images", &s->images_fd}, {"ctr", &s->ctr_fd}, {"vol", &s->vol_fd}, {"snap", &s->snap_fd}, {"trash", &s->trash_fd}};
+	} dirs[] = {{"images", &s->images_fd}, {"ctr", &s->ctr_fd}, {"vol", &s->vol_fd}, {"snap", &s->snap_fd},
+		    {"img", &s->img_fd}, {"layers", &s->layers_fd}, {"trash", &s->trash_fd}};
 
 	for (size_t i = 0; i < QT_LEN(dirs); i++) {
 		*dirs[i].fd = rt_dir_make(s->pool_fd, dirs[i].name, 0700, e);
@@ -104,7 +106,7 @@ static int open_dirs(struct rt_store *s, struct qt_err *e)
 
 int rt_store_open(struct rt_store *s, struct rt_loop *loop, const struct qt_conf *conf, int state_fd, struct qt_err *e)
 {
-	*s = (struct rt_store){.loop = loop, .pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .vol_fd = -1, .snap_fd = -1, .trash_fd = -1,
+	*s = (struct rt_store){.loop = loop, .pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .vol_fd = -1, .snap_fd = -1, .img_fd = -1, .layers_fd = -1, .trash_fd = -1,
 			       .ctr_bytes = conf->container_disk_bytes, .vol_bytes = conf->volume_bytes};
 	s->pool_fd = rt_dir_make_path(conf->pool_dir, 0700, e);
 	if (s->pool_fd < 0)
@@ -127,6 +129,8 @@ void rt_store_close(struct rt_store *s)
 	qt_reset_fd(&s->ctr_fd, -1);
 	qt_reset_fd(&s->vol_fd, -1);
 	qt_reset_fd(&s->snap_fd, -1);
+	qt_reset_fd(&s->img_fd, -1);
+	qt_reset_fd(&s->layers_fd, -1);
 	qt_reset_fd(&s->trash_fd, -1);
 }
 
@@ -189,6 +193,13 @@ int rt_store_make_volume(struct rt_store *s, const struct qt_id *id, uint64_t ma
 	return make(s, s->vol_fd, id->s, "data", max_bytes ? max_bytes : s->vol_bytes, &fd, e);
 }
 
+int rt_store_make_image(struct rt_store *s, const struct qt_id *id, struct qt_err *e)
+{
+	auto_close int fd = -1;
+
+	return make(s, s->img_fd, id->s, "data", 0, &fd, e);
+}
+
 int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, int *ret_work, struct qt_err *e)
 {
 	auto_close int fd = openat(s->ctr_fd, id->s, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -207,7 +218,7 @@ int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, in
 
 int rt_store_volume(struct rt_store *s, const struct qt_id *id, struct qt_err *e)
 {
-	auto_close int fd = openat(s->vol_fd, id->s, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int fd = openat(qt_starts(id->s, "img_") ? s->img_fd : s->vol_fd, id->s, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int data = fd < 0 ? -1 : openat(fd, "data", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	return data >= 0 ? data : qt_fail_sys(e, errno, "open a volume");

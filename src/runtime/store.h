@@ -1,10 +1,13 @@
 /*
- * store.h - the pool: images, containers' own layers, snapshots, volumes, and the trash.
+ * store.h - the pool: images and their layers, containers' own layers, snapshots, volumes, and the trash.
  *
  *   POOL/id                    names the state directory that this pool belongs to
  *   POOL/images/NAME/          rootfs/ and image.conf
  *   POOL/ctr/ID/               a tree: upper/ and work/ of the overlay
  *   POOL/vol/ID/               a tree: data/
+ *   POOL/img/ID/               a tree: data/, with the manifest and the configuration of a pulled image
+ *   POOL/layers/HEX/           fs/: a layer of pulled images, by the sha256 of its blob; shared by all images, of all tenants
+ *   POOL/layers/ID.HEX/        the same while it is unpacked for the image ID, and a list of what hides all below it: opaque
  *   POOL/snap/ID/              ctr/, a container's tree, and for each captured volume vol_…/, a volume's tree
  *   POOL/trash/                what is to be deleted, by a job
  *
@@ -23,7 +26,7 @@ struct rt_store_driver;
 struct rt_store {
 	const struct rt_store_driver *driver;
 	struct rt_loop *loop;
-	int pool_fd, images_fd, ctr_fd, vol_fd, snap_fd, trash_fd;
+	int pool_fd, images_fd, ctr_fd, vol_fd, snap_fd, img_fd, layers_fd, trash_fd;
 	bool limits; /* trees can be held to a size */
 	uint64_t ctr_bytes, vol_bytes; /* of the settings; 0: no bound */
 	struct rt_job emptier;
@@ -43,12 +46,13 @@ int rt_store_room(const struct rt_store *s, struct qt_err *e);
 /* Empty trees. Of a volume: MAX_BYTES 0 is the setting. */
 int rt_store_make(struct rt_store *s, const struct qt_id *id, struct qt_err *e);
 int rt_store_make_volume(struct rt_store *s, const struct qt_id *id, uint64_t max_bytes, struct qt_err *e);
+int rt_store_make_image(struct rt_store *s, const struct qt_id *id, struct qt_err *e);
 /* Hold the tree DIR_FD/NAME to so much, where that can be done. */
 int rt_store_limit(struct rt_store *s, int dir_fd, const char *name, uint64_t max_bytes, struct qt_err *e);
 
 /* Descriptors (O_PATH) of upper and work, the caller's. */
 int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, int *ret_work, struct qt_err *e);
-/* The root directory of a volume (O_PATH), the caller's. */
+/* The root directory of a volume, or of what is kept of an image (O_PATH), the caller's. */
 int rt_store_volume(struct rt_store *s, const struct qt_id *id, struct qt_err *e);
 
 /* DIR_FD/NAME into the trash: gone under its name when this returns. Idempotent. */

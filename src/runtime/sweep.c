@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "dirs.h"
 #include "files.h"
+#include "layers.h"
 #include "life.h"
 #include "log.h"
 #include "runtime.h"
@@ -237,6 +238,16 @@ static int snapshot_found(const char *name, void *arg, struct qt_err *e)
 	return rt_store_drop(&rt->store, rt->store.snap_fd, name, e);
 }
 
+static int image_found(const char *name, void *arg, struct qt_err *e)
+{
+	struct rt *rt = arg;
+
+	if (object_known(rt, name))
+		return 0;
+	qt_log(QT_LOG_WARN, "the image %.64s was not finished, or not quite deleted, and goes", name);
+	return rt_store_drop(&rt->store, rt->store.img_fd, name, e);
+}
+
 static int volume_found(const char *name, void *arg, struct qt_err *e)
 {
 	struct rt *rt = arg;
@@ -262,8 +273,9 @@ static int sweep_objects(struct rt *rt, struct qt_err *e)
 	for (uint32_t i = 0; i < rt->objs.n; i++)
 		if (settle_object(rt, rt->objs.v[i], e) < 0)
 			return -1;
-	if (rt_dir_each(rt->store.snap_fd, snapshot_found, rt, e) < 0)
+	if (rt_dir_each(rt->store.snap_fd, snapshot_found, rt, e) < 0 || rt_dir_each(rt->store.img_fd, image_found, rt, e) < 0)
 		return -1;
+	rt_layers_sweep(rt);
 	return rt_dir_each(rt->store.vol_fd, volume_found, rt, e);
 }
 

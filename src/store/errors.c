@@ -26,6 +26,7 @@ static const struct {
 	{"QT_VOL_NAME", QT_E_VOLUME_NAME_CONFLICT, "a volume named \"%s\" exists already"},
 	{"QT_VOL_IN_USE", QT_E_VOLUME_IN_USE, "container %s has the volume"},
 	{"QT_NO_VOL", QT_E_VOLUME_NOT_FOUND, "there is no such volume"},
+	{"QT_NO_IMG", QT_E_IMAGE_NOT_FOUND, "there is no such image"},
 	{"QT_PLAN", QT_E_PLAN_REQUIRED, "the plan \"%s\" has no GPUs"},
 	{"QT_GPUS", QT_E_CAPACITY_FULL, "not enough GPUs are free"},
 	{"QT_QUOTA", QT_E_QUOTA_EXCEEDED, "the quota of the tenant has no room for this"},

@@ -6,6 +6,7 @@ qt_lua = \
 	src/store/lua/page.lua \
 	src/store/lua/quota.lua \
 	src/store/lua/vol.lua \
+	src/store/lua/img.lua \
 	src/store/lua/job.lua \
 	src/store/lua/gpu.lua \
 	src/store/lua/session.lua \
@@ -33,6 +34,7 @@ libqstore_a_SOURCES = \
 	src/store/heard.c \
 	src/store/functions.c src/store/functions.h \
 	src/store/idem.c \
+	src/store/img.c src/store/imgs.h \
 	src/store/job.c \
 	src/store/keys.c src/store/keys.h \
 	src/store/node.c \

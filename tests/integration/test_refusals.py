@@ -53,7 +53,7 @@ BODIES = [
     ({"name": "n", "volumes": ["/etc:/x"]}, 400, "VALIDATION_ERROR", "/volumes/0"),
     ({"name": "n", "volumes": ["data:/proc"]}, 400, "VALIDATION_ERROR", "/volumes/0"),
     ({"name": "n", "volumes": ["data:/data"]}, 404, "VOLUME_NOT_FOUND", "/volumes"),
-    ({"name": "n", "oci": True, "image": "alpine:3"}, 501, "NOT_IMPLEMENTED", "/oci"),
+    ({"name": "n", "oci": True, "image": "alpine:3"}, 404, "IMAGE_NOT_FOUND", "/image"),
     ({"name": "n", "image": "prod-gui", "command": ["x"]}, 400, "VALIDATION_ERROR", "/command"),
     ({"name": "n", "image": "prod-gui"}, 501, "NOT_IMPLEMENTED", "/image"),
     ({"name": "n", "image": "nonsense"}, 404, "IMAGE_NOT_FOUND", None),

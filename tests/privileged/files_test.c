@@ -312,7 +312,7 @@ static int try_everything(void)
 	const struct ft_limits limits = {.entries = 1, .bytes = 4096};
 	struct qt_err e = {0};
 	char page[8192] = {0};
-	int root = ft_lock(&limits, &e), fd;
+	int root = ft_lock(&limits, false, &e), fd;
 
 	if (root < 0)
 		return 1;

@@ -131,6 +131,7 @@ static void test_views(void **state)
 		o.type = (enum qt_op_type)i;
 		o.snapshot = (struct qt_id){"snap_1"};
 		(void)qt_copy(o.volume, sizeof(o.volume), "data");
+		(void)qt_copy(o.image, sizeof(o.image), "docker.io/library/nginx:latest");
 		json_array_append_new(o.items, json_pack("{s:i, s:s}", "index", 0, "name", "a"));
 		must(qt_store_op_submit(worker, &o, e));
 		expect_event(&o);

@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "fdio.h"
+#include "imgs.h"
 #include "redis.h"
 #include "session_store.h"
 #include "snap_store.h"
@@ -34,6 +35,7 @@ static void fill(void)
 	struct qt_idem idem;
 	struct qt_ctr c;
 	struct qt_vol v;
+	struct qt_img img;
 	json_t *empty = json_object(), *running = json_pack("{s:s}", "status", "running");
 	json_t *gpus = json_pack("[s, s]", "nvidia0", "");
 	char text[64];
@@ -52,6 +54,15 @@ static void fill(void)
 	must(qt_store_vol_reserve(worker, &v, 1, e));
 	must(qt_store_vol_commit(worker, &t.id, &v.id, e));
 	qt_vol_done(&v);
+	qt_img_init(&img);
+	img.id = qt_id_new("img");
+	img.tenant = t.id;
+	img.pulled_ms = qt_now_ms();
+	(void)qt_copy(img.reference, sizeof(img.reference), "docker.io/library/nginx:latest");
+	(void)qt_copy(img.manifest_digest, sizeof(img.manifest_digest), "sha256:0");
+	(void)qt_copy(img.node, sizeof(img.node), "n");
+	must(qt_store_img_put(agent, &img, e));
+	qt_img_done(&img);
 	qt_ctr_init(&c);
 	c.tenant = t.id;
 	json_array_append_new(c.volumes, json_string("data:/data"));
@@ -212,6 +223,7 @@ static void test_fields(void **state)
 	fields("quilt:{<t>}:ctr:<id>");
 	fields("quilt:{<t>}:snap:<id>");
 	fields("quilt:{<t>}:vol:<id>");
+	fields("quilt:{<t>}:img:<id>");
 	fields("quilt:{<t>}:used");
 	fields("quilt:{<t>}:op:<id>");
 	fields("quilt:{<t>}:session:<id>");

@@ -7,6 +7,6 @@ tests_unit_test_minit_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_minit_LDADD = libqminit.a libqbase.a $(CMOCKA_LIBS)
 EXTRA_tests_unit_test_minit_DEPENDENCIES = src/minit/quilt-minit
 check_PROGRAMS += tests/unit/test_minit_data
-tests_unit_test_minit_data_SOURCES = tests/unit/test_minit_data.c src/minit/frame.c src/minit/logw.c
+tests_unit_test_minit_data_SOURCES = tests/unit/test_minit_data.c src/minit/user.c src/minit/frame.c src/minit/logw.c
 tests_unit_test_minit_data_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_minit_data_LDADD = libqminit.a libqbase.a $(CMOCKA_LIBS)

@@ -1,6 +1,6 @@
 # Each starts a redis-server of its own, as whoever runs the tests.
 check_PROGRAMS += tests/store/test_account tests/store/test_acl tests/store/test_away tests/store/test_ctl tests/store/test_ctr \
-	tests/store/test_idem tests/store/test_op tests/store/test_schema tests/store/test_snap tests/store/test_vol tests/store/test_gpu
+	tests/store/test_idem tests/store/test_img tests/store/test_op tests/store/test_schema tests/store/test_snap tests/store/test_vol tests/store/test_gpu
 qt_store_test_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(HIREDIS_CFLAGS) -DQT_SRCDIR='"$(abs_top_srcdir)"' \
 	-DQT_BUILDDIR='"$(abs_top_builddir)"'
 qt_store_test_harness = tests/store/redis.c tests/store/redis.h tests/store/check.h
@@ -48,3 +48,6 @@ tests_store_test_vol_LDADD = $(qt_store_test_libs)
 tests_store_test_gpu_SOURCES = tests/store/test_gpu.c $(qt_store_test_harness)
 tests_store_test_gpu_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_gpu_LDADD = $(qt_store_test_libs)
+tests_store_test_img_SOURCES = tests/store/test_img.c $(qt_store_test_harness)
+tests_store_test_img_CPPFLAGS = $(qt_store_test_cppflags)
+tests_store_test_img_LDADD = $(qt_store_test_libs)

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "conf.h"
 #include "life.h"
+#include "life_images.h"
 #include "life_snaps.h"
 #include "life_volumes.h"
 #include "settle.h"
@@ -383,6 +384,8 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	const struct rt_list_req *list = req;
 	static char ids[64];
 
+	if (img_is_asked(op, req))
+		return img_carry_out(op, req, rep, e);
 	if (snap_is_asked(op, req))
 		return snap_carry_out(op, req, rep, e);
 	if (op >= RT_OBJ_GET && op <= RT_VOL_MAKE)
@@ -530,6 +533,7 @@ int setup(void **state)
 	(void)state;
 	vol_world_clear();
 	snap_world_clear();
+	img_world_clear();
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
 	memset(&w, 0, sizeof(w));
@@ -545,6 +549,7 @@ int teardown(void **state)
 	(void)state;
 	vol_world_clear();
 	snap_world_clear();
+	img_world_clear();
 	qt_life_done(&life);
 	if (w.in_redis)
 		qt_ctr_done(&w.redis);
@@ -686,16 +691,29 @@ static void test_env(void **state)
 {
 	json_t *map = json_pack("{s:s, s:s}", "A", "1", "B", "2"), *over = json_pack("{s:s, s:s}", "B", "3", "PATH", "/x");
 	static const char want[] = "HOME=/root\0HOSTNAME=h\0A=1\0B=3\0PATH=/x";
+	static const char of_image[] = "HOSTNAME=h\0C=4\0A=1\0B=3\0PATH=/x";
+	auto_ctr struct qt_ctr c = {0};
 	char buf[QT_STRV_BYTES];
 	struct qt_err e = {0};
 	struct rt_strv v;
 
 	(void)state;
-	assert_int_equal(qt_strv_env(&v, buf, "h", map, over, &e), 0);
+	qt_ctr_init(&c);
+	(void)qt_copy(c.name, sizeof(c.name), "h");
+	json_decref(c.environment);
+	c.environment = map;
+	assert_int_equal(qt_strv_env(&v, buf, &c, over, &e), 0);
 	assert_int_equal(v.n, 5);
 	assert_int_equal(v.len, sizeof(want));
 	assert_memory_equal(buf, want, sizeof(want));
-	json_decref(map);
+	/* What the image says is below all that; and of its user's home only the init knows. */
+	json_object_set_new(c.image_env, "A", json_string("0"));
+	json_object_set_new(c.image_env, "C", json_string("4"));
+	json_object_set_new(c.image_env, "PATH", json_string("/image"));
+	(void)qt_copy(c.user, sizeof(c.user), "www");
+	assert_int_equal(qt_strv_env(&v, buf, &c, over, &e), 0);
+	assert_int_equal(v.len, sizeof(of_image));
+	assert_memory_equal(buf, of_image, sizeof(of_image));
 	json_decref(over);
 }
 
@@ -1226,5 +1244,5 @@ int main(void)
 		T(test_operation_waits_for_redis),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests() + snap_tests();
+	return cmocka_run_group_tests(tests, NULL, NULL) + vol_tests() + snap_tests() + img_tests();
 }

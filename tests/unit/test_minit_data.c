@@ -1,5 +1,6 @@
 /* minit's data, hostile and torn: requests and configs, answers, log files. Deterministic. */
 #include <fcntl.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "minit/frame.h"
+#include "minit/user.h"
 #include "minit/logread.h"
 #include "minit/logw.h"
 #include "minit/minit_client.h"
@@ -523,11 +525,57 @@ static void read_while_written(void **state)
 	close_logs();
 }
 
+/* Whom an image wants, by files that are anybody's. */
+static void users(void **state)
+{
+	static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n#junk\nwww:x:1000:1001::/srv/www:/bin/sh\nbig:x:65536:1::/:\nshort:x:5\nrel:x:7:8::home:\nlast:x:9:10::/l";
+	static const char group[] = "root:x:0:\nwww:x:1001:\nextra:x:77:www,last\nmore:x:78:x,www\nnot:x:79:wwww,ww";
+	static const struct {
+		const char *spec;
+		int r;
+		uint32_t uid, gid, n;
+		const char *home;
+	} rows[] = {
+		{"www", 0, 1000, 1001, 2, "/srv/www"},	{"1000", 0, 1000, 1001, 2, "/srv/www"}, {"www:77", 0, 1000, 77, 0, "/srv/www"},
+		{"www:extra", 0, 1000, 77, 0, "/srv/www"}, {"42", 0, 42, 0, 0, ""},	      {"42:43", 0, 42, 43, 0, ""},
+		{"0", 0, 0, 0, 0, "/root"},		{"last", 0, 9, 10, 1, "/l"},	      {"rel", 0, 7, 8, 0, ""},
+		{"nobody", ENOENT, 0, 0, 0, ""},	{"www:nogroup", ENOENT, 0, 0, 0, ""}, {"big", ENOENT, 0, 0, 0, ""},
+		{"short", ENOENT, 0, 0, 0, ""},		{"65536", ERANGE, 0, 0, 0, ""},	      {"4294967296", ERANGE, 0, 0, 0, ""},
+		{"1:65536", ERANGE, 0, 0, 0, ""},	{"", ENOENT, 0, 0, 0, ""},	      {":0", ENOENT, 0, 0, 0, ""},
+		{"www:", ENOENT, 0, 0, 0, ""},
+	};
+	struct mi_user u;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		int r = mi_user_find(rows[i].spec, passwd, sizeof(passwd) - 1, group, sizeof(group) - 1, &u);
+
+		if (r != rows[i].r)
+			fail_msg("%s: %d", rows[i].spec, r);
+		if (r != 0)
+			continue;
+		if (u.uid != rows[i].uid || u.gid != rows[i].gid || u.n_groups != rows[i].n)
+			fail_msg("%s: %u:%u, %u more", rows[i].spec, u.uid, u.gid, u.n_groups);
+		assert_string_equal(u.home, rows[i].home);
+	}
+	/* Cut anywhere, it is read within its bounds. */
+	for (size_t n = 0; n < sizeof(passwd); n++) {
+		char *p = malloc(n + 1), *g = malloc(sizeof(group));
+
+		assert_true(p && g);
+		memcpy(p, passwd, n);
+		memcpy(g, group, sizeof(group));
+		(void)mi_user_find("www", p, n, g, n < sizeof(group) ? n : sizeof(group) - 1, &u);
+		free(p);
+		free(g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_and_configs), cmocka_unit_test(answers),	 cmocka_unit_test(newest_in_order),
-		cmocka_unit_test(wanted_only), cmocka_unit_test(following),
+		cmocka_unit_test(users), cmocka_unit_test(wanted_only), cmocka_unit_test(following),
 		cmocka_unit_test(torn_ends),		cmocka_unit_test(damaged_files), cmocka_unit_test(read_while_written),
 	};
 

@@ -65,7 +65,7 @@ redis.register_function{ function_name = 'qt_tenant_used', flags = { 'no-writes'
     return fail('QT_NO_TENANT')
   end
   local out = redis.call('HGETALL', K.used(t))
-  for name, zset in pairs({ containers = K.ctrs(t), volumes = K.vols(t), snapshots = K.snaps(t) }) do
+  for name, zset in pairs({ containers = K.ctrs(t), volumes = K.vols(t), snapshots = K.snaps(t), images = K.imgs(t) }) do
     out[#out + 1] = name
     out[#out + 1] = int(redis.call('ZCARD', zset))
   end

@@ -25,6 +25,9 @@ function K.vol(t, id) return K.of(t, 'vol:' .. id) end
 function K.vols(t) return K.of(t, 'vols') end
 function K.volnames(t) return K.of(t, 'volnames') end
 function K.voluse(t, who) return K.of(t, 'voluse:' .. who) end
+function K.img(t, id) return K.of(t, 'img:' .. id) end
+function K.imgs(t) return K.of(t, 'imgs') end
+function K.imgrefs(t) return K.of(t, 'imgrefs') end
 function K.used(t) return K.of(t, 'used') end
 function K.op(t, id) return K.of(t, 'op:' .. id) end
 function K.ops(t) return K.of(t, 'ops') end
@@ -43,6 +46,7 @@ function K.idems(t, class) return K.of(t, 'idems:' .. class) end
 
 function K.node(n) return 'quilt:node:' .. n end
 function K.node_ctrs(n) return 'quilt:node:' .. n .. ':ctrs' end
+function K.node_imgs(n) return 'quilt:node:' .. n .. ':imgs' end
 function K.node_gpus(n) return 'quilt:node:' .. n .. ':gpus' end
 function K.node_vols(n) return 'quilt:node:' .. n .. ':vols' end
 function K.node_names(n) return 'quilt:node:' .. n .. ':names' end

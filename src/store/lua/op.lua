@@ -12,8 +12,9 @@ local function seconds_or_null(ms)
 end
 
 -- What is not about a container (src/model/optypes.def), and where its id stands.
-local TARGET = { ['snapshot.create'] = 'snapshot', ['volume.delete'] = 'volume', ['volume.archive_upload'] = 'volume' }
-local TARGET_FIELD = { container = 'container_id', snapshot = 'snapshot_id', volume = 'volume' }
+local TARGET = { ['snapshot.create'] = 'snapshot', ['volume.delete'] = 'volume', ['volume.archive_upload'] = 'volume',
+  ['image.pull'] = 'image' }
+local TARGET_FIELD = { container = 'container_id', snapshot = 'snapshot_id', volume = 'volume', image = 'image' }
 
 -- The contract's record (4.2), as qt_op_view() in C; a test compares the two. Put together by hand, since cjson cannot tell {} from [].
 local function op_view(o)

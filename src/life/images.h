@@ -1,0 +1,40 @@
+/* images.h - pulled images: what workers do about them, and what the agent's executor needs. */
+#ifndef QT_LIFE_IMAGES_H
+#define QT_LIFE_IMAGES_H
+
+#include "img.h"
+#include "life.h"
+
+/* The image that REFERENCE (as a client wrote it) means for TENANT. FIELD is its JSON pointer, or "". IMAGE_NOT_FOUND with a hint; VALIDATION_ERROR. */
+int qt_life_img_get(struct qt_life *l, const struct qt_id *tenant, const char *field, const char *reference, struct qt_img *ret, struct qt_err *e);
+
+/* Its manifest ("manifest.json") or configuration ("config.json"), as the registry sent it. free(). */
+char *qt_life_img_document(struct qt_life *l, const struct qt_img *i, const char *name, struct qt_err *e);
+
+/* IMAGE_IN_USE while a container or a snapshot stands on it. */
+int qt_life_img_delete(struct qt_life *l, const struct qt_img *i, struct qt_err *e);
+
+/* A pull: the operation is submitted. USER and PASSWORD may be "": they go by way of a file that only this node's agent reads, in RUN_DIR, which is memory, and are in
+ * no record. QUOTA_EXCEEDED, VALIDATION_ERROR. RET is initialised on success. */
+struct qt_pull {
+	const char *reference, *platform; /* platform "": this machine's */
+	bool force; /* though the tenant has the reference */
+	const char *user, *password;
+};
+int qt_life_img_pull(struct qt_life *l, const struct qt_id *tenant, const struct qt_pull *p, struct qt_op *ret, struct qt_err *e);
+
+/* Wait for the end of the operation O, at most WAIT_MS, and read it anew. TIMEOUT: it goes on. */
+int qt_life_op_wait(struct qt_life *l, struct qt_op *o, int wait_ms, bool (*gone)(void *arg), void *arg, struct qt_err *e);
+
+/* --- secret.c: credentials of an operation that is not executed yet ------------------------------------------- */
+int qt_secret_put(const struct qt_conf *conf, const struct qt_op *o, const json_t *secret, struct qt_err *e);
+json_t *qt_secret_get(const struct qt_conf *conf, const struct qt_op *o); /* NULL: there is none */
+void qt_secret_drop(const struct qt_conf *conf, const struct qt_op *o);
+void qt_secret_sweep(const struct qt_conf *conf); /* of operations that are long over */
+
+/* --- fetch.c: quilt-pull (src/pull/pull.h) ---------------------------------------------------------------------- */
+/* Run it with REQUEST in the directory DIR, until it ends or PROGRESS says false (CONFLICT) or DEADLINE_MS (TIMEOUT). *RET is its last word, a new reference. */
+int qt_fetch(const char *dir, const json_t *request, bool (*progress)(void *arg, unsigned percent), void *arg, int64_t deadline_ms, json_t **ret,
+	     struct qt_err *e);
+
+#endif

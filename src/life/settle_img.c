@@ -1,0 +1,127 @@
+/* As settle.c, of pulled images, of which everything can be had again:
+ *
+ *   Redis says               the runtime says     what is done
+ *   nothing                  a readable record    it is put back (FLUSHALL, or a pull that was cut off at its end), unless it was removed within two minutes
+ *   there                    nothing              the record is removed: a delete that was cut off, or a pool that was lost
+ *   no reference means it    an image             it is deleted, once nothing stands on it
+ */
+#include <string.h>
+
+#include "cleanup.h"
+#include "images.h"
+#include "imgs.h"
+#include "inner.h"
+#include "settle.h"
+#include "settle_in.h"
+#include "str.h"
+
+#define GET_BUDGET_MS 15000
+
+/* 1: the runtime has it, and RET, initialised here, is its record; 0: it has not; 2: with a record that nobody can read. */
+static int see(struct qt_life *l, const struct qt_id *id, struct qt_img *ret, struct qt_err *e)
+{
+	struct rt_obj_get_req req = {.id = *id};
+	struct rt_obj_get_rep rep;
+	struct qt_err bad = {0};
+
+	if (rt_obj_get(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0) {
+		if (e->code != QT_E_IMAGE_NOT_FOUND)
+			return -1;
+		qt_err_reset(e);
+		return 0;
+	}
+	if (qt_img_load(ret, rep.record.s, rep.record.len, &bad) < 0)
+		return 2;
+	if (qt_streq(ret->id.s, id->s) && qt_streq(ret->tenant.s, rep.tenant.s))
+		return 1;
+	qt_img_done(ret);
+	return 2;
+}
+
+/* R is what a change answered: somebody else may have been quicker, or be in the way. */
+static int counted(int r, unsigned *count, struct qt_err *e)
+{
+	if (r == 0) {
+		++*count;
+		return 0;
+	}
+	if (e->code != QT_E_IMAGE_NOT_FOUND && e->code != QT_E_IMAGE_IN_USE)
+		return -1;
+	qt_err_reset(e);
+	return 0;
+}
+
+static int mend(struct qt_life *l, const struct qt_img *i, struct qt_settled *ret, struct qt_err *e)
+{
+	struct qt_img seen;
+	int there = see(l, &i->id, &seen, e);
+
+	if (there < 0)
+		return -1;
+	if (there == 1)
+		qt_img_done(&seen);
+	if (there == 0)
+		return counted(qt_store_img_remove(l->store, &i->tenant, &i->id, e), &ret->lost_images, e);
+	return i->untagged ? counted(qt_life_img_delete(l, i, e), &ret->deleted, e) : 0;
+}
+
+/* One that Redis did not list. */
+static int stray(struct qt_life *l, const struct qt_id *id, struct qt_settled *ret, struct qt_err *e)
+{
+	auto_img struct qt_img seen = {0};
+	struct qt_img known;
+	int there = see(l, id, &seen, e);
+
+	if (there <= 0)
+		return there;
+	if (there == 2) {
+		ret->strange++;
+		return 0;
+	}
+	if (qt_store_img_get(l->store, &seen.tenant, id->s, &known, e) == 0) {
+		qt_img_done(&known);
+		return 0; /* it was put there meanwhile */
+	}
+	if (e->code != QT_E_IMAGE_NOT_FOUND)
+		return -1;
+	qt_err_reset(e);
+	(void)qt_copy(seen.node, sizeof(seen.node), l->conf->node);
+	return counted(qt_store_img_restore(l->store, &seen, e), &ret->restored, e);
+}
+
+static int list_runtime(struct qt_life *l, struct qt_ids *ret, struct qt_err *e)
+{
+	char after[QT_ID_MAX + 1] = "";
+
+	for (;;) {
+		struct rt_obj_list_req req = {.kind = rt_str("img"), .after = rt_str(after)};
+		struct rt_obj_list_rep rep;
+		int r;
+
+		if (rt_obj_list(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0)
+			return -1;
+		r = qt_ids_add_page(ret, &rep.ids, "img", after, e);
+		if (r <= 0)
+			return r;
+	}
+}
+
+int qt_settle_images(struct qt_life *l, struct qt_settled *ret, struct qt_err *e)
+{
+	auto_ids struct qt_ids known = {0}, here = {0};
+	struct qt_img_list redis;
+	int r = 0;
+
+	if (qt_store_img_of_node(l->store, l->conf->node, &redis, e) < 0)
+		return -1;
+	for (size_t i = 0; i < redis.n && r == 0; i++)
+		r = qt_ids_add(&known, &redis.v[i].id, e) < 0 || mend(l, &redis.v[i], ret, e) < 0 ? -1 : 0;
+	qt_img_list_done(&redis);
+	if (r < 0 || list_runtime(l, &here, e) < 0)
+		return -1;
+	qt_ids_sort(&known);
+	for (size_t i = 0; i < here.n; i++)
+		if (!qt_ids_have(&known, &here.v[i]) && stray(l, &here.v[i], ret, e) < 0)
+			return -1;
+	return 0;
+}

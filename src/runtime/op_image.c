@@ -1,0 +1,353 @@
+/* Pulled images and their layers. Which privileges each request uses, and what it would be worth to a hostile agent, stands in its row in ops.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "dirs.h"
+#include "failpoint.h"
+#include "fdio.h"
+#include "layers.h"
+#include "log.h"
+#include "ops.h"
+#include "peer.h"
+#include "sessions.h"
+#include "str.h"
+
+#define MAKING_MS   (2 * 3600 * 1000) /* longer than a pull may take */
+#define COMMIT_MS   300000
+#define OPAQUE_MAX  (16U << 20)
+
+/* --- images -------------------------------------------------------------------------------------------- */
+
+static int check_layers(const struct rt_strv *layers, struct qt_err *e)
+{
+	const char *p = NULL;
+
+	if (layers->n == 0 || layers->n > RT_IMAGE_LAYERS)
+		return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has %u layers; this server takes 1 to %d", layers->n, RT_IMAGE_LAYERS);
+	while ((p = rt_strv_next(layers, p)))
+		if (!rt_layer_hex_ok(p))
+			return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: a layer's digest is not one");
+	return 0;
+}
+
+/* Nothing of it is left but what other images name, too. */
+static int give_up(struct rt *rt, struct rt_obj *o, struct qt_err *e)
+{
+	rt_sessions_end(rt->sessions, &o->id);
+	if (rt_store_drop(&rt->store, rt->store.img_fd, o->id.s, e) < 0)
+		return -1;
+	rt_obj_remove(&rt->objs, o);
+	rt_layers_sweep(rt);
+	return 0;
+}
+
+/* Those whose agent never came back. */
+static void sweep_making(struct rt *rt)
+{
+	uint64_t now = (uint64_t)qt_now_ms();
+	struct qt_err e = {0};
+
+	for (uint32_t i = rt->objs.n; i > 0; i--) {
+		struct rt_obj *o = rt->objs.v[i - 1];
+
+		if (qt_starts(o->id.s, "img_") && o->making && now > o->created_ms + MAKING_MS && give_up(rt, o, &e) < 0)
+			qt_log_err(QT_LOG_WARN, &e, "%s: something of it is left", o->id.s);
+	}
+}
+
+static struct rt_obj *making(struct rt *rt, const struct qt_id *id, struct qt_err *e)
+{
+	struct rt_obj *o = rt_obj_find(&rt->objs, id->s);
+
+	if (qt_starts(id->s, "img_") && o && o->making)
+		return o;
+	return (void)qt_fail(e, QT_E_IMAGE_NOT_FOUND, "no such image is being made"), NULL;
+}
+
+int rt_op_image_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
+{
+	const struct rt_image_begin_req *req = req_;
+	struct rt_image_begin_rep *rep = a->rep;
+	struct rt_obj *o;
+	struct qt_id id;
+
+	(void)c;
+	if (!qt_id_parse(&id, "img", req->id.s) || !qt_id_parse(&id, "ten", req->tenant.s))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: an id of another kind");
+	if (check_layers(&req->layers, e) < 0)
+		return -1;
+	sweep_making(rt);
+	o = rt_obj_find(&rt->objs, req->id.s);
+	if (o && !qt_streq(o->tenant.s, req->tenant.s))
+		return qt_fail(e, QT_E_CONFLICT, "there is something of this id");
+	if (o && !o->making) {
+		rep->there = 1;
+		return 0;
+	}
+	/* Begun by an agent that died, perhaps with other layers. */
+	if (o && give_up(rt, o, e) < 0)
+		return -1;
+	if (rt_store_room(&rt->store, e) < 0)
+		return -1;
+	o = rt_obj_add(&rt->objs, &req->id, &req->tenant, (struct rt_str){"", 0}, e);
+	if (!o)
+		return -1;
+	o->making = true;
+	o->created_ms = (uint64_t)qt_now_ms();
+	if (rt_obj_set_layers(o, req->layers, e) == 0 && rt_store_make_image(&rt->store, &o->id, e) == 0)
+		return 0;
+	(void)give_up(rt, o, &(struct qt_err){0});
+	return -1;
+}
+
+int rt_op_image_commit(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
+{
+	const struct rt_image_commit_req *req = req_;
+	struct rt_obj *o = rt_obj_find(&rt->objs, req->id.s);
+	const char *p = NULL;
+
+	(void)c;
+	(void)a;
+	if (o && !o->making && qt_starts(o->id.s, "img_"))
+		return 0;
+	o = making(rt, &req->id, e);
+	if (!o)
+		return -1;
+	while ((p = rt_strv_next(&o->layers, p)))
+		if (!rt_layer_there(rt, p))
+			return qt_fail(e, QT_E_CONFLICT, "not all layers of the image are there");
+	rt_sessions_end(rt->sessions, &o->id);
+	o->size_bytes = req->size_bytes;
+	o->created_ms = (uint64_t)qt_now_ms();
+	if (rt_obj_set_record(o, req->record, e) < 0 || rt_failpoint(RT_FP_image_made, e) < 0 || rt_obj_save(&rt->objs, o, e) < 0)
+		return -1;
+	o->making = false;
+	return rt_failpoint(RT_FP_image_commit, e);
+}
+
+/* --- layers -------------------------------------------------------------------------------------------- */
+
+static bool name_of(char *out, const struct qt_id *image, const char *hex)
+{
+	return qt_fmt(out, RT_LAYER_NAME, "%s.%s", image->s, hex);
+}
+
+static int check(struct rt *rt, const struct qt_id *id, const char *hex, char *name, struct qt_err *e)
+{
+	const struct rt_obj *o = making(rt, id, e);
+
+	if (!o)
+		return -1;
+	if (!rt_layer_hex_ok(hex) || !rt_layer_of(o, hex) || !name_of(name, id, hex))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "the image has no such layer");
+	return 0;
+}
+
+/* OUT has RT_LAYER_HEX + 1 bytes at least. */
+static int read_diff_id(struct rt *rt, const char *hex, char *out, struct rt_str *ret, struct qt_err *e)
+{
+	auto_close int dir = openat(rt->store.layers_fd, hex, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0)
+		return qt_fail_sys(e, errno, "open a layer");
+	if (qt_read_file(dir, "diff_id", out, RT_LAYER_HEX + 1, e) < 0)
+		return -1;
+	*ret = rt_str(out);
+	return 0;
+}
+
+int rt_op_layer_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
+{
+	const struct rt_layer_begin_req *req = req_;
+	struct rt_layer_begin_rep *rep = a->rep;
+	auto_close int dir = -1;
+	char name[RT_LAYER_NAME];
+
+	(void)c;
+	if (rt_check_files_socket(a->in_fds[0], e) < 0 || check(rt, &req->id, req->digest.s, name, e) < 0)
+		return -1;
+	if (rt_layer_there(rt, req->digest.s)) {
+		rep->there = 1;
+		return read_diff_id(rt, req->digest.s, a->scratch, &rep->diff_id, e);
+	}
+	rep->diff_id = rt_str("");
+	/* An earlier try, of an agent that died. */
+	rt_sessions_end(rt->sessions, &req->id);
+	if (rt_store_drop(&rt->store, rt->store.layers_fd, name, e) < 0 || rt_store_room(&rt->store, e) < 0 ||
+	    rt_failpoint(RT_FP_layer_begin, e) < 0)
+		return -1;
+	dir = rt_dir_make(rt->store.layers_fd, name, 0700, e);
+	if (dir < 0)
+		return -1;
+	if (mkdirat(dir, "fs", 0755) < 0 || fchmodat(dir, "fs", 0755, 0) < 0)
+		return qt_fail_sys(e, errno, "make a layer");
+	return rt_sessions_layer(rt->sessions, &req->id, dir, a->in_fds[0], e);
+}
+
+struct rt_layer_job {
+	struct rt *rt;
+	struct rt_layer_job *next;
+	struct rt_job job;
+	struct rt_later release;
+	struct rt_call call;
+	char name[RT_LAYER_NAME], hex[RT_LAYER_HEX + 1];
+	int dir_fd;
+};
+
+/* In a job, since a list may be long and a disk slow. What the list says comes from the process that parsed a tenant's archive. */
+static int mark(int fs_fd, const char *path)
+{
+	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
+	auto_close int fd = (int)syscall(SYS_openat2, fs_fd, *path ? path : ".", &how, sizeof(how));
+
+	return fd >= 0 && fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) == 0 ? 0 : -1;
+}
+
+static int mark_all(int dir_fd)
+{
+	auto_close int list = openat(dir_fd, "opaque", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	auto_close int fs = openat(dir_fd, "fs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	char *text;
+	int r = 0;
+
+	if (list < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (fs < 0 || fstat(list, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)OPAQUE_MAX)
+		return -1;
+	text = calloc(1, (size_t)st.st_size + 1);
+	if (!text || read(list, text, (size_t)st.st_size) != st.st_size)
+		r = -1;
+	for (const char *p = text; r == 0 && p < text + st.st_size; p += strlen(p) + 1)
+		r = mark(fs, p);
+	free(text);
+	return r == 0 ? unlinkat(dir_fd, "opaque", 0) : -1;
+}
+
+static int work(void *arg)
+{
+	const struct rt_layer_job *j = arg;
+
+	return mark_all(j->dir_fd) == 0 && syncfs(j->dir_fd) == 0 ? 0 : 1;
+}
+
+static void free_job(void *arg)
+{
+	struct rt_layer_job *j = arg;
+
+	qt_close(j->dir_fd);
+	free(j);
+}
+
+static void unlink_job(struct rt_layer_job *j)
+{
+	struct rt_layer_job **at = &j->rt->layer_jobs;
+
+	while (*at && *at != j)
+		at = &(*at)->next;
+	if (*at)
+		*at = j->next;
+}
+
+static int publish(struct rt_layer_job *j, struct qt_err *e)
+{
+	int layers = j->rt->store.layers_fd;
+
+	if (rt_failpoint(RT_FP_layer_made, e) < 0)
+		return -1;
+	/* Another pull was quicker: the same bytes. */
+	if (rt_layer_there(j->rt, j->hex))
+		return rt_store_drop(&j->rt->store, layers, j->name, e);
+	if (renameat(layers, j->name, layers, j->hex) < 0 || fsync(layers) < 0)
+		return qt_fail_sys(e, errno, "keep a layer");
+	return rt_failpoint(RT_FP_layer_commit, e);
+}
+
+static void done(void *arg, int exit_code)
+{
+	const struct rt_layer_commit_rep rep = {0};
+	struct rt_layer_job *j = arg;
+	struct qt_err e = {0};
+
+	if (exit_code != 0)
+		(void)qt_fail(&e, QT_E_INTERNAL_ERROR, "a layer could not be made whole (exit code %d)", exit_code);
+	if (e.code == QT_OK && publish(j, &e) == 0)
+		rt_answer(j->rt, &j->call, &rep);
+	else
+		rt_refuse(j->rt, &j->call, &e);
+	unlink_job(j);
+	rt_loop_later(j->rt->loop, &j->release, free_job, j);
+}
+
+static int start(struct rt *rt, const char *name, const char *hex, const struct rt_answer *a, struct qt_err *e)
+{
+	struct rt_layer_job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	*j = (struct rt_layer_job){.rt = rt, .call = a->call};
+	(void)qt_copy(j->name, sizeof(j->name), name);
+	(void)qt_copy(j->hex, sizeof(j->hex), hex);
+	j->dir_fd = openat(rt->store.layers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (j->dir_fd < 0)
+		(void)qt_fail(e, QT_E_CONFLICT, "the layer was not unpacked");
+	else if (rt_job_fork(&j->job, rt->loop, &j->dir_fd, 1, work, j, done, j, e) == 0) {
+		j->next = rt->layer_jobs;
+		rt->layer_jobs = j;
+		return 0;
+	}
+	free_job(j);
+	return -1;
+}
+
+static int write_diff_id(struct rt *rt, const char *name, const char *diff_id, struct qt_err *e)
+{
+	auto_close int dir = openat(rt->store.layers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0)
+		return qt_fail(e, QT_E_CONFLICT, "the layer was not unpacked");
+	return qt_replace_file(dir, "diff_id", diff_id, strlen(diff_id), 0600, false, e);
+}
+
+int rt_op_layer_commit(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
+{
+	const struct rt_layer_commit_req *req = req_;
+	char name[RT_LAYER_NAME];
+
+	(void)c;
+	if (check(rt, &req->id, req->digest.s, name, e) < 0)
+		return -1;
+	if (rt_layer_there(rt, req->digest.s))
+		return 0;
+	for (const struct rt_layer_job *j = rt->layer_jobs; j; j = j->next)
+		if (qt_streq(j->name, name))
+			return RT_AGAIN;
+	rt_sessions_end(rt->sessions, &req->id); /* nobody changes it any more */
+	if (!rt_layer_hex_ok(req->diff_id.s) || write_diff_id(rt, name, req->diff_id.s, e) < 0)
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "the layer's diff_id is not one");
+	if (start(rt, name, req->digest.s, a, e) < 0)
+		return -1;
+	a->extra_ms = COMMIT_MS;
+	return RT_LATER;
+}
+
+void rt_layer_jobs_close(struct rt *rt)
+{
+	while (rt->layer_jobs) {
+		struct rt_layer_job *j = rt->layer_jobs;
+
+		rt->layer_jobs = j->next;
+		rt_job_cancel(&j->job);
+		free_job(j);
+	}
+}

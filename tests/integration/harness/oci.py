@@ -1,0 +1,218 @@
+"""Images made by the tests, registries to pull them from: Debian's docker-registry, and one of our own that does as it is told."""
+import base64
+import gzip
+import hashlib
+import http.client
+import http.server
+import io
+import json
+import os
+import subprocess
+import tarfile
+import tempfile
+import threading
+
+from .stack import free_port
+from .wait import wait_for
+
+OCI = "application/vnd.oci.image."
+DOCKER = "application/vnd.docker.distribution."
+BUSYBOX = "/bin/busybox"
+
+
+def sha(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def member(name, data=b"", kind=tarfile.REGTYPE, mode=0o644, uid=0, gid=0, link="", **more):
+    t = tarfile.TarInfo(name)
+    t.type, t.mode, t.uid, t.gid, t.linkname, t.size = kind, mode, uid, gid, link, len(data)
+    for k, v in more.items():
+        setattr(t, k, v)
+    return t, data
+
+
+def directory(name, mode=0o755, **more):
+    return member(name, kind=tarfile.DIRTYPE, mode=mode, **more)
+
+
+def symlink(name, link):
+    return member(name, kind=tarfile.SYMTYPE, mode=0o777, link=link)
+
+
+def tar(*members):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as t:
+        for info, data in members:
+            t.addfile(info, io.BytesIO(data) if info.isreg() else None)
+    return out.getvalue()
+
+
+def busybox_layer(*more, applets=("sh", "cat", "ls", "id", "env", "sleep", "echo", "pwd", "stat", "test")):
+    with open(BUSYBOX, "rb") as f:
+        program = f.read()
+    return tar(directory("bin"), member("bin/busybox", program, mode=0o755), *(symlink(f"bin/{a}", "busybox") for a in applets),
+               directory("etc"), directory("tmp", mode=0o1777), *more)
+
+
+def zstd(data):
+    return subprocess.run(["zstd", "-q", "-c"], input=data, capture_output=True, check=True).stdout
+
+
+PACK = {"": lambda d: d, "+gzip": lambda d: gzip.compress(d, 1, mtime=0), "+zstd": zstd}
+
+
+class Image:
+    """layers: tars, the bottom first. Blobs and manifest are made at once and can be spoiled before they are pushed."""
+
+    def __init__(self, layers, config=None, packing="+gzip", docker=False, architecture="amd64", history=True, diff_ids=None):
+        self.blobs = {}
+        packs = [packing] * len(layers) if isinstance(packing, str) else packing
+        self.layers = []
+        for data, pack in zip(layers, packs):
+            blob = PACK[pack](data)
+            media = "application/vnd.docker.image.rootfs.diff.tar.gzip" if docker else OCI + "layer.v1.tar" + pack
+            self.layers.append({"mediaType": media, "digest": self.add(blob), "size": len(blob)})
+        self.config = {"architecture": architecture, "os": "linux", "config": config or {},
+                       "rootfs": {"type": "layers", "diff_ids": diff_ids or [sha(d) for d in layers]}}
+        if history:
+            self.config["history"] = [{"created": "2026-01-02T03:04:05Z", "created_by": f"layer {i}"} for i in range(len(layers))]
+            self.config["history"].append({"created_by": "CMD", "empty_layer": True, "comment": "none"})
+        blob = json.dumps(self.config).encode()
+        self.media = DOCKER + "manifest.v2+json" if docker else OCI + "manifest.v1+json"
+        self.manifest = {"schemaVersion": 2, "mediaType": self.media, "layers": self.layers, "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json" if docker else OCI + "config.v1+json",
+            "digest": self.add(blob), "size": len(blob)}}
+
+    def add(self, blob):
+        self.blobs[sha(blob)] = blob
+        return sha(blob)
+
+    @property
+    def text(self):
+        return json.dumps(self.manifest).encode()
+
+    def descriptor(self, **platform):
+        return {"mediaType": self.media, "digest": sha(self.text), "size": len(self.text), "platform": platform}
+
+
+def index(*descriptors, docker=False):
+    media = DOCKER + "manifest.list.v2+json" if docker else OCI + "index.v1+json"
+    return media, json.dumps({"schemaVersion": 2, "mediaType": media, "manifests": list(descriptors)}).encode()
+
+
+class Registry:
+    """docker-registry on loopback. PASSWORD: a private one, user "quilt"."""
+
+    def __init__(self, password=None):
+        self.dir = tempfile.TemporaryDirectory(prefix="qt-registry-")
+        self.port, self.password = free_port(), password
+        self.host = f"127.0.0.1:{self.port}"
+        lines = [f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {self.dir.name}/data}}}}",
+                 f"http: {{addr: '{self.host}'}}"]
+        if password:
+            import crypt
+            with open(f"{self.dir.name}/htpasswd", "w", encoding="ascii") as f:
+                f.write("quilt:" + crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)) + "\n")
+            lines.append(f"auth: {{htpasswd: {{realm: test, path: {self.dir.name}/htpasswd}}}}")
+        with open(f"{self.dir.name}/config.yml", "w", encoding="ascii") as f:
+            f.write("\n".join(lines) + "\n")
+        self.log = open(f"{self.dir.name}/log", "wb")
+        self.process = subprocess.Popen(["docker-registry", "serve", f"{self.dir.name}/config.yml"], stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log)
+        wait_for(lambda: self.try_call("GET", "/v2/") in (200, 401), what="the registry answers")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+        self.dir.cleanup()
+
+    def headers(self, **more):
+        h = dict(more)
+        if self.password:
+            h["Authorization"] = "Basic " + base64.b64encode(f"quilt:{self.password}".encode()).decode()
+        return h
+
+    def call(self, method, path, body=None, **headers):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            c.request(method, path, body, self.headers(**headers))
+            r = c.getresponse()
+            r.read()
+            return r.status, dict(r.getheaders())
+        finally:
+            c.close()
+
+    def try_call(self, *args):
+        try:
+            return self.call(*args)[0]
+        except OSError:
+            return None
+
+    def push(self, repository, tag, image):
+        for digest, blob in image.blobs.items():
+            status, headers = self.call("POST", f"/v2/{repository}/blobs/uploads/")
+            assert status == 202, status
+            where = headers["Location"].replace(f"http://{self.host}", "")
+            status, _ = self.call("PUT", where + ("&" if "?" in where else "?") + "digest=" + digest, blob)
+            assert status == 201, status
+        self.put_manifest(repository, tag, image.media, image.text)
+        return f"{self.host}/{repository}:{tag}"
+
+    def put_manifest(self, repository, tag, media, text):
+        status, _ = self.call("PUT", f"/v2/{repository}/manifests/{tag}", text, **{"Content-Type": media})
+        assert status == 201, status
+
+
+class Evil:
+    """A registry in which `routes` say what comes: path -> bytes, (status, headers, bytes), or a function of the handler."""
+
+    def __init__(self, address="127.0.0.1"):
+        self.routes, self.seen = {}, []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                outer.seen.append((self.path, dict(self.headers)))
+                what = outer.routes.get(self.path.split("?")[0], (404, {}, b"{}"))
+                if callable(what):
+                    what(self)
+                    return
+                status, headers, body = (200, {}, what) if isinstance(what, bytes) else what
+                self.reply(status, headers, body)
+
+            def reply(self, status, headers, body, length=None):
+                self.send_response(status)
+                for k, v in headers.items():
+                    self.send_header(k, v)
+                self.send_header("Content-Length", str(len(body) if length is None else length))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.server = http.server.ThreadingHTTPServer((address, 0), Handler)
+        self.server.daemon_threads = True
+        self.host = f"{address}:{self.server.server_address[1]}"
+        self.released = threading.Event()
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    def serve(self, repository, tag, image):
+        """IMAGE as it is, each part a route that a test can replace."""
+        text = image.text
+        for what in (tag, sha(text)):
+            self.routes[f"/v2/{repository}/manifests/{what}"] = (200, {"Content-Type": image.media}, text)
+        for digest, blob in image.blobs.items():
+            self.routes[f"/v2/{repository}/blobs/{digest}"] = blob
+        return f"{self.host}/{repository}:{tag}"

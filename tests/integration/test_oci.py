@@ -1,0 +1,469 @@
+"""Images out of registries: pull, list, inspect, history, delete, and containers of them."""
+import json
+import os
+import subprocess
+import tarfile
+import threading
+
+import pytest
+
+from harness.fixtures import fresh_name
+from harness.oci import OCI, Evil, Image, Registry, busybox_layer, directory, index, member, sha, symlink, tar
+from harness.wait import wait_for
+
+
+@pytest.fixture(scope="module")
+def registry(stack):
+    r = Registry()
+    yield r
+    r.close()
+
+
+@pytest.fixture
+def evil():
+    r = Evil()
+    yield r
+    r.close()
+
+
+@pytest.fixture
+def pull(api):
+    """pull(reference, …) -> the answer. What was pulled is deleted after the test, its containers first."""
+    pulled = []
+
+    def do(reference, client=None, **more):
+        client = client or api
+        r = client.post("/api/oci/images/pull", {"reference": reference, **more})
+        if r.status == 200:
+            pulled.append((client, r["image"]["reference"]))
+        return r
+
+    yield do
+    for client, reference in pulled:
+        wait_for(lambda: client.delete(f"/api/oci/images?reference={reference}").status in (200, 404), what=f"{reference} is deleted")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def orphan(stack, make_tenant):
+    """A pull whose agent dies in the middle. The next one takes it up when the lease is over; the last test looks."""
+    evil, first, api = Evil(), [], make_tenant("orphan")
+    image = Image([tar(member("first", os.urandom(5000))), tar(member("second", os.urandom(5000)))])
+    ORPHANS.update(layer["digest"].split(":")[1] for layer in image.layers)
+    reference = evil.serve("tests/orphan", "1", image)
+    blob = f"/v2/tests/orphan/blobs/{image.layers[1]['digest']}"
+    data, died = evil.routes[blob], threading.Event()
+
+    def waits(handler):
+        first.append(1)
+        died.wait(60)
+        handler.reply(200, {}, data)
+
+    evil.routes[blob] = waits
+    receipt = api.post("/api/oci/images/pull?execution=async", {"reference": reference})
+    wait_for(lambda: first, what="the pull is under way")
+    stack.kill("agent")
+    died.set()
+    yield api, reference, receipt
+    evil.close()
+
+
+def sh(api, c, script):
+    return api.exec(c["container_id"], "/bin/sh", "-c", script)
+
+
+ORPHANS = set()  # layers of a pull that goes on beside the tests
+
+
+def layers(stack):
+    return {name for name in os.listdir(f"{stack.pool}/layers") if name.split(".")[-1] not in ORPHANS}
+
+
+def on_the_way(stack):
+    return set(os.listdir(f"{stack.state}/agent/pull"))
+
+
+def nothing_is_left(stack, before, on_the_way_before):
+    """Of a pull that failed: no layer, no tree, no file on its way."""
+    def left():
+        return layers(stack) ^ before, on_the_way(stack) - on_the_way_before, os.listdir(f"{stack.run}/secrets")
+
+    try:
+        wait_for(lambda: not any(left()), what="nothing of the pull is left")
+    except AssertionError:
+        raise AssertionError(f"left of the pull: {left()}") from None
+
+
+def test_pull_and_run(stack, api, registry, pull, make_container):
+    image = Image([busybox_layer(), tar(directory("srv"), member("srv/hello", b"from layer 2\n"))], config={
+        "Env": ["PATH=/bin", "GREETING=hi", "LATER=image"], "Entrypoint": ["/bin/sh", "-c"], "Cmd": ["echo started; exec sleep 1000"],
+        "WorkingDir": "/srv"})
+    reference = registry.push("tests/app", "1.0", image)
+    r = pull(reference)
+    assert r.status == 200 and r["success"] is True, r
+    i = r["image"]
+    assert (i["registry"], i["repository"], i["tag"], i["reference"]) == (registry.host, "tests/app", "1.0", reference)
+    assert i["manifest_digest"] == sha(image.text) and i["config_digest"] == image.manifest["config"]["digest"]
+    assert (i["os"], i["architecture"], i["working_dir"]) == ("linux", "amd64", "/srv")
+    assert i["size_bytes"] == sum(layer["size"] for layer in image.layers)
+    assert i["entrypoint"] == ["/bin/sh", "-c"] and i["default_cmd"] == ["echo started; exec sleep 1000"] and "GREETING=hi" in i["env"]
+
+    c = make_container(image=reference, oci=True, environment={"LATER": "request"})
+    assert c["exec_ready"] and c["checks"]["managed_image_valid"] is True and c["working_directory"] == "/srv", c
+    assert sh(api, c, "cat hello; echo $GREETING $LATER $PATH; pwd")["stdout"] == "from layer 2\nhi request /bin\n/srv\n"
+    wait_for(lambda: any("started" in x["message"] for x in api.get(f"/api/containers/{c['container_id']}/logs")["logs"]), what="the image's command ran")
+
+
+def test_list_inspect_history_delete(stack, api, other_api, registry, pull):
+    image = Image([busybox_layer()], config={"Cmd": ["sh"]}, packing="+zstd")
+    reference = registry.push("tests/listed", "v1", image)
+    assert pull(reference).status == 200
+    mine = [i for i in api.get("/api/oci/images?filter=tests/listed")["images"]]
+    assert [i["reference"] for i in mine] == [reference] and mine[0]["manifest_digest"] is None
+    assert api.get("/api/oci/images?include_digests=true&filter=listed")["images"][0]["manifest_digest"] == sha(image.text)
+    assert api.get("/api/oci/images?filter=nothing-has-this")["images"] == []
+
+    r = api.get(f"/api/oci/images/inspect?reference={reference}").json
+    assert r["manifest_json"].encode() == image.text and json.loads(r["config_json"]) == image.config
+    assert [layer["digest"] for layer in r["layers"]] == [layer["digest"] for layer in image.layers]
+    r = api.get(f"/api/oci/images/history?reference={reference}").json
+    assert [h["empty_layer"] for h in r["history"]] == [False, True] and r["history"][0]["created_by"] == "layer 0"
+    assert r["history"][1]["created"] == "" and r["history"][1]["comment"] == "none"
+
+    # Another tenant has none of it.
+    for method, path in (("GET", "/inspect"), ("GET", "/history"), ("DELETE", "")):
+        r = other_api.request(method, f"/api/oci/images{path}?reference={reference}")
+        assert r.status == 404 and r["error_code"] == "IMAGE_NOT_FOUND", r
+        r = api.request(method, f"/api/oci/images{path}")
+        assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
+        r = api.request(method, f"/api/oci/images{path}?reference=Not/A/Reference")
+        assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
+    assert other_api.get("/api/oci/images")["images"] == []
+    r = other_api.post("/api/containers", {"name": fresh_name(), "image": reference, "oci": True})
+    assert r.status == 404 and r["error_code"] == "IMAGE_NOT_FOUND" and "/api/oci/images/pull" in r["hint"], r
+
+    before = layers(stack)
+    r = api.delete(f"/api/oci/images?reference={reference}&prune_layers=true")
+    assert r.status == 200 and r["success"] is True, r
+    assert len(layers(stack)) == len(before) - 1
+    assert api.delete(f"/api/oci/images?reference={reference}").status == 404
+
+
+def test_in_use_and_pulled_anew(stack, api, registry, pull, make_container):
+    old, new = (Image([busybox_layer(), tar(member("version", text))]) for text in (b"old\n", b"new\n"))
+    reference = registry.push("tests/moving", "latest", old)
+    assert pull(reference).status == 200
+    c = make_container(image=reference, oci=True)
+    r = api.delete(f"/api/oci/images?reference={reference}")
+    assert r.status == 409 and r["error_code"] == "IMAGE_IN_USE", r
+
+    registry.push("tests/moving", "latest", new)
+    assert pull(reference)["image"]["manifest_digest"] == sha(old.text)  # the tenant has it, and did not ask for more
+    assert pull(reference, force=True)["image"]["manifest_digest"] == sha(new.text)
+    assert len([i for i in api.get("/api/oci/images?filter=tests/moving")["images"]]) == 1
+    d = make_container(image=reference, oci=True)
+    assert sh(api, d, "cat /version")["stdout"] == "new\n"
+    # What ran before stands on what it stood on, also when it is started again, and after the runtime was.
+    stack.kill("runtime")
+    assert sh(api, c, "cat /version")["stdout"] == "old\n"
+    assert api.post(f"/api/containers/{c['container_id']}/stop", {"timeout_seconds": 0}).status == 200
+    assert api.operation(api.post(f"/api/containers/{c['container_id']}/start"))["status"] == "succeeded"
+    assert sh(api, c, "cat /version")["stdout"] == "old\n"
+    # The old image has no name any more, and goes with the last who needs it.
+    count = len(layers(stack))
+    assert api.delete(f"/api/containers/{c['container_id']}?timeout_ms=0").status == 200
+    stack.kill("agent")  # the next one looks at once
+    wait_for(lambda: len(layers(stack)) == count - 1, what="the old image's layer is gone")
+    assert sh(api, d, "cat /version")["stdout"] == "new\n"
+
+
+def test_layers_are_laid_over_each_other(stack, api, registry, pull, make_container):
+    base = busybox_layer(
+        directory("gone"), member("gone/a", b"a"), directory("opaque"), member("opaque/old", b"x"), directory("kept"), member("kept/a", b"a"),
+        member("kept/b", b"b"), member("suid", b"s", mode=0o6755, uid=12, gid=34), directory("own", uid=1000, gid=1001, mode=0o2770),
+        member("etc/passwd", b"root:x:0:0::/root:/bin/sh\nwww:x:1000:1001::/srv/www:/bin/sh\n"),
+        member("etc/group", b"root:x:0:\nwww:x:1001:\nextra:x:77:www\n"), member("one", b"1"), member("two", kind=tarfile.LNKTYPE, link="one"),
+        directory("dev"), member("dev/null", kind=tarfile.CHRTYPE, devmajor=1, devminor=3))
+    top = tar(member(".wh.gone"), directory("opaque"), member("opaque/.wh..wh..opq"), member("opaque/new", b"n"), directory("kept"),
+              member("kept/.wh.a"), directory("kept/c"), symlink("absolute", "/kept/b"))
+    config = {"User": "www", "StopSignal": "SIGUSR1", "Cmd": [
+        "/bin/sh", "-c", "trap 'exit 7' USR1; echo up; while :; do sleep 0.1; done"]}
+    image = Image([base, top], config=config, docker=True)
+    reference = registry.push("tests/overlaid", "1", image)
+    assert pull(reference).status == 200
+    c = make_container(image=reference, oci=True)
+    out = sh(api, c, "ls / /opaque /kept; cat /absolute; stat -c '%a %u:%g' /suid /own; stat -c %h /two; id; echo $HOME; test -c /dev/null && echo dev")["stdout"]
+    assert "gone" not in out and "old" not in out and "new" in out, out
+    assert "/kept:\nb\nc\n" in out and "6755 12:34\n2770 1000:1001\n2\n" in out, out
+    assert "uid=1000(www) gid=1001(www) groups=77(extra)" in out, out
+    assert out.endswith("/srv/www\ndev\n"), out
+    wait_for(lambda: "up" in [x["message"] for x in api.get(f"/api/containers/{c['container_id']}/logs")["logs"]], what="the command is up")
+    r = api.post(f"/api/containers/{c['container_id']}/stop", {"timeout_seconds": 30})
+    assert r.status == 200 and r["exit_code"] == 7, r
+
+
+def test_without_a_shell(api, registry, pull, make_container):
+    with open("/bin/busybox", "rb") as f:
+        layer = tar(member("busybox", f.read(), mode=0o755))
+    reference = registry.push("tests/bare", "1", Image([layer], packing=""))
+    assert pull(reference).status == 200
+    c = make_container(image=reference, oci=True)
+    assert c["exec_ready"] is True
+    r = api.exec(c["container_id"], "/busybox", "echo", "hi")
+    assert (r["stdout"], r["exit_code"]) == ("hi\n", 0)
+    assert api.exec(c["container_id"], "/bin/sh")["exit_code"] == 127
+
+
+def test_index_platforms_digests(api, registry, pull):
+    here, there = Image([busybox_layer()]), Image([tar(member("arm", b"64"))], architecture="arm64")
+    for i in (here, there):
+        registry.push("tests/multi", "part", i)
+    media, text = index(there.descriptor(os="unknown", architecture="unknown"), here.descriptor(os="linux", architecture="amd64"),
+                        there.descriptor(os="linux", architecture="arm64", variant="v8"))
+    registry.put_manifest("tests/multi", "all", media, text)
+    reference = f"{registry.host}/tests/multi:all"
+    assert pull(reference)["image"]["architecture"] == "amd64"
+    r = pull(reference, force=True, platform="linux/arm64")
+    assert r["image"]["architecture"] == "arm64" and r["image"]["manifest_digest"] == sha(there.text)
+    r = pull(reference, force=True, platform="linux/s390x")
+    assert r.status == 404 and r["error_code"] == "IMAGE_NOT_FOUND", r
+    r = pull(reference, platform="windows")
+    assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR", r
+    by_digest = f"{registry.host}/tests/multi@{sha(here.text)}"
+    r = pull(by_digest)
+    assert r["image"]["tag"] is None and r["image"]["reference"] == by_digest, r
+
+
+def test_async_and_cross_tenant_sharing(stack, api, other_api, registry, pull):
+    image = Image([busybox_layer(), tar(member("shared", os.urandom(1000)))])
+    reference = registry.push("tests/shared", "1", image)
+    r = api.post("/api/oci/images/pull?execution=async", {"reference": reference})
+    assert r.status == 202 and r["operation_id"], r
+    op = api.operation(r)
+    assert op["status"] == "succeeded" and op["operation_type"] == "image.pull" and op["target_resource_id"] == reference, op
+    assert op["result"]["image"]["reference"] == reference
+    before = layers(stack)
+    assert pull(reference, client=other_api).status == 200
+    assert layers(stack) == before  # one copy of each layer
+    assert api.delete(f"/api/oci/images?reference={reference}").status == 200
+    assert layers(stack) == before  # which the other one still has
+    assert other_api.delete(f"/api/oci/images?reference={reference}").status == 200
+    assert len(layers(stack)) < len(before)
+
+
+def test_private_registry(stack, api, pull):
+    registry = Registry(password="s3cret-of-the-registry")
+    try:
+        reference = registry.push("tests/private", "1", Image([busybox_layer()]))
+        for more in ({}, {"registry_username": "quilt", "registry_password": "wrong"}):
+            r = pull(reference, **more)
+            assert r.status == 403 and r["error_code"] == "REGISTRY_DENIED", r
+        r = pull(reference, registry_username="quilt", registry_password=registry.password)
+        assert r.status == 200, r
+        assert not os.listdir(f"{stack.run}/secrets")
+        # Not in what Redis keeps, nor anywhere else below the state directory (the pool is the test's own layers), nor in a log.
+        found = subprocess.run(["grep", "-rlF", "--exclude-dir=pool", registry.password, stack.state, stack.run, stack.etc], capture_output=True, check=False)
+        assert found.stdout == b"", found.stdout
+        for p in ("agent", "api", "runtime"):
+            assert registry.password not in stack.log_text(p)
+    finally:
+        registry.close()
+
+
+def test_bearer_token(api, evil, pull):
+    reference = evil.serve("tests/token", "1", Image([busybox_layer()]))
+    plain = dict(evil.routes)
+
+    def guarded(what):
+        def answer(handler):
+            if handler.headers.get("Authorization") != "Bearer good.token":
+                handler.reply(401, {"WWW-Authenticate": f'Bearer realm="http://{evil.host}/token",service="s"'}, b"{}")
+            else:
+                handler.reply(*((200, {}, what) if isinstance(what, bytes) else what))
+        return answer
+
+    evil.routes = {k: guarded(v) for k, v in plain.items()}
+    evil.routes["/token"] = json.dumps({"token": "good.token"}).encode()
+    assert pull(reference, registry_username="quilt", registry_password="p").status == 200
+    asked = [(path, h) for path, h in evil.seen if path.startswith("/token")]
+    assert len(asked) == 1 and "scope=repository%3Atests%2Ftoken%3Apull" in asked[0][0] and asked[0][1]["Authorization"].startswith("Basic ")
+    # It asks again, whatever it is shown.
+    evil.routes["/token"] = json.dumps({"token": "bad"}).encode()
+    r = pull(reference, force=True)
+    assert r.status == 403 and r["error_code"] == "REGISTRY_DENIED", r
+
+
+def refused(stack, pull, reference, status, code, **more):
+    before, beside = layers(stack), on_the_way(stack)
+    r = pull(reference, force=True, **more)
+    assert r.status == status and r["error_code"] == code, r
+    nothing_is_left(stack, before, beside)
+    return r
+
+
+def test_lies(stack, evil, pull):
+    """Digests, sizes and documents that are not what they say."""
+    image = Image([busybox_layer(), tar(member("top", b"x" * 1000))])
+    reference = evil.serve("tests/lies", "1", image)
+    good = dict(evil.routes)
+    blob = f"/v2/tests/lies/blobs/{image.layers[1]['digest']}"
+    config = f"/v2/tests/lies/blobs/{image.manifest['config']['digest']}"
+    tag = "/v2/tests/lies/manifests/1"
+
+    def spoiled(**routes):
+        evil.routes = {**good, **{p: v for p, v in routes.values()}}
+        return reference
+
+    data = good[blob]
+    for what in ((blob, bytes(len(data))), (blob, data + b"more"), (config, b"{}" + b" " * (len(good[config]) - 2)),
+                 (tag, (200, {"Content-Type": OCI + "manifest.v1+json", "Docker-Content-Digest": sha(b"another")}, image.text)),
+                 (tag, (200, {"Content-Type": OCI + "manifest.v1+json"}, b" " * (5 << 20))),
+                 (tag, (200, {"Content-Type": OCI + "manifest.v1+json"}, b"not JSON")),
+                 (tag, (200, {"Content-Type": OCI + "manifest.v1+json"}, b"[" * 100000))):
+        refused(stack, pull, spoiled(it=what), 400, "IMAGE_REFUSED")
+    # An index that leads to itself, and one in an index.
+    media, text = index({**image.descriptor(os="linux", architecture="amd64"), "digest": "sha256:" + "0" * 64})
+    evil.routes = {**good, tag: (200, {"Content-Type": media}, text), "/v2/tests/lies/manifests/sha256:" + "0" * 64: (200, {"Content-Type": media}, text)}
+    refused(stack, pull, reference, 400, "IMAGE_REFUSED")
+    inner = index(image.descriptor(os="linux", architecture="amd64"))[1]
+    media, text = index({"mediaType": media, "digest": sha(inner), "size": len(inner), "platform": {"os": "linux", "architecture": "amd64"}})
+    evil.routes = {**good, tag: (200, {"Content-Type": media}, text), f"/v2/tests/lies/manifests/{sha(inner)}": (200, {"Content-Type": media}, inner)}
+    refused(stack, pull, reference, 400, "IMAGE_REFUSED")
+    # The configuration's diff_ids are others.
+    lying = Image([busybox_layer()], diff_ids=[sha(b"another layer")])
+    r = refused(stack, pull, evil.serve("tests/lies", "2", lying), 400, "IMAGE_REFUSED")
+    assert "diff_id" in r["error"]
+    refused(stack, pull, f"{evil.host}/tests/lies:none", 404, "IMAGE_NOT_FOUND")
+
+
+@pytest.mark.parametrize("members, said", [
+    ([member("../out", b"x")], ".."),
+    ([member("a/../../out", b"x")], ".."),
+    ([member("sda", kind=tarfile.BLKTYPE, devmajor=8, devminor=0)], "device"),
+    ([member("whiteout", kind=tarfile.CHRTYPE)], "device"),
+    ([member("fifo", kind=tarfile.FIFOTYPE)], "fifo"),
+    ([symlink("link", "/etc"), member("link/passwd", b"x")], "below a link"),
+    ([member("hard", kind=tarfile.LNKTYPE, link="/etc/shadow")], "hard link"),
+    ([member("hard", kind=tarfile.LNKTYPE, link="../../etc/shadow")], ".."),
+    ([member("owner", b"x", uid=4294967295)], "owner"),
+    ([member("a/.wh...")], "hides nothing"),
+])
+def test_layers_that_attack(stack, evil, pull, members, said):
+    r = refused(stack, pull, evil.serve("tests/attack", "1", Image([busybox_layer(), tar(*members)])), 400, "IMAGE_REFUSED")
+    assert said in r["error"], r
+
+
+def test_bombs_and_junk(stack, evil, pull):
+    bomb = tar(member("zeros", bytes(80 << 20)))
+    for image in (Image([bomb]), Image([b"this is no tar" * 100]), Image([busybox_layer()[:5000]]), Image([b""], packing="")):
+        refused(stack, pull, evil.serve("tests/bomb", "1", image), 400, "IMAGE_REFUSED")
+
+
+def test_a_registry_that_fails(stack, evil, pull):
+    image = Image([busybox_layer()])
+    reference = evil.serve("tests/fails", "1", image)
+    blob = f"/v2/tests/fails/blobs/{image.layers[0]['digest']}"
+    data, tries = evil.routes[blob], []
+
+    # It breaks off twice; what came is not asked for again.
+    def breaks_off(handler):
+        at = int((handler.headers.get("Range") or "bytes=0-").split("=")[1].split("-")[0])
+        tries.append(at)
+        part = data[at:] if len(tries) > 2 else data[at:at + 100000]
+        handler.send_response(206 if at else 200)
+        if at:
+            handler.send_header("Content-Range", f"bytes {at}-{len(data) - 1}/{len(data)}")
+        handler.send_header("Content-Length", str(len(data) - at))
+        handler.end_headers()
+        handler.wfile.write(part)
+        handler.wfile.flush()
+        handler.close_connection = True
+
+    evil.routes[blob] = breaks_off
+    assert pull(reference).status == 200
+    assert tries == [0, 100000, 200000]
+
+    def stalls(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+        handler.wfile.flush()
+        evil.released.wait(120)
+
+    tag = "/v2/tests/fails/manifests/1"
+    good = evil.routes[tag]
+    evil.routes[tag] = (503, {}, b"busy")
+    refused(stack, pull, reference, 502, "REGISTRY_ERROR")
+    evil.routes[tag] = stalls
+    r = refused(stack, pull, reference, 502, "REGISTRY_ERROR")
+    assert "stopped sending" in r["error"], r
+    evil.routes[tag] = good
+
+
+def test_addresses_inside(stack, evil, pull):
+    """Only what registry_allow lists is connected to, whoever says so; and credentials go nowhere else."""
+    inside = Evil("127.0.0.2")
+    try:
+        image = Image([busybox_layer()])
+        inside_reference = inside.serve("tests/inside", "1", image)
+        for reference in (inside_reference, "localhost:1/a/b", "169.254.169.254/a/b", "10.0.0.1:5000/a/b"):
+            refused(stack, pull, reference, 403, "REGISTRY_DENIED")
+        reference = evil.serve("tests/redirect", "1", image)
+        blob = f"/v2/tests/redirect/blobs/{image.layers[0]['digest']}"
+        data = evil.routes[blob]
+        for where in (f"http://{inside.host}/x", f"https://{inside.host}/x", "file:///etc/passwd", "http://user:pw@127.0.0.1/"):
+            evil.routes[blob] = (307, {"Location": where}, b"")
+            refused(stack, pull, reference, 403, "REGISTRY_DENIED")
+        assert inside.seen == []
+        evil.routes[blob] = (302, {"Location": f"http://{evil.host}{blob}"}, b"")
+        refused(stack, pull, reference, 502, "REGISTRY_ERROR")
+        # A redirect elsewhere that is allowed is followed, without the registry's credentials.
+        third = Evil()
+        third.routes["/data"] = data
+        evil.routes[blob] = (307, {"Location": f"http://{third.host}/data?signed"}, b"")
+        first = evil.routes["/v2/tests/redirect/manifests/1"]
+
+        def guarded(handler):
+            if not handler.headers.get("Authorization"):
+                handler.reply(401, {"WWW-Authenticate": "Basic realm=x"}, b"")
+            else:
+                handler.reply(*first)
+
+        evil.routes["/v2/tests/redirect/manifests/1"] = guarded
+        assert pull(reference, registry_username="quilt", registry_password="p").status == 200
+        assert third.seen and all("Authorization" not in h for _, h in third.seen)
+        third.close()
+    finally:
+        inside.close()
+
+
+def test_malformed_references(api, pull):
+    for reference in ("", "UPPER", "a//b", "a:", "a:b:c", "a@sha256:12", "-a", "a/b/../c", "http://a/b", "a b", "x" * 256, "reg:0/a", "reg:99999/a"):
+        r = pull(reference)
+        assert r.status in (400, 422) and r["error_code"] in ("VALIDATION_ERROR", "UNPROCESSABLE_ENTITY"), (reference, r)
+    assert api.post("/api/oci/images/pull", {"reference": "a", "platform": "x"}).status == 400
+    assert api.post("/api/oci/images/pull", {}).status == 422
+
+
+def test_a_pull_is_cancelled(stack, api, evil, pull):
+    image = Image([busybox_layer(), tar(member("second", os.urandom(5000)))])
+    reference = evil.serve("tests/cut", "1", image)
+    before, beside, first = layers(stack), on_the_way(stack), []
+
+    def hangs(handler):
+        first.append(1)
+        evil.released.wait(60)
+
+    evil.routes[f"/v2/tests/cut/blobs/{image.layers[1]['digest']}"] = hangs
+    r = api.post("/api/oci/images/pull?execution=async", {"reference": reference})
+    wait_for(lambda: first, what="the pull is under way")
+    assert api.delete(f"/api/operations/{r['operation_id']}").status in (200, 202)
+    assert api.operation(r)["status"] == "cancelled"
+    nothing_is_left(stack, before, beside)
+
+
+def test_a_pull_outlives_the_agent(orphan):
+    api, reference, receipt = orphan
+    op = api.operation(receipt)
+    assert op["status"] == "succeeded" and op["result"]["image"]["reference"] == reference, op
+    assert api.delete(f"/api/oci/images?reference={reference}").status == 200
