@@ -94,7 +94,7 @@ def test_nobody_fills_the_spool_for_others(api, other_api, stack, container):
     assert other_api.post("/api/volumes", {"name": volume}).status == 201
     stack.stop("agent")
     try:
-        asked = [api.post(f"/api/containers/{container['container_id']}/archive", data, headers=GZIP) for _ in range(17)]
+        asked = [api.post(f"/api/containers/{container['container_id']}/archive?path=/a{i}", data, headers=GZIP) for i in range(17)]
         assert [r.status for r in asked] == [202] * 16 + [503] and asked[-1]["error_code"] == "UNAVAILABLE", asked
         other = other_api.post(f"/api/volumes/{volume}/archive", data, headers=GZIP)
     finally:
