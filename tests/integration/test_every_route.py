@@ -236,4 +236,5 @@ def test_without_the_runtime(routes, stack, make_tenant):
                 odd.append((r, a))
     finally:
         stack.start("runtime")
+    wait_for(lambda: client.delete(f"/api/oci/images?reference={image}").status in (200, 404), what="the image to go")
     assert not odd, odd

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from harness.fixtures import fresh_name
-from harness.oci import OCI, Evil, Image, Registry, busybox_layer, directory, index, member, sha, symlink, tar
+from harness.oci import OCI, Evil, Image, Registry, busybox_layer, directory, fresh_layer, index, member, sha, symlink, tar
 from harness.wait import wait_for
 
 
@@ -360,7 +360,7 @@ def test_bombs_and_junk(stack, evil, pull):
 
 
 def test_a_registry_that_fails(stack, evil, pull):
-    image = Image([busybox_layer()])
+    image = Image([fresh_layer()])
     reference = evil.serve("tests/fails", "1", image)
     blob = f"/v2/tests/fails/blobs/{image.layers[0]['digest']}"
     data, tries = evil.routes[blob], []
@@ -405,7 +405,7 @@ def test_addresses_inside(stack, evil, pull):
     """Only what registry_allow lists is connected to, whoever says so; and credentials go nowhere else."""
     inside = Evil("127.0.0.2")
     try:
-        image = Image([busybox_layer()])
+        image = Image([fresh_layer()])
         inside_reference = inside.serve("tests/inside", "1", image)
         for reference in (inside_reference, "localhost:1/a/b", "169.254.169.254/a/b", "10.0.0.1:5000/a/b"):
             refused(stack, pull, reference, 403, "REGISTRY_DENIED")

@@ -55,6 +55,11 @@ def busybox_layer(*more, applets=("sh", "cat", "ls", "id", "env", "sleep", "echo
                directory("etc"), directory("tmp", mode=0o1777), *more)
 
 
+def fresh_layer():
+    """One that no store has yet, not even that of a test before: it must be fetched."""
+    return busybox_layer(member("fresh", os.urandom(400000)))
+
+
 def zstd(data):
     return subprocess.run(["zstd", "-q", "-c"], input=data, capture_output=True, check=True).stdout
 
