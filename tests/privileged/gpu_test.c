@@ -280,7 +280,7 @@ static void inside(void **state)
 	assert_null(strstr(out, "FOO=of"));
 	says(r, id, "ls /dev/quilt 2>/dev/null | wc -l", "0\n");
 	plain = create(r, (struct rt_strv){"", 0, 0}, false);
-	says(r, plain, "ls /dev | grep -c quilt; ls -d /usr/lib/q /opt 2>/dev/null || true", "0\n");
+	says(r, plain, "ls /dev | grep quilt | wc -l; for f in /usr/lib/q /opt; do [ ! -e $f ] || echo $f; done", "0\n");
 	rig_reset(r);
 }
 
@@ -308,7 +308,7 @@ static void each_has_its_own(void **state)
 	stop(r, a);
 	(void)not_started(r, a, ONE("1"), QT_E_CAPACITY_FULL);
 	start(r, a, (struct rt_strv){"", 0, 0}); /* the request says what it has */
-	says(r, a, "ls /dev | grep -c quilt || true", "0\n");
+	says(r, a, "ls /dev | grep quilt | wc -l", "0\n");
 	listed(r, qt_fmt(want, sizeof(want), "quilt.test/gpu=0 ,quilt.test/gpu=1 ten_a/%s,quilt.test/gpu=UUID-0 =quilt.test/gpu=0,", b.s) ? want : "");
 	delete(r, a);
 	delete(r, b);

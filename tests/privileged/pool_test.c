@@ -557,14 +557,14 @@ static void copies_are_faithful(void **state)
 		 "count=2 2>/dev/null; busybox touch -d @1000000000 file; busybox rm /bin/hostname; mkdir /etc2; busybox rm -r /var; mkdir /var; echo v >/var/v; "
 		 "true",
 		 before, sizeof(before));
-	rig_exec(r, a, LOOK " || true", before, sizeof(before));
+	rig_exec(r, a, LOOK, before, sizeof(before));
 	assert_non_null(strstr(before, "hard regular file 644 0:0 8 2 0:0\n"));
 	assert_non_null(strstr(before, "setuid regular file 6755 33:44 2 1 0:0\n"));
 	assert_non_null(strstr(before, "dir/sub directory 1770 33:44"));
 	assert_non_null(strstr(before, "holes\n1000000000\ngone\n"));
 	b = create(r, a.s, NULL, 0);
 	c = create(r, b.s, NULL, 0);
-	rig_exec(r, c, LOOK " || true", after, sizeof(after));
+	rig_exec(r, c, LOOK, after, sizeof(after));
 	assert_string_equal(after, before);
 	expect(r, c, "echo more >>/x/hard; cat /x/file", "content\nmore\n");
 	delete_container(r, a);
