@@ -99,7 +99,8 @@ static ssize_t take_msg(int fd, void *buf, size_t size, struct expect *x)
 
 	if (x->max_fds > 0) {
 		h.msg_control = c.buf;
-		h.msg_controllen = CMSG_SPACE(sizeof(int) * x->max_fds);
+		/* Not CMSG_SPACE(): the kernel would fill the padding of an odd number with one more. */
+		h.msg_controllen = CMSG_LEN(sizeof(int) * x->max_fds);
 	}
 	n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	cm = n >= 0 && x->max_fds > 0 ? CMSG_FIRSTHDR(&h) : NULL;
