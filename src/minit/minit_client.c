@@ -310,7 +310,7 @@ int mi_attach(int fd, const char *key, int budget_ms, struct mi_kept *ret, int r
 		return -1;
 	if (m.kind == MI_FAILED && x.n_fds == 0)
 		return 0;
-	if (m.kind != MI_KEPT || x.n_fds != (kept.tty ? 1U : 2U) || kept.ended > 1 || kept.exit_code < 0 || kept.exit_code > 255)
+	if (m.kind != MI_KEPT || (x.n_fds != 2 && !(kept.tty && x.n_fds == 1)) || kept.ended > 1 || kept.exit_code < 0 || kept.exit_code > 255)
 		return broke(&x, e);
 	*ret = kept;
 	return 1;
