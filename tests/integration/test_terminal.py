@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from harness.stack import children
 from harness.streams import Stream
 from harness.terminal import Terminal
 from harness.wait import wait_for
@@ -153,6 +154,11 @@ def test_a_restart_loses_no_session(stack, api, session):
         stack.restart("nginx")
     with Terminal(api, f"session_id={sid(session)}") as t:
         t.run("echo $X--", "kept--")
+        # A reload closes nothing: who is attached stays so.
+        old = set(children(stack.pid("nginx")))
+        os.kill(stack.pid("nginx"), signal.SIGHUP)
+        wait_for(lambda: set(children(stack.pid("nginx"))) - old, what="nginx has new workers")
+        t.run("echo $X-reload", "kept-reload")
         # More than a terminal takes that nobody reads.
         t.run("(until [ -e /tmp/go ]; do sleep 0.1; done; seq 50000; touch /tmp/went) & echo st''arted", "started")
     stack.kill("stream")
