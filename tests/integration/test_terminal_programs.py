@@ -80,7 +80,7 @@ def test_tmux(api, programs):
         s.wait_for("23 39")
         s.change(200, 50)
         s.until(lambda s: s.display[49].startswith("[work]") and [m.start() for m in re.finditer("\u2502", s.display[0])] in ([99], [100]), "200 columns, 50 lines")
-        t.type("clear; stty size\n")
+        t.type("until [[ $(stty size) == 49* ]]; do sleep 0.05; done; stty size\n")  # tmux draws first, and tells the pane later
         s.until(lambda s: re.search(r"49 (99|100)\b", s.text), "the pane's new size")
     # The client is gone without a word; the next one sees what was there.
     with Terminal(api, f"session_id={session}") as t:
