@@ -99,7 +99,7 @@ local function op_over(t, o, keep)
 end
 
 -- tenant, id, node, seconds that it is kept at least, field, value, ...
-redis.register_function('qt_op_submit', function(keys, args)
+local function op_submit(keys, args)
   local t, id, node, pairs_ = args[1], args[2], args[3], rest_of(args, 5)
   if redis.call('EXISTS', K.op(t, id)) == 1 then
     return fail('QT_EXISTS', id)
@@ -112,7 +112,10 @@ redis.register_function('qt_op_submit', function(keys, args)
   ops_trim(t)
   op_event(t, id)
   return 'OK'
-end)
+end
+redis.register_function('qt_op_submit', op_submit)
+-- The same of what stops or takes away, which a store that is full must not refuse.
+redis.register_function{ function_name = 'qt_op_submit_end', flags = { 'allow-oom' }, callback = op_submit }
 
 -- tenant, id, fields
 redis.register_function{ function_name = 'qt_op_get', flags = { 'no-writes' }, callback = function(keys, args)
