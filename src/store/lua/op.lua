@@ -205,6 +205,32 @@ redis.register_function{ function_name = 'qt_op_claim', flags = { 'allow-oom' },
   return { token, redis.call('HMGET', K.op(t, id), unpack(rest_of(args, 8))) }
 end }
 
+-- node, consumer: its agent has begun, and is alone; so what an earlier one held is nobody's, and the next that is claimed.
+local LONG_IDLE = 86400000
+redis.register_function{ function_name = 'qt_op_orphan', flags = { 'allow-oom' }, callback = function(keys, args)
+  local node, from = args[1], '0-0'
+  for _, member in ipairs(redis.call('ZRANGE', K.node_due(node), 0, -1)) do
+    local t, id = string.match(member, '^([%w_]+)/([%w_]+)$')
+    if t then
+      redis.call('HDEL', K.op(t, id), 'lease_until_ms')
+    end
+  end
+  if redis.call('EXISTS', K.node_ops(node)) == 0 then
+    return 'OK'
+  end
+  repeat
+    local r = redis.pcall('XAUTOCLAIM', K.node_ops(node), GROUP, args[2], 0, from, 'COUNT', 100, 'JUSTID')
+    if r.err then -- nobody ever read of it
+      return 'OK'
+    end
+    from = r[1]
+    for _, entry in ipairs(r[2]) do
+      redis.call('XCLAIM', K.node_ops(node), GROUP, args[2], 0, entry, 'IDLE', LONG_IDLE, 'JUSTID')
+    end
+  until from == '0-0'
+  return 'OK'
+end }
+
 -- O if TOKEN holds it.
 local function held(t, id, token)
   local o = hash(K.op(t, id))
