@@ -75,12 +75,12 @@ keep() {
 		child=
 		rm -f "$QUILT_RUN/pids/$name.pid"
 		[ -z "$stopping" ] || break
-		# Back off from 200 ms to 5 s while it dies young.
+		# Back off from 200 ms to QUILT_RESTART_MAX_MS while it dies young.
 		[ $(($(now_ms) - born)) -lt 5000 ] || pause=200
 		echo >>"$QUILT_RUN/pids/$name.deaths"
 		echo "$(date -Is) $name ended with $rc; it is started again in $pause ms"
 		sleep "${pause%???}.$(printf '%03d' $((pause % 1000)))"
-		pause=$((pause * 2 > 5000 ? 5000 : pause * 2))
+		pause=$((pause * 2 > QUILT_RESTART_MAX_MS ? QUILT_RESTART_MAX_MS : pause * 2))
 	done
 	rm -f $(ready_files "$name") "$QUILT_RUN/pids/$name.keeper"
 }
