@@ -259,6 +259,7 @@ def test_a_volume_and_its_containers_see_each_other_s_files(api, volume, make_co
     assert read(api, volume, "out")["mode"] == 600 and read(api, volume, "ok?raw=1").body == b"from inside"
     refused(read(api, volume, "l"), 404, "FILE_NOT_FOUND")
     refused(read(api, volume, "m/passwd"), 404, "FILE_NOT_FOUND")
+    refused(api.post(f"/api/volumes/{volume}/files", {"path": "m/x", "content": ""}), 404, "FILE_NOT_FOUND")
     refused(read(api, volume, "fifo"), 400, "VALIDATION_ERROR")
     names = {f["name"]: f["type"] for f in api.get(f"/api/volumes/{volume}/ls")["files"]}
     assert names == {"in": "file", "out": "file", "l": "symlink", "m": "symlink", "ok": "symlink", "fifo": "other", "n\ufffd": "file"}
