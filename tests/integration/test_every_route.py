@@ -175,8 +175,8 @@ def test_used_idempotency_keys(routes, stack, make_tenant):
         refused(send(r, "used"), 409, "IDEMPOTENCY_CONFLICT")
         assert 400 <= send(r, f"open-{n}").status < 500
     # As while the workers that answered were still at it.
-    for key in stack.redis("KEYS", f"quilt:{{{client.tenant_id}}}:idem:*").split():
-        stack.redis("HDEL", key, "status", "type", "text")
+    undo = "for _, k in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('HDEL', k, 'status', 'type', 'text') end"
+    stack.redis("EVAL", undo, "0", f"quilt:{{{client.tenant_id}}}:idem:*")
     for n, r in enumerate(both):
         refused(send(r, f"open-{n}"), 409, "IDEMPOTENCY_IN_PROGRESS")
 
