@@ -318,6 +318,8 @@ static void on_exec(struct slot *s, const struct mi_msg *m, const struct mi_run 
 		.umask = mi.umask,
 		.user = m->uid == MI_ID_DEFAULT && m->gid == MI_ID_DEFAULT ? &mi.user : NULL,
 		.flags = m->flags,
+		.device_env = mi.device_env,
+		.device_env_len = mi.device_env_len,
 		.fds = {m->flags & MI_EXEC_TTY ? -1 : fds[0], keep ? -1 : fds[1], keep ? -1 : fds[2]},
 	};
 	int sys;
@@ -463,7 +465,8 @@ void mi_conn_event(unsigned slot, uint32_t gen)
 
 bool mi_command_start(const struct mi_run *run)
 {
-	struct mi_launch l = {.run = *run, .uid = mi.uid, .gid = mi.gid, .umask = mi.umask, .user = &mi.user, .fds = {0, 1, 2}};
+	struct mi_launch l = {.run = *run, .uid = mi.uid, .gid = mi.gid, .umask = mi.umask, .user = &mi.user, .fds = {0, 1, 2},
+			      .device_env = mi.device_env, .device_env_len = mi.device_env_len};
 	int sys = 0;
 
 	slots[0].fd = -1;

@@ -91,6 +91,9 @@ int mi_check_config(const void *config, size_t len, struct mi_run *ret)
 		return EPROTO;
 	if (!split(config, sizeof(*c), len, (const uint32_t[]){c->argv_len, c->env_len, c->cwd_len, c->user_len}, ret))
 		return EPROTO;
+	if (c->device_env_len > c->env_len ||
+	    (c->device_env_len > 0 && c->device_env_len < c->env_len && ret->env[c->env_len - c->device_env_len - 1] != '\0'))
+		return EPROTO;
 	if (c->cwd_len == 0 || c->uid > MI_ID_MAX || c->gid > MI_ID_MAX || c->umask > 0777 || c->log_file_bytes < 1024 ||
 	    c->stop_signal < 1 || c->stop_signal > 64)
 		return EINVAL;

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define MI_MAGIC   0x314e494dU /* "MIN1" */
-#define MI_VERSION 3U
+#define MI_VERSION 4U
 #define MI_MSG_MAX 196608U /* less than a socket's buffer: it is one packet */
 
 #define MI_EXECS_MAX 256U  /* at once in one container; MI_FAILED with MI_STEP_FORK and EAGAIN beyond */
@@ -48,6 +48,7 @@ struct mi_config {
 	uint32_t umask;
 	uint32_t uid, gid;    /* inside the container, of the first command and the default of exec */
 	uint32_t stop_signal; /* sent to the command at stop; 15 if the image does not say */
+	uint32_t device_env_len; /* the last so many bytes of the environment: what the container's devices bring, for execs as well */
 	uint32_t user_len;    /* 0: uid and gid count; else a user as in an image, with its NUL, behind the working directory (user.h) */
 };
 

@@ -38,7 +38,7 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(memory_mb,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "memory_limit_mb",   ""),
 	CTR(cpu_centi,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "cpu_limit_centi",   "hundredths of a percent of one cpu: 50 % is 5000"),
 	CTR(strict,      QT_FT_BOOL,  QT_CF_SPEC,     0, NULL,   "strict",            "1 or 0"),
-	CTR(gpu_count,   QT_FT_U32,   0,              0, NULL,   "gpu_count",         ""),
+	CTR(gpu_count,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "gpu_count",         ""),
 	CTR(error,       QT_FT_STR,   QT_CF_RUN,      0, NULL,   "error",             "why, in state error"),
 	CTR(labels,      QT_FT_MAP,   QT_CF_SPEC, QT_LABELS_MAX, NULL,    "labels",            "JSON object of strings"),
 	CTR(environment, QT_FT_MAP,   QT_CF_SPEC, QT_ENV_MAX,    NULL,    "environment",       "JSON object of strings"),

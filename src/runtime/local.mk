@@ -37,6 +37,7 @@ libqrt_a_SOURCES = \
 	src/runtime/store.c src/runtime/store.h src/runtime/store_parts.h \
 	src/runtime/store_btrfs.c \
 	src/runtime/store_copy.c \
+	src/runtime/store_moment.c \
 	src/runtime/sweep.c \
 	src/runtime/tree.c src/runtime/tree.h \
 	src/runtime/undo.c src/runtime/undo.h \

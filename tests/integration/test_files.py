@@ -202,6 +202,26 @@ def test_single_files(api, volume):
     assert api.delete(f"{files}/nested/dir").status == 200
 
 
+def test_a_full_volume_is_told(api, stack):
+    """507 where the storage driver can hold a volume to its size: btrfs, since Linux 6.7."""
+    limited = stack.driver == "btrfs" and tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 7)
+    name = fresh_name("small")
+    assert api.post("/api/volumes", {"name": name, "options": {"size": "1M"}}).status == 201
+    try:
+        files, large = f"/api/volumes/{name}/files", os.urandom(1 << 21)
+        assert api.post(files, {"path": "/a", "content": b64(b"a")}).status == 200
+        replies = [api.post(files, {"path": f"/{n}", "content": b64(large[:600000])}) for n in range(3)]
+        if limited:
+            assert "larger quota" in refused(replies[-1], 507, "INSUFFICIENT_STORAGE")["hint"]
+        else:
+            assert [r.status for r in replies] == [200] * 3, replies
+        op = api.operation(api.post(f"/api/volumes/{name}/archive", tar([("b", large)]), headers=GZIP))
+        assert (op["status"], op["reason_code"]) == (("failed", "INSUFFICIENT_STORAGE") if limited else ("succeeded", None)), op
+        assert read(api, name, "a")["content"] == b64(b"a")
+    finally:
+        assert api.operation(api.delete(f"/api/volumes/{name}"))["status"] == "succeeded"
+
+
 def test_what_is_refused_of_files(api, other_api, volume):
     files = f"/api/volumes/{volume}/files"
     for body, status, code in (

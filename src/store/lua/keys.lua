@@ -51,6 +51,8 @@ function K.node_gpus(n) return 'quilt:node:' .. n .. ':gpus' end
 function K.node_vols(n) return 'quilt:node:' .. n .. ':vols' end
 function K.node_names(n) return 'quilt:node:' .. n .. ':names' end
 function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end
+function K.node_ahead(n, t) return 'quilt:node:' .. n .. ':ahead:' .. t end
+function K.node_wait(n, t) return 'quilt:node:' .. n .. ':wait:' .. t end
 function K.node_due(n) return 'quilt:node:' .. n .. ':due' end
 function K.node_snaps(n) return 'quilt:node:' .. n .. ':snaps' end
 function K.node_expiry(n) return 'quilt:node:' .. n .. ':expiry' end

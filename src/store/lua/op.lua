@@ -39,9 +39,35 @@ local function op_event(t, id)
   event(t, 'operation_update', op_view(hash(K.op(t, id))))
 end
 
-local function acknowledge(node, entry)
+-- So many entries a tenant has in a node's stream, the agent's slots for it included; the rest wait in a list of their own, in order. What
+-- others submit is never behind more than that.
+local AHEAD = 12
+
+local function refill(node, t)
+  local ahead, wait = K.node_ahead(node, t), K.node_wait(node, t)
+  while redis.call('ZCARD', ahead) < AHEAD do
+    local next_ = redis.call('ZPOPMIN', wait)
+    if #next_ == 0 then
+      return
+    end
+    -- One that expired while it waited is nobody's any more.
+    if redis.call('EXISTS', K.op(t, next_[1])) == 1 then
+      redis.call('XADD', K.node_ops(node), '*', 'tenant', t, 'op', next_[1])
+      redis.call('ZADD', ahead, next_[2], next_[1])
+    end
+  end
+end
+
+local function enqueue(node, t, id)
+  redis.call('ZADD', K.node_wait(node, t), redis.call('INCR', K.fence(t)), id)
+  refill(node, t)
+end
+
+local function acknowledge(node, entry, t, id)
   redis.call('XACK', K.node_ops(node), GROUP, entry)
   redis.call('XDEL', K.node_ops(node), entry)
+  redis.call('ZREM', K.node_ahead(node, t), id)
+  refill(node, t)
 end
 
 local function op_begin(t, o)
@@ -95,6 +121,7 @@ local function op_over(t, o, keep)
   redis.call('HDEL', K.op(t, o.id), 'lease_until_ms')
   redis.call('EXPIRE', K.op(t, o.id), keep)
   redis.call('ZREM', K.node_due(o.node), t .. '/' .. o.id)
+  redis.call('ZREM', K.node_wait(o.node, t), o.id)
   op_event(t, o.id)
 end
 
@@ -108,7 +135,7 @@ redis.register_function('qt_op_submit', function(keys, args)
   redis.call('EXPIRE', K.op(t, id), args[4])
   redis.call('ZADD', K.ops(t), field_in(pairs_, 'created_ms'), id)
   redis.call('ZADD', K.node_due(node), field_in(pairs_, 'deadline_ms'), t .. '/' .. id)
-  redis.call('XADD', K.node_ops(node), '*', 'tenant', t, 'op', id)
+  enqueue(node, t, id)
   ops_trim(t)
   op_event(t, id)
   return 'OK'
@@ -183,7 +210,7 @@ redis.register_function{ function_name = 'qt_op_claim', flags = { 'allow-oom' },
   local node, entry, consumer, lease, begins, t, id = args[1], args[2], args[3], tonumber(args[4]), args[5] == '1', args[6], args[7]
   local o, now = hash(K.op(t, id)), now_ms()
   if not o or FINAL[o.status] then
-    acknowledge(node, entry)
+    acknowledge(node, entry, t, id)
     return fail('QT_OP_OVER', id)
   end
   if (tonumber(o.lease_until_ms) or 0) > now then
@@ -215,7 +242,7 @@ redis.register_function{ function_name = 'qt_op_begin', flags = { 'allow-oom' },
   if not o then
     local is = redis.call('HGET', K.op(t, id), 'status')
     if not is or FINAL[is] then
-      acknowledge(args[1], args[2])
+      acknowledge(args[1], args[2], t, id)
       return fail('QT_OP_OVER', id)
     end
     return fail('QT_LEASE', id)
@@ -268,7 +295,7 @@ redis.register_function{ function_name = 'qt_op_finish', flags = { 'allow-oom' }
   end
   redis.call('HSET', K.op(t, id), unpack(rest_of(args, 7)))
   redis.call('HSET', K.op(t, id), 'updated_ms', now, 'completed_ms', now)
-  acknowledge(args[1], args[2])
+  acknowledge(args[1], args[2], t, id)
   op_over(t, o, args[6])
   return 'OK'
 end }
