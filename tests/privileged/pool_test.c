@@ -918,19 +918,21 @@ static void if_there_is_no_moment(void **state)
 
 #define LARGE 4
 
-static pid_t fork_and_hang(struct rig *r, struct qt_id source)
+static pid_t fork_and_hang(struct rig *r, struct qt_id source, const char *whose)
 {
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		struct ids id = {.source = source, .ctr = qt_id_new("ctr")};
+		struct rt_create_req req = rig_create_req(qt_id_new("ctr"));
+		struct rt_create_rep rep;
 		struct rt_client c;
 		struct qt_err e = {0};
 
-		if (rt_client_init(&c, text("%s/run/runtime.sock", r->dir), &e) < 0)
+		req.from = rt_str(source.s);
+		if (!qt_id_parse(&req.tenant, "ten", whose) || rt_client_init(&c, text("%s/run/runtime.sock", r->dir), &e) < 0)
 			_exit(255);
-		_exit(ask(&c, "fork", &id, &e) < 0 ? (int)e.code : 0);
+		_exit(rt_create(&c, &req, &rep, BUDGET_MS, &e) < 0 ? (int)e.code : 0);
 	}
 	return pid;
 }
@@ -955,7 +957,7 @@ static void nobody_waits_for_anothers_copies(void **state)
 	rig_term(r);
 	rig_start(r, "hang:copy_copied");
 	for (int i = 0; i <= LARGE; i++) {
-		pid[i] = fork_and_hang(r, source[i]);
+		pid[i] = fork_and_hang(r, source[i], i < LARGE ? "ten_a" : "ten_b");
 		wait_for_hanging(r, i < 2 ? (unsigned)i + 1 : i < LARGE ? 2 : 3);
 	}
 	rig_kill(r);
