@@ -94,7 +94,7 @@ static void release(scmp_filter_ctx *ctx)
 		seccomp_release(*ctx);
 }
 
-/* Owners, and what overlayfs takes for "gone": a character device 0:0, for which nobody needs a privilege. */
+/* Owners, attributes (user.* alone: the others want a privilege that it does not have), and what overlayfs takes for "gone": a character device 0:0, for which nobody needs a privilege. */
 static int allow_layer(scmp_filter_ctx ctx)
 {
 	const struct scmp_arg_cmp whiteout[2] = {SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, S_IFMT, S_IFCHR), SCMP_CMP64(3, SCMP_CMP_EQ, 0)};
@@ -102,6 +102,8 @@ static int allow_layer(scmp_filter_ctx ctx)
 
 	if (r == 0)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fchownat), 0, NULL);
+	if (r == 0)
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fsetxattr), 0, NULL);
 	return r < 0 ? r : seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mknodat), 2, whiteout);
 }
 

@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "fdio.h"
+#include "meta.h"
 #include "rnd.h"
 #include "str.h"
 #include "tree.h"
@@ -34,6 +35,7 @@ struct layer {
 	EVP_MD_CTX *hash;	 /* of the tar */
 	bool ended, failed;
 	struct ft_links links, opaque;
+	struct ft_dates dates;
 	struct ft_place place;
 	void (*progress)(void *arg, unsigned percent);
 	void *arg;
@@ -187,6 +189,8 @@ struct item {
 	struct ft_member m;
 	uid_t uid;
 	gid_t gid;
+	struct timespec mtime;
+	struct archive_entry *en; /* what it was read from */
 };
 
 static int look(struct layer *w, struct item *x, struct archive_entry *en, struct qt_err *e)
@@ -204,7 +208,8 @@ static int look(struct layer *w, struct item *x, struct archive_entry *en, struc
 	x->uid = (uid_t)uid;
 	x->gid = (gid_t)gid;
 	m->mode = archive_entry_perm(en) & 07777;
-	m->mtime = archive_entry_mtime_is_set(en) ? archive_entry_mtime(en) : 0;
+	x->mtime = archive_entry_mtime_is_set(en) ? (struct timespec){archive_entry_mtime(en), archive_entry_mtime_nsec(en)} : (struct timespec){0, 0};
+	x->en = en;
 	m->skip = false;
 	m->size = 0;
 	if (m->link) {
@@ -235,25 +240,35 @@ static int look(struct layer *w, struct item *x, struct archive_entry *en, struc
 	return m->kind == FT_M_LINK && !m->skip ? ft_links_add(&w->links, m->name, e) : 0;
 }
 
-static int own(const struct item *x, int fd, struct qt_err *e)
+static int own(struct layer *w, const struct item *x, int fd, struct qt_err *e)
 {
 	/* In this order: a change of owner takes setuid and setgid away. */
 	if (fchown(fd, x->uid, x->gid) < 0 || fchmod(fd, x->m.mode) < 0)
 		return ft_fail(e, errno, "set a file's owner and mode");
-	return 0;
+	return ft_xattrs(fd, x->en, x->m.shown, &w->bytes, e);
+}
+
+/* A name that the layer has twice is what it was last; but a directory stays one, whatever is in it, since names below it may be known here. */
+static int clear(const struct item *x, int dir, const char *name, struct qt_err *e)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+		return ft_refuse(e, x->m.shown, "is a directory at first, and then something else");
+	return ft_unpack_clear(dir, name, e);
 }
 
 static int make_file(struct layer *w, struct archive *a, const struct item *x, int dir, const char *name, struct qt_err *e)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = x->m.mtime}};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, x->mtime};
 	auto_close int fd = -1;
 
-	if (ft_unpack_clear(dir, name, e) < 0)
+	if (clear(x, dir, name, e) < 0)
 		return -1;
 	fd = ft_open_name(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
 		return ft_fail(e, errno, "make a file");
-	if (ft_unpack_data(a, &x->m, fd, check_sums, w, e) < 0 || own(x, fd, e) < 0)
+	if (ft_unpack_data(a, &x->m, fd, check_sums, w, e) < 0 || own(w, x, fd, e) < 0)
 		return -1;
 	(void)futimens(fd, times); /* one that the file system cannot hold is no reason to fail */
 	return 0;
@@ -283,13 +298,16 @@ static int make_dir(struct layer *w, const struct item *x, int dir, const char *
 	if (mkdirat(dir, name, 0755) < 0) {
 		if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return ft_fail(e, errno, "make a directory");
-		/* What was below it in other layers is gone, and it is new. */
-		if (S_ISCHR(st.st_mode) &&
-		    (ft_unpack_clear(dir, name, e) < 0 || mkdirat(dir, name, 0755) < 0 || hide_below(w, x->m.name, e) < 0))
+		/* The layer had something else of that name before; of a whiteout, what was below it in other layers is gone, and it is new. */
+		if (!S_ISDIR(st.st_mode) && (clear(x, dir, name, e) < 0 || mkdirat(dir, name, 0755) < 0))
 			return e->code != QT_OK ? -1 : ft_fail(e, errno, "make a directory");
+		if (S_ISCHR(st.st_mode) && hide_below(w, x->m.name, e) < 0)
+			return -1;
 	}
 	fd = ft_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
-	return fd >= 0 ? own(x, fd, e) : ft_fail(e, errno, "make a directory");
+	if (fd < 0)
+		return ft_fail(e, errno, "make a directory");
+	return own(w, x, fd, e) < 0 ? -1 : ft_dates_add(&w->dates, x->m.name, &x->mtime, e);
 }
 
 static int make_hard(struct layer *w, const struct item *x, int dir, const char *name, struct qt_err *e)
@@ -308,17 +326,20 @@ static int make_hard(struct layer *w, const struct item *x, int dir, const char 
 	}
 	if (fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == st.st_ino && there.st_dev == st.st_dev)
 		return 0;
-	if (ft_unpack_clear(dir, name, e) < 0)
+	if (clear(x, dir, name, e) < 0)
 		return -1;
 	return linkat(from, from_name, dir, name, 0) == 0 ? 0 : ft_fail(e, errno, "make a hard link");
 }
 
 static int make_link(const struct item *x, int dir, const char *name, struct qt_err *e)
 {
-	if (ft_unpack_clear(dir, name, e) < 0)
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, x->mtime};
+
+	if (clear(x, dir, name, e) < 0)
 		return -1;
 	if (symlinkat(x->m.link, dir, name) < 0 || fchownat(dir, name, x->uid, x->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return ft_fail(e, errno, "make a link");
+	(void)utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
 	return 0;
 }
 
@@ -350,7 +371,9 @@ static int make(struct layer *w, struct archive *a, const struct item *x, struct
 	if (!x->m.name[0]) {
 		auto_close int top = ft_open_name(w->root_fd, TOP, O_RDONLY | O_DIRECTORY, 0);
 
-		return top >= 0 ? own(x, top, e) : ft_fail(e, errno, "open the layer");
+		if (top < 0)
+			return ft_fail(e, errno, "open the layer");
+		return own(w, x, top, e) < 0 ? -1 : ft_dates_add(&w->dates, "", &x->mtime, e);
 	}
 	dir = ft_unpack_parent(&w->place, w->root_fd, TOP, &x->m, &name, e);
 	if (dir < 0)
@@ -380,6 +403,7 @@ static int make(struct layer *w, struct archive *a, const struct item *x, struct
 static int unpack(struct layer *w, struct qt_err *e)
 {
 	QT_AUTO(free_archive) struct archive *a = archive_read_new();
+	auto_close int top = -1;
 	static struct item x;
 
 	if (!a)
@@ -401,6 +425,9 @@ static int unpack(struct layer *w, struct qt_err *e)
 		if (check_sums(w, a, e) < 0 || (!x.m.skip && make(w, a, &x, e) < 0))
 			return -1;
 	}
+	top = ft_open_name(w->root_fd, TOP, O_RDONLY | O_DIRECTORY, 0);
+	if (top >= 0)
+		ft_dates_set(&w->dates, top);
 	/* What follows the tar's end belongs to its digest. */
 	while (!w->ended && !w->failed) {
 		const void *block;
@@ -433,6 +460,7 @@ int ft_layer(int root_fd, const char *digest, int fd, const struct ft_limits *li
 	free_archive(&w.packing);
 	ft_links_done(&w.links);
 	ft_links_done(&w.opaque);
+	ft_dates_done(&w.dates);
 	qt_close(w.place.fd);
 	qt_close(w.opaque_fd);
 	return r;

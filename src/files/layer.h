@@ -14,7 +14,9 @@ int ft_layer_init(struct qt_err *e);
  *   owners 0 to 65535 and all modes are kept; symbolic links lead where they like, since nothing follows them but containers
  *   .wh.NAME becomes a whiteout; the path of a directory with .wh..wh..opq is written to the file "opaque" beside fs, each with a NUL: the attribute that
  *   overlayfs wants is the runtime's to set
- *   devices and fifos below dev/ are left out, since containers get their own; elsewhere they are refused. So are extended attributes left out.
+ *   dates are kept, of directories and links as well; of extended attributes user.*, but for user.overlay.*. Others are left out: containers are mounted nosuid, so
+ *   that security.capability would do nothing there
+ *   devices and fifos below dev/ are left out, since containers get their own; elsewhere they are refused
  *
  * ARCHIVE_REFUSED, INSUFFICIENT_STORAGE. On failure the tree is for the trash. REP's text is DIFF_ID, which has FT_SHA256 + 1 bytes.
  */

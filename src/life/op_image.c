@@ -126,8 +126,8 @@ static int fetch(struct pull *p, bool all, struct qt_err *e)
 
 	if (!have)
 		return -1;
-	req = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "reference", p->ref.text, "platform", arg_of(p->o, "platform"), "allow", conf->registry_allow,
-			"max_bytes", (json_int_t)conf->image_max_bytes, "stall_s", (json_int_t)conf->registry_stall_s, "have", have);
+	req = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "reference", p->ref.text, "platform", arg_of(p->o, "platform"), "allow", conf->registry_allow,
+			"ca", conf->registry_ca, "max_bytes", (json_int_t)conf->image_max_bytes, "stall_s", (json_int_t)conf->registry_stall_s, "have", have);
 	secret = qt_secret_get(conf, p->o);
 	json_object_update(req, secret);
 	p->from = 0;

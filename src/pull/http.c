@@ -186,6 +186,8 @@ static int explain(struct step *s, CURLcode r, struct qt_err *e)
 	s->g->stalled = r == CURLE_OPERATION_TIMEDOUT;
 	if (r == CURLE_OPERATION_TIMEDOUT)
 		return qt_fail(e, QT_E_REGISTRY_ERROR, "the registry stopped sending");
+	if (r == CURLE_PEER_FAILED_VERIFICATION)
+		return qt_fail(e, QT_E_REGISTRY_ERROR, "the registry's certificate is not one of an authority that is trusted here, or of another host");
 	if (r == CURLE_COULDNT_RESOLVE_HOST) {
 		s->g->again = false;
 		return qt_fail(e, QT_E_REGISTRY_ERROR, "there is no such host as the registry's");
@@ -228,6 +230,11 @@ static int perform(struct step *s, const char *url, const char *auth, struct qt_
 	(void)curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
 	(void)curl_easy_setopt(c, CURLOPT_XFERINFODATA, s);
 	(void)curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	if (s->allow.inside && s->h->ca[0]) {
+		struct curl_blob ca = {.data = (void *)(uintptr_t)s->h->ca, .len = strlen(s->h->ca), .flags = CURL_BLOB_NOCOPY};
+
+		(void)curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &ca); /* instead of the file; the directory of the machine's stays */
+	}
 	/* A connection that was made for another host's permission is not used for this one. */
 	(void)curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, s->allow.inside ? 0L : 1L);
 	r = curl_easy_perform(c);

@@ -17,6 +17,7 @@
 #include "str.h"
 
 #define REQUEST_MAX (1U << 20)
+#define CA_MAX	    (1U << 20)
 
 static uint64_t total;
 
@@ -167,6 +168,21 @@ static int pull(struct pull *p, struct qt_err *e)
 	return 0;
 }
 
+/* Before the cage: it may lie anywhere. One that cannot be read trusts nobody, and registries that need it say so. */
+static const char *read_ca(const json_t *req)
+{
+	static char pem[CA_MAX];
+	struct qt_err e = {0};
+
+	if (!*text(req, "ca"))
+		return "";
+	if (qt_read_file(AT_FDCWD, text(req, "ca"), pem, sizeof(pem), &e) < 0) {
+		fprintf(stderr, "quilt-pull: registry_ca: %s\n", e.msg);
+		return "";
+	}
+	return pem;
+}
+
 static json_t *read_request(struct qt_err *e)
 {
 	char *buf = calloc(1, REQUEST_MAX);
@@ -195,6 +211,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
 	p.req = read_request(&e);
+	p.http.ca = read_ca(p.req);
 	if (!p.req || pl_cage((uint64_t)json_integer_value(json_object_get(p.req, "max_bytes")), &e) < 0 ||
 	    qt_imgref_parse("/reference", text(p.req, "reference"), &p.ref, &e) < 0)
 		return fail(&e);

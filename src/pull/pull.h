@@ -42,6 +42,7 @@ struct pl_allow pl_allow_find(const char *list, const char *host, unsigned port,
 
 struct pl_http {
 	const char *allow;
+	const char *ca; /* certificates (PEM) that are trusted besides the machine's, of hosts that ALLOW lists; "": none */
 	unsigned stall_s;
 	char base[300];	 /* https://host[:port] of the registry */
 	char host[256];	 /* of it, and its port */

@@ -1,6 +1,9 @@
 """Images out of registries: pull, list, inspect, history, delete, and containers of them."""
+import hashlib
 import json
 import os
+import shutil
+import stat
 import subprocess
 import tarfile
 import threading
@@ -8,7 +11,7 @@ import threading
 import pytest
 
 from harness.fixtures import fresh_name
-from harness.oci import OCI, Evil, Image, Registry, busybox_layer, directory, fresh_layer, index, member, sha, symlink, tar
+from harness.oci import OCI, Authority, Evil, Image, Registry, Tokens, busybox_layer, directory, fresh_layer, index, member, sha, symlink, tar
 from harness.wait import wait_for
 
 
@@ -55,7 +58,8 @@ def orphan(stack, make_tenant):
 
     def waits(handler):
         first.append(1)
-        died.wait(60)
+        if len(first) == 1:  # the next agent's try may come before kill() is back
+            died.wait(60)
         handler.reply(200, {}, data)
 
     evil.routes[blob] = waits
@@ -216,6 +220,90 @@ def test_as_many_layers_as_docker_takes(stack, api, evil, pull, make_container):
     assert sh(api, c, "cat /top")["stdout"] == "written\n"
 
 
+def seen(top):
+    """What lies below TOP: type and mode, owner, date, length and contents, where links lead, attributes, and which names are one file."""
+    out, files = {}, {}
+    for where, dirs, names in os.walk(top):
+        for path in (where, *(f"{where}/{n}" for n in names), *(f"{where}/{d}" for d in dirs if os.path.islink(f"{where}/{d}"))):
+            s, name = os.lstat(path), os.path.relpath(path, top)
+            xattrs = {x: os.getxattr(path, x, follow_symlinks=False) for x in os.listxattr(path, follow_symlinks=False)}
+            if stat.S_ISREG(s.st_mode):
+                with open(path, "rb") as f:
+                    holds = hashlib.sha256(f.read()).hexdigest()
+                files.setdefault(s.st_ino, set()).add(name)
+            else:
+                holds = os.readlink(path) if os.path.islink(path) else None
+            out[name] = (oct(s.st_mode), s.st_uid, s.st_gid, s.st_mtime_ns, holds, xattrs)
+    return out, sorted(map(sorted, files.values()))
+
+
+def odd_tree(top):
+    """All that tar can say of files and that means something in a container."""
+    for d in ("plain", "old", "sticky", "deep/" + "/".join("d" * 60 for _ in range(6)), "n" * 255):
+        os.makedirs(f"{top}/{d}")
+    for name, holds in (("plain/file", b"x"), ("plain/empty", b""), ("suid", b"s"), ("sgid", b"g"), ("n" * 254, b"long"), ("plain/\u00e4\u4e2d \n\\*", b"name"),
+                        ("deep/" + "/".join("d" * 60 for _ in range(6)) + "/end", b"deep"), ("one", b"1"), ("attributes", b"a")):
+        with open(f"{top}/{name}", "wb") as f:
+            f.write(holds)
+    with open(f"{top}/sparse", "wb") as f:
+        f.write(b"begin")
+        f.seek(1 << 20)
+        f.write(b"middle")
+        f.truncate(3 << 20)
+    os.link(f"{top}/one", f"{top}/plain/two")
+    os.link(f"{top}/one", f"{top}/three")
+    os.symlink("plain/file", f"{top}/link")
+    os.symlink("/nowhere/" + "l" * 200, f"{top}/plain/dangling")
+    os.link(f"{top}/link", f"{top}/link-again", follow_symlinks=False)
+    os.chown(f"{top}/suid", 65535, 65535)
+    os.chown(f"{top}/sgid", 7, 8)
+    os.lchown(f"{top}/link", 9, 10)
+    os.chmod(f"{top}/suid", 0o4711)
+    os.chmod(f"{top}/sgid", 0o2755)
+    os.chmod(f"{top}/sticky", 0o1777)
+    os.chmod(f"{top}/plain/empty", 0)
+    os.setxattr(f"{top}/attributes", "user.text", b"of the file")
+    os.setxattr(f"{top}/attributes", "user.bytes", bytes(range(256)))
+    os.setxattr(f"{top}/plain", "user.of-a-directory", b"yes")
+    for where, dirs, names in os.walk(top, topdown=False):
+        for n in (*names, *dirs):
+            os.utime(f"{where}/{n}", ns=(10 ** 18, 1234567890 * 10 ** 9 + len(n)), follow_symlinks=False)
+    os.utime(f"{top}/old", (0, 0))
+    os.utime(top, (10 ** 9, 10 ** 9))
+
+
+@pytest.mark.parametrize("form", ["pax", "gnu"])
+def test_layers_are_unpacked_as_tar_does(stack, evil, pull, tmp_path, form):
+    """To the letter, what the tree was that tar packed: pax with attributes and nanoseconds, gnu without."""
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.mkdir()
+    back.mkdir()
+    odd_tree(source)
+    keep = ["--xattrs", "--xattrs-include=user.*", "--format=pax"] if form == "pax" else ["--format=gnu"]
+    data = subprocess.run(["tar", "-C", source, *keep, "-S", "--numeric-owner", "-cf", "-", "."], capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-C", back, *keep[:2], "--numeric-owner", "-xpf", "-"], input=data, check=True)
+    image = Image([data], packing="")
+    assert pull(evil.serve("tests/odd", form, image)).status == 200
+    unpacked = f"{stack.pool}/layers/{image.layers[0]['digest'].split(':')[1]}/fs"
+    assert seen(unpacked) == seen(back)
+    if form == "pax":
+        assert seen(unpacked) == seen(source)
+    assert os.stat(f"{unpacked}/sparse").st_blocks * 512 < 1 << 20
+
+
+def test_attributes_that_steer_are_left_out(stack, evil, pull):
+    """trusted and security ones, and those of overlays; and what is said twice is as it is said last."""
+    attributes = {f"SCHILY.xattr.{name}": "y" for name in ("trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.opaque", "security.capability",
+                                                           "system.posix_acl_access", "user.mine")}
+    image = Image([tar(directory("d", pax_headers=attributes), member("f", b"x", pax_headers=attributes), member("was-a-file", b"x"), directory("was-a-file"),
+                       member("was-a-file/in", b"x"), member("twice", b"one"), member("twice", b"two"), member("last", b"x", uid=65535))])
+    assert pull(evil.serve("tests/attributes", "1", image)).status == 200
+    unpacked = f"{stack.pool}/layers/{image.layers[0]['digest'].split(':')[1]}/fs"
+    for name in ("d", "f"):
+        assert os.listxattr(f"{unpacked}/{name}") == ["user.mine"], name
+    assert open(f"{unpacked}/twice", "rb").read() == b"two" and os.listdir(f"{unpacked}/was-a-file") == ["in"]
+
+
 def test_without_a_shell(api, registry, pull, make_container):
     with open("/bin/busybox", "rb") as f:
         layer = tar(member("busybox", f.read(), mode=0o755))
@@ -308,6 +396,39 @@ def test_bearer_token(api, evil, pull):
     assert r.status == 403 and r["error_code"] == "REGISTRY_DENIED", r
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def test_tls_with_an_authority_of_our_own(stack, registry, authority, pull):
+    """Debian's registry by TLS, with basic authentication and with tokens; a certificate counts only if the operator says whose."""
+    registry.push("tests/tls", "1", Image([busybox_layer()]))
+    password = "s3cret-of-the-registry"
+    basic = Registry(password=password, authority=authority, data=registry.data)
+    tokens = Tokens(authority, password)
+    bearer = Registry(authority=authority, data=registry.data, tokens=tokens)
+    try:
+        for r in (basic, bearer):
+            answer = pull(f"{r.host}/tests/tls:1", registry_username="quilt", registry_password=password)
+            assert answer.status == 502 and answer["error_code"] == "REGISTRY_ERROR" and "certificate" in answer["error"], answer
+        shutil.copy(f"{authority.dir}/ca.crt", stack.settings["registry_ca"])
+        for r in (basic, bearer):
+            for wrong in ({}, {"registry_username": "quilt", "registry_password": "wrong"}):
+                answer = pull(f"{r.host}/tests/tls:1", **wrong)
+                assert answer.status == 403 and answer["error_code"] == "REGISTRY_DENIED", answer
+            assert pull(f"{r.host}/tests/tls:1", registry_username="quilt", registry_password=password).status == 200
+        assert tokens.asked and all("scope=repository%3Atests%2Ftls%3Apull" in path and "service=registry" in path for path in tokens.asked), tokens.asked
+        # It is no certificate for another name of the same machine.
+        answer = pull(f"localhost:{basic.port}/tests/tls:1", registry_username="quilt", registry_password=password)
+        assert answer.status == 403 and answer["error_code"] == "REGISTRY_DENIED", answer
+    finally:
+        if os.path.exists(stack.settings["registry_ca"]):
+            os.unlink(stack.settings["registry_ca"])
+        for what in (basic, bearer, tokens):
+            what.close()
+
+
 def refused(stack, pull, reference, status, code, **more):
     before, beside = layers(stack), on_the_way(stack)
     r = pull(reference, force=True, **more)
@@ -361,6 +482,12 @@ def test_lies(stack, evil, pull):
     ([member("hard", kind=tarfile.LNKTYPE, link="/etc/shadow")], "hard link"),
     ([member("hard", kind=tarfile.LNKTYPE, link="../../etc/shadow")], ".."),
     ([member("owner", b"x", uid=4294967295)], "owner"),
+    ([member("owner", b"x", uid=65536)], "owner"),
+    ([member("owner", b"x", gid=65536)], "owner"),
+    ([member("n" * 256, b"x")], "long"),
+    ([directory("d"), member("d", b"x")], "directory at first"),
+    ([directory("d"), symlink("d", "/etc")], "directory at first"),
+    ([member("f", b"x", pax_headers={"SCHILY.xattr.user.big": "x" * 70000})], "attribute"),
     ([member("a/.wh...")], "hides nothing"),
 ])
 def test_layers_that_attack(stack, evil, pull, members, said):

@@ -415,7 +415,9 @@ static const char *wrong(struct rig *r, unsigned n, unsigned running, unsigned *
 		{"trees", count_dir(r, "pool/ctr"), n},
 		{"snapshots", count_dir(r, "pool/snap"), r->snapshots},
 		{"volumes", count_dir(r, "pool/vol"), r->volumes},
-		{"objects", count_dir(r, "state/objects"), r->snapshots + r->volumes},
+		{"images", count_dir(r, "pool/img"), r->images},
+		{"layers", count_dir(r, "pool/layers"), r->layers},
+		{"objects", count_dir(r, "state/objects"), r->snapshots + r->volumes + r->images},
 		{"objects.bad", count_dir(r, "state/objects.bad"), 0},
 		{"new", count_dir(r, "pool/new"), 0},
 		{"trash", count_dir(r, "pool/trash"), 0},
@@ -439,6 +441,12 @@ void rig_expect(struct rig *r, unsigned snapshots, unsigned volumes)
 {
 	r->snapshots = snapshots;
 	r->volumes = volumes;
+}
+
+void rig_expect_images(struct rig *r, unsigned images, unsigned layers)
+{
+	r->images = images;
+	r->layers = layers;
 }
 
 void rig_census(struct rig *r, unsigned n, unsigned running)

@@ -13,7 +13,7 @@ struct rig {
 	char dir[64];	   /* pool/ (a mount), state/, run/, conf */
 	char instance[8], prefix[5];
 	pid_t pid;	   /* of the runtime; 0: none */
-	unsigned snapshots, volumes;
+	unsigned snapshots, volumes, images, layers;
 	struct rt_client rt;
 };
 
@@ -45,11 +45,12 @@ struct rt_get_rep rig_get(struct rig *r, struct qt_id id);
 void rig_exec(struct rig *r, struct qt_id id, const char *command, char *out, size_t size);
 
 /* What is on the machine: exactly N containers' worth of files, and RUNNING containers' worth of cgroups, links and sockets, and
- * as many snapshots and volumes as was said by rig_expect(). Waits for
+ * as many snapshots, volumes, images and layers as was said by rig_expect() and rig_expect_images(). Waits for
  * what the kernel does in its own time (links go with their namespaces; the trash is emptied). */
 void rig_census(struct rig *r, unsigned n, unsigned running);
 
 void rig_expect(struct rig *r, unsigned snapshots, unsigned volumes);
+void rig_expect_images(struct rig *r, unsigned images, unsigned layers); /* pulled ones, and layers of the store */
 
 /* The client id of a list. Its number of containers. */
 unsigned rig_list(struct rig *r, struct qt_id *ids, unsigned max);

@@ -9,10 +9,13 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import tarfile
 import tempfile
 import threading
+import time
+import urllib.parse
 
 from .stack import free_port
 from .wait import wait_for
@@ -133,22 +136,103 @@ def index(*descriptors, docker=False):
     return media, json.dumps({"schemaVersion": 2, "mediaType": media, "manifests": list(descriptors)}).encode()
 
 
-class Registry:
-    """docker-registry on loopback. PASSWORD: a private one, user "quilt"."""
+class Authority:
+    """A certificate authority of the tests, in DIR: ca.crt, and for 127.0.0.3 server.crt and server.key."""
+    HOST = "127.0.0.3"
 
-    def __init__(self, password=None):
+    def __init__(self, directory):
+        self.dir = directory
+        with open(f"{directory}/ext", "w", encoding="ascii") as f:
+            f.write(f"subjectAltName=IP:{self.HOST}\n")
+        new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        for command in ((*new, "-x509", "-subj", "/CN=tests", "-days", "2", "-keyout", "ca.key", "-out", "ca.crt"),
+                        (*new, "-subj", "/CN=registry", "-keyout", "server.key", "-out", "server.csr"),
+                        ("openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext",
+                         "-out", "server.crt")):
+            subprocess.run(command, cwd=directory, capture_output=True, check=True)
+
+    def sign(self, data):
+        """By the server's key, ES256: r and s, 32 bytes each, out of the DER that openssl writes."""
+        der = subprocess.run(["openssl", "dgst", "-sha256", "-sign", f"{self.dir}/server.key"], input=data, capture_output=True, check=True).stdout
+        out, at = b"", 2
+        for _ in range(2):
+            length = der[at + 1]
+            out += der[at + 2:at + 2 + length].lstrip(b"\0").rjust(32, b"\0")
+            at += 2 + length
+        return out
+
+
+class Tokens:
+    """A token service by TLS, as Docker's registry wants one: signed tokens to who knows the password of "quilt", for what is asked."""
+
+    def __init__(self, authority, password):
+        self.asked = []
+        outer = self
+        pem = open(f"{authority.dir}/server.crt", encoding="ascii").read()
+        chain = "".join(pem.split("-----")[2].split())
+
+        def part(o):
+            return base64.urlsafe_b64encode(o if isinstance(o, bytes) else json.dumps(o).encode()).rstrip(b"=")
+
+        def token(query):
+            now = int(time.time())
+            kind, name, actions = query["scope"][0].split(":")
+            head = part({"typ": "JWT", "alg": "ES256", "x5c": [chain]})
+            body = part({"iss": "tests", "sub": "quilt", "aud": query["service"][0], "exp": now + 300, "nbf": now - 10, "iat": now, "jti": os.urandom(8).hex(),
+                         "access": [{"type": kind, "name": name, "actions": actions.split(",")}]})
+            return (head + b"." + body + b"." + part(authority.sign(head + b"." + body))).decode()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                outer.asked.append(self.path)
+                ok = self.headers.get("Authorization") == "Basic " + base64.b64encode(f"quilt:{password}".encode()).decode()
+                text = json.dumps({"token": token(urllib.parse.parse_qs(self.path.split("?")[1]))} if ok else {}).encode()
+                self.send_response(200 if ok else 401)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(f"{authority.dir}/server.crt", f"{authority.dir}/server.key")
+        self.server = http.server.ThreadingHTTPServer((authority.HOST, 0), Handler)
+        self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.server.daemon_threads = True
+        self.realm = f"https://{authority.HOST}:{self.server.server_address[1]}/token"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+class Registry:
+    """docker-registry on loopback. PASSWORD: a private one, user "quilt". AUTHORITY: by TLS, at its HOST; what is pushed goes past that (DATA: another's, which
+    is not so shut). TOKENS: who has a token of theirs."""
+
+    def __init__(self, password=None, authority=None, data=None, tokens=None):
         self.dir = tempfile.TemporaryDirectory(prefix="qt-registry-")
         self.port, self.password = free_port(), password
-        self.host = f"127.0.0.1:{self.port}"
-        lines = [f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {self.dir.name}/data}}}}",
-                 f"http: {{addr: '{self.host}'}}"]
-        if password:
+        self.address = authority.HOST if authority else "127.0.0.1"
+        self.host = f"{self.address}:{self.port}"
+        self.data = data or f"{self.dir.name}/data"
+        self.tls = ssl.create_default_context(cafile=f"{authority.dir}/ca.crt") if authority else None
+        config = {"version": "0.1", "log": {"level": "error"}, "storage": {"filesystem": {"rootdirectory": self.data}}, "http": {"addr": self.host}}
+        if authority:
+            config["http"]["tls"] = {"certificate": f"{authority.dir}/server.crt", "key": f"{authority.dir}/server.key"}
+        if tokens:
+            config["auth"] = {"token": {"realm": tokens.realm, "service": "registry", "issuer": "tests", "rootcertbundle": f"{authority.dir}/ca.crt"}}
+        elif password:
             import crypt
             with open(f"{self.dir.name}/htpasswd", "w", encoding="ascii") as f:
                 f.write("quilt:" + crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)) + "\n")
-            lines.append(f"auth: {{htpasswd: {{realm: test, path: {self.dir.name}/htpasswd}}}}")
+            config["auth"] = {"htpasswd": {"realm": "test", "path": f"{self.dir.name}/htpasswd"}}
         with open(f"{self.dir.name}/config.yml", "w", encoding="ascii") as f:
-            f.write("\n".join(lines) + "\n")
+            json.dump(config, f)  # which is YAML
         self.log = open(f"{self.dir.name}/log", "wb")
         self.process = subprocess.Popen(["docker-registry", "serve", f"{self.dir.name}/config.yml"], stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
@@ -167,7 +251,8 @@ class Registry:
         return h
 
     def call(self, method, path, body=None, **headers):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        c = (http.client.HTTPSConnection(self.address, self.port, timeout=30, context=self.tls) if self.tls else
+             http.client.HTTPConnection(self.address, self.port, timeout=30))
         try:
             c.request(method, path, body, self.headers(**headers))
             r = c.getresponse()
@@ -186,7 +271,7 @@ class Registry:
         for digest, blob in image.blobs.items():
             status, headers = self.call("POST", f"/v2/{repository}/blobs/uploads/")
             assert status == 202, status
-            where = headers["Location"].replace(f"http://{self.host}", "")
+            where = headers["Location"].split(self.host, 1)[-1]
             status, _ = self.call("PUT", where + ("&" if "?" in where else "?") + "digest=" + digest, blob)
             assert status == 201, status
         self.put_manifest(repository, tag, image.media, image.text)

@@ -61,8 +61,9 @@ class Stack:
             "subnet": f"10.{rnd.randrange(64, 224)}.0.0/16",
             "uid_base": 1200000000 + 65536 * 1024 * rnd.randrange(32),
             "uid_ranges": 1024,
-            "registry_allow": "http://127.0.0.1",
-            "registry_stall_s": 1,
+            "registry_allow": "http://127.0.0.1, 127.0.0.3",
+            "registry_ca": f"{self.dir}/registry-ca.crt",  # not there, until harness.oci puts one there
+            "registry_stall_s": 2,
             "cdi_dirs": f"{self.dir}/cdi",  # not there: no GPUs, until harness.gpus puts some there
             "gpu_kinds": "quilt.test/gpu",
             "net_check_s": 1,

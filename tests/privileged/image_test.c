@@ -1,0 +1,420 @@
+/* The store of pulled images, in the real runtime: each step of a pull cut off, and a long random walk, after which it has what images name and nothing else. */
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "fdio.h"
+#include "files/files_client.h"
+#include "rnd.h"
+#include "rt_rig.h"
+#include "str.h"
+
+#define LAYERS 8
+#define IMAGES 5
+#define STEPS  160
+
+/* A tar with one file, and its digest; it is not packed, so the diff_id is the same. */
+static struct layer {
+	char tar[3 * 512 + 512], hex[FT_SHA256 + 1];
+	int fd;
+} layers[LAYERS];
+
+static void make_layers(void)
+{
+	for (unsigned i = 0; i < LAYERS; i++) {
+		struct layer *l = &layers[i];
+		unsigned char hash[32];
+		unsigned sum = 0;
+		size_t len = 0;
+
+		memset(l->tar, 0, sizeof(l->tar));
+		(void)snprintf(l->tar, 100, "file-%u", i);
+		memcpy(l->tar + 100, "0000644\0" "0000000\0" "0000000\0" "00000000005\0" "00000000000\0" "        0", 57);
+		memcpy(l->tar + 257, "ustar\0" "00", 8);
+		for (int k = 0; k < 512; k++)
+			sum += (unsigned char)l->tar[k];
+		(void)snprintf(l->tar + 148, 8, "%06o", sum);
+		(void)snprintf(l->tar + 512, 512, "is %02u", i);
+		assert_int_equal(EVP_Q_digest(NULL, "SHA256", NULL, l->tar, sizeof(l->tar), hash, &len), 1);
+		qt_hex(l->hex, hash, sizeof(hash));
+		l->fd = memfd_create("layer", MFD_CLOEXEC);
+		assert_int_equal(write(l->fd, l->tar, sizeof(l->tar)), sizeof(l->tar));
+	}
+}
+
+static int make(void **state, const char *pool)
+{
+	static struct rig r;
+
+	make_layers();
+	rig_make(&r, pool);
+	*state = &r;
+	return 0;
+}
+
+static int make_btrfs(void **state)
+{
+	return make(state, "btrfs");
+}
+
+static int make_ext4(void **state)
+{
+	return make(state, "ext4");
+}
+
+static int unmake(void **state)
+{
+	for (unsigned i = 0; i < LAYERS; i++)
+		qt_close(layers[i].fd);
+	rig_unmake(*state);
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct rig *r = *state;
+
+	rig_expect(r, 0, 0);
+	rig_expect_images(r, 0, 0);
+	if (r->pid)
+		rig_reset(r);
+	return 0;
+}
+
+static struct qt_id tenant(void)
+{
+	struct qt_id t;
+
+	assert_true(qt_id_parse(&t, "ten", "ten_a"));
+	return t;
+}
+
+/* --- a pull, as the agent asks for it -------------------------------------------------------------------- */
+
+static int store_layer(struct rig *r, struct qt_id id, const struct layer *l, struct qt_err *e)
+{
+	const struct ft_layer_req req = {.digest = rt_str(l->hex)};
+	struct rt_layer_commit_req commit = {.id = id, .digest = rt_str(l->hex), .diff_id = rt_str(l->hex)};
+	struct rt_layer_commit_rep committed;
+	auto_files struct qt_files f = {.sock = -1};
+	char diff_id[FT_SHA256 + 1] = "";
+	struct ft_layer_rep rep;
+	bool there = false;
+
+	if (qt_files_open_layer(&f, &r->rt, &id, l->hex, &there, diff_id, e) < 0)
+		return -1;
+	if (there) {
+		assert_string_equal(diff_id, l->hex);
+		return 0;
+	}
+	if (qt_files_call(&f, FT_LAYER, &req, l->fd, &rep, sizeof(rep), NULL, NULL, BUDGET_MS, e) < 0)
+		return -1;
+	assert_string_equal(rep.diff_id.s, l->hex);
+	return rt_layer_commit(&r->rt, &commit, &committed, BUDGET_MS, e);
+}
+
+/* SET: a bit for each layer. */
+static int pull(struct rig *r, struct qt_id id, unsigned set, struct qt_err *e)
+{
+	struct rt_image_begin_req begin = {.id = id, .tenant = tenant()};
+	struct rt_image_commit_req commit = {.id = id, .size_bytes = 1, .record = {"rec", 3}};
+	struct rt_image_commit_rep committed;
+	struct rt_image_begin_rep begun;
+	char buf[LAYERS * (FT_SHA256 + 1)];
+
+	begin.layers = (struct rt_strv){buf, 0, 0};
+	for (unsigned i = 0; i < LAYERS; i++)
+		assert_true(!(set & 1U << i) || rt_strv_add(&begin.layers, buf, sizeof(buf), layers[i].hex));
+	if (rt_image_begin(&r->rt, &begin, &begun, BUDGET_MS, e) < 0)
+		return -1;
+	if (begun.there)
+		return 0;
+	for (unsigned i = 0; i < LAYERS; i++)
+		if ((set & 1U << i) && store_layer(r, id, &layers[i], e) < 0)
+			return -1;
+	return rt_image_commit(&r->rt, &commit, &committed, BUDGET_MS, e);
+}
+
+static int drop(struct rig *r, struct qt_id id, struct qt_err *e)
+{
+	struct rt_obj_delete_req req = {.id = id};
+	struct rt_obj_delete_rep rep;
+
+	return rt_obj_delete(&r->rt, &req, &rep, BUDGET_MS, e);
+}
+
+/* The layers of the store are those of SET. */
+static void holds(struct rig *r, unsigned set)
+{
+	for (unsigned i = 0; i < LAYERS; i++) {
+		char path[256], text[16] = "";
+		struct qt_err e = {0};
+
+		(void)snprintf(path, sizeof(path), "%s/pool/layers/%s/fs/file-%u", r->dir, layers[i].hex, i);
+		assert_int_equal(qt_read_file(AT_FDCWD, path, text, sizeof(text), &e) >= 0, (set >> i) & 1);
+		if (set & 1U << i)
+			assert_int_equal(atoi(text + 3), i);
+	}
+}
+
+/* --- random walk ----------------------------------------------------------------------------------------- */
+
+struct walk {
+	struct rig *r;
+	struct {
+		struct qt_id id;
+		unsigned set; /* 0: there is no such image */
+	} images[IMAGES];
+	struct {
+		struct qt_id id; /* "": none */
+		int image;
+	} ctrs[6], snaps[6];
+};
+
+static unsigned pick(unsigned n)
+{
+	return (unsigned)random() % n;
+}
+
+static bool in_use(const struct walk *w, int image)
+{
+	for (size_t i = 0; i < QT_LEN(w->ctrs); i++)
+		if ((w->ctrs[i].id.s[0] && w->ctrs[i].image == image) || (w->snaps[i].id.s[0] && w->snaps[i].image == image))
+			return true;
+	return false;
+}
+
+static void step_image(struct walk *w, int i)
+{
+	struct qt_err e = {0};
+
+	if (w->images[i].set == 0) {
+		w->images[i].id = qt_id_new("img");
+		w->images[i].set = 1 + pick((1U << LAYERS) - 1);
+		if (pull(w->r, w->images[i].id, w->images[i].set, &e) < 0)
+			fail_msg("pull: %s", e.msg);
+	} else if (in_use(w, i)) {
+		assert_int_equal(drop(w->r, w->images[i].id, &e), -1);
+		assert_int_equal(e.code, QT_E_IMAGE_IN_USE);
+	} else {
+		if (drop(w->r, w->images[i].id, &e) < 0)
+			fail_msg("drop: %s", e.msg);
+		w->images[i].set = 0;
+	}
+}
+
+static void step_container(struct walk *w, unsigned i)
+{
+	int image = (int)pick(IMAGES);
+	struct rt_create_rep rep;
+	struct rt_create_req req;
+	struct qt_err e = {0};
+
+	if (w->ctrs[i].id.s[0]) {
+		if (rig_delete(w->r, w->ctrs[i].id, &e) < 0)
+			fail_msg("delete: %s", e.msg);
+		w->ctrs[i].id.s[0] = '\0';
+		return;
+	}
+	req = rig_create_req(qt_id_new("ctr"));
+	req.image = rt_str(w->images[image].id.s[0] ? w->images[image].id.s : "img_none");
+	req.no_start = 1;
+	if (w->images[image].set == 0) {
+		assert_int_equal(rt_create(&w->r->rt, &req, &rep, BUDGET_MS, &e), -1);
+		assert_int_equal(e.code, QT_E_IMAGE_NOT_FOUND);
+	} else if (rt_create(&w->r->rt, &req, &rep, BUDGET_MS, &e) < 0) {
+		fail_msg("create: %s", e.msg);
+	} else {
+		w->ctrs[i].id = req.id;
+		w->ctrs[i].image = image;
+	}
+}
+
+static void step_snapshot(struct walk *w, unsigned i)
+{
+	unsigned of = pick(QT_LEN(w->ctrs));
+	struct rt_snapshot_req req = {.id = w->ctrs[of].id, .snapshot = qt_id_new("snap"), .record = {"rec", 3}};
+	struct rt_snapshot_rep rep;
+	struct qt_err e = {0};
+
+	if (w->snaps[i].id.s[0]) {
+		if (drop(w->r, w->snaps[i].id, &e) < 0)
+			fail_msg("drop a snapshot: %s", e.msg);
+		w->snaps[i].id.s[0] = '\0';
+	} else if (w->ctrs[of].id.s[0]) {
+		if (rt_snapshot(&w->r->rt, &req, &rep, BUDGET_MS, &e) < 0)
+			fail_msg("snapshot: %s", e.msg);
+		w->snaps[i].id = req.snapshot;
+		w->snaps[i].image = w->ctrs[of].image;
+	}
+}
+
+/* What there should be, by what was asked for. */
+static void compare(const struct walk *w)
+{
+	unsigned set = 0, images = 0, ctrs = 0, snaps = 0;
+
+	for (int i = 0; i < IMAGES; i++) {
+		set |= w->images[i].set;
+		images += w->images[i].set != 0;
+	}
+	for (size_t i = 0; i < QT_LEN(w->ctrs); i++) {
+		ctrs += w->ctrs[i].id.s[0] != '\0';
+		snaps += w->snaps[i].id.s[0] != '\0';
+	}
+	rig_expect(w->r, snaps, 0);
+	rig_expect_images(w->r, images, (unsigned)__builtin_popcount(set));
+	rig_census(w->r, ctrs, 0);
+	holds(w->r, set);
+}
+
+/* What containers, snapshots or images stand on stays, whatever happens around it; what nobody stands on goes. Also over deaths of the runtime. */
+static void random_walk(void **state)
+{
+	const char *again = getenv("QT_SEED");
+	struct walk w = {.r = *state};
+	uint32_t seed;
+
+	qt_rnd(&seed, sizeof(seed));
+	if (again)
+		seed = (uint32_t)strtoul(again, NULL, 10);
+	print_message("QT_SEED=%u\n", seed);
+	srandom(seed);
+	rig_start(w.r, NULL);
+	for (unsigned n = 0; n < STEPS; n++) {
+		unsigned what = pick(100);
+
+		if (what < 40)
+			step_image(&w, (int)pick(IMAGES));
+		else if (what < 70)
+			step_container(&w, pick(QT_LEN(w.ctrs)));
+		else if (what < 95)
+			step_snapshot(&w, pick(QT_LEN(w.snaps)));
+		else {
+			rig_kill(w.r);
+			rig_start(w.r, NULL);
+		}
+		compare(&w);
+	}
+	for (unsigned i = 0; i < QT_LEN(w.ctrs); i++) {
+		if (w.ctrs[i].id.s[0])
+			step_container(&w, i);
+		if (w.snaps[i].id.s[0])
+			step_snapshot(&w, i);
+	}
+	for (int i = 0; i < IMAGES; i++)
+		if (w.images[i].set)
+			step_image(&w, i);
+	compare(&w);
+	rig_term(w.r);
+}
+
+/* --- fail points ----------------------------------------------------------------------------------------- */
+
+#ifdef QT_FAILPOINTS
+#define OLD 0x3U /* layers of an image that has nothing to do with it, */
+#define NEW 0x6U /* and of the one that is pulled */
+
+static bool is_there(struct rig *r, struct qt_id id)
+{
+	struct rt_obj_get_req req = {.id = id};
+	struct rt_obj_get_rep rep;
+	struct qt_err e = {0};
+
+	return rt_obj_get(&r->rt, &req, &rep, BUDGET_MS, &e) == 0;
+}
+
+static void expect(struct rig *r, bool there)
+{
+	rig_expect_images(r, 1U + there, (unsigned)__builtin_popcount(OLD | (there ? NEW : 0)));
+	rig_census(r, 0, 0);
+	holds(r, OLD | (there ? NEW : 0));
+}
+
+/* A pull, or the delete of what was pulled, on a runtime that fails or dies at POINT: whole or nothing afterwards, and it can be asked again. */
+static void hit(struct rig *r, const char *point, bool deletes, bool die)
+{
+	struct qt_id id = qt_id_new("img"), old = qt_id_new("img");
+	struct qt_err e = {0};
+	char fail[64];
+	int done;
+
+	(void)snprintf(fail, sizeof(fail), "%s%s", die ? "kill:" : "", point);
+	rig_start(r, NULL);
+	if (pull(r, old, OLD, &e) < 0 || (deletes && pull(r, id, NEW, &e) < 0))
+		fail_msg("%s: %s", fail, e.msg);
+	rig_term(r);
+
+	rig_start(r, fail);
+	done = deletes ? drop(r, id, &e) : pull(r, id, NEW, &e);
+	if (die) {
+		assert_int_equal(done, -1);
+		rig_died(r);
+		rig_start(r, NULL);
+		expect(r, is_there(r, id)); /* at once, before anybody asks again */
+	} else if (done < 0 && !deletes) {
+		qt_err_reset(&e);
+		if (drop(r, id, &e) < 0) /* as the agent gives up */
+			fail_msg("give up after %s: %s", fail, e.msg);
+		expect(r, false);
+	}
+	qt_err_reset(&e);
+	if (pull(r, id, NEW, &e) < 0)
+		fail_msg("pull after %s: %s", fail, e.msg);
+	expect(r, true);
+	if (drop(r, id, &e) < 0)
+		fail_msg("delete after %s: %s", fail, e.msg);
+	expect(r, false);
+	assert_int_equal(drop(r, old, &e), 0);
+	rig_expect_images(r, 0, 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+static void survives_every_fail_point(void **state)
+{
+	static const struct {
+		const char *name, *verb;
+	} points[] = {
+#define FP(name, verb) {#name, #verb},
+#include "runtime/failpoints.def"
+#undef FP
+	};
+	unsigned n = 0;
+
+	for (size_t i = 0; i < QT_LEN(points); i++) {
+		bool deletes = qt_streq(points[i].verb, "obj_delete");
+
+		for (int die = 0; die < 2; die++)
+			if (deletes || qt_starts(points[i].verb, "layer_") || qt_starts(points[i].verb, "image_")) {
+				hit(*state, points[i].name, deletes, die);
+				n++;
+			}
+	}
+	assert_int_equal(n, 16);
+}
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(random_walk, end),
+#ifdef QT_FAILPOINTS
+		cmocka_unit_test_teardown(survives_every_fail_point, end),
+#endif
+	};
+
+	return cmocka_run_group_tests_name("images on btrfs", tests, make_btrfs, unmake) +
+	       cmocka_run_group_tests_name("images with copies", tests, make_ext4, unmake);
+}
