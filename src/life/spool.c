@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "contexts.h"
 #include "str.h"
 
 #define YOUNG_S 600 /* a file that may have no operation yet */
@@ -134,6 +135,11 @@ static int sweep_one(int dir, const char *name, void *arg)
 	char first[QT_ID_MAX + 1] = "";
 	bool final = true;
 
+	if (dot && qt_context_id_ok(dot + 1)) {
+		if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > (time_t)s->l->conf->build_context_ttl_s)
+			(void)unlinkat(dir, name, 0);
+		return 0;
+	}
 	if (dot && dot - name < (ptrdiff_t)sizeof(first))
 		memcpy(first, name, (size_t)(dot - name));
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -102,6 +102,7 @@ static void fill(void)
 	(void)qt_copy(o.node, sizeof(o.node), "n");
 	must(qt_store_op_submit(worker, &o, e));
 	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, true, &x, e)), 1);
+	must(qt_store_op_log(agent, &o, "stdout", 1, "text", e));
 	must(qt_store_usage_sample(agent, "n", 1000000, e));
 	x1.tenant = t.id;
 	x1.container = c.id;

@@ -360,7 +360,7 @@ static void unpack_fd(int fd, const char *path, uint32_t strip, const struct ft_
 {
 	struct ft_extract_rep rep;
 	struct qt_err e = {0};
-	int r = ft_extract(root_fd, path, strip, fd, l, NULL, NULL, &rep, &e);
+	int r = ft_extract(root_fd, &(struct ft_extract_req){.strip = strip, .name = rt_str("")}, path, fd, l, NULL, NULL, &rep, &e);
 
 	close(fd);
 	if (e.code != want)
@@ -566,7 +566,7 @@ static void shapes_are_whole(void **state)
 /* Every prefix and every flipped bit of a request is decoded or refused, never more. */
 static void mangled_requests(void **state)
 {
-	const struct ft_extract_req req = {.path = rt_str("a/b"), .strip = 3};
+	const struct ft_extract_req req = {.path = rt_str("a/b"), .strip = 3, .name = rt_str("n")};
 	const struct rt_head h = {.magic = RT_MAGIC, .op = FT_EXTRACT, .serial = 7};
 	unsigned char buf[256];
 	struct qt_err e = {0};
