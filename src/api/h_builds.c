@@ -8,6 +8,7 @@
 #include "contexts.h"
 #include "handlers.h"
 #include "query.h"
+#include "spool.h"
 #include "str.h"
 
 int qt_h_build_context(struct qt_call *c, struct qt_err *e)
@@ -35,7 +36,10 @@ int qt_h_img_build(struct qt_call *c, struct qt_err *e)
 
 	if (qt_life_img_build(c->life, &c->tenant, &w, &o, e) < 0)
 		return -1;
-	return qt_h_receipt_op(c, &o, e);
+	if (qt_h_receipt_op(c, &o, e) == 0)
+		return 0;
+	qt_spool_drop(c->life->conf, &o);
+	return -1;
 }
 
 int qt_h_op_logs(struct qt_call *c, struct qt_err *e)

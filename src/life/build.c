@@ -6,6 +6,7 @@
 #include "contexts.h"
 #include "files/proto.h"
 #include "imgs.h"
+#include "spool.h"
 #include "str.h"
 
 int qt_life_img_build(struct qt_life *l, const struct qt_id *tenant, const struct qt_build_want *w, struct qt_op *ret, struct qt_err *e)
@@ -14,7 +15,7 @@ int qt_life_img_build(struct qt_life *l, const struct qt_id *tenant, const struc
 	struct qt_imgref ref;
 	char path[FT_PATH_MAX];
 	struct qt_err why = {0};
-	int fd;
+	auto_close int fd = -1;
 
 	if (qt_imgref_parse("/image_reference", w->reference, &ref, e) < 0)
 		return -1;
@@ -27,10 +28,14 @@ int qt_life_img_build(struct qt_life *l, const struct qt_id *tenant, const struc
 	fd = qt_context_open(l->conf, tenant, w->context_id, e);
 	if (fd < 0)
 		return -1;
-	(void)close(fd);
 	qt_op_init(ret);
 	ret->id = qt_id_new("op");
 	ret->tenant = *tenant;
+	/* From here on it is the build's, whatever becomes of the context's own name. */
+	if (qt_spool_keep(l->conf, fd, ret, e) < 0) {
+		qt_op_done(ret);
+		return -1;
+	}
 	ret->type = QT_OPT_IMG_BUILD;
 	(void)qt_copy(ret->image, sizeof(ret->image), ref.text);
 	json_object_update_new(ret->args, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "image_id", image.s, "context_id", w->context_id, "dockerfile_path", path,

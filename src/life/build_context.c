@@ -9,9 +9,9 @@
 #include "build.h"
 #include "cleanup.h"
 #include "clock.h"
-#include "contexts.h"
 #include "files.h"
 #include "files/files_client.h"
+#include "spool.h"
 #include "str.h"
 
 #define IGNORE_BYTES 16384 /* of FT_PACK's field */
@@ -60,13 +60,16 @@ static bool heard(void *arg, unsigned percent)
 
 static int unpack(struct qt_build *b, struct qt_err *e)
 {
-	const char *id = json_string_value(json_object_get(b->o->args, "context_id"));
 	const struct ft_extract_req req = {.path = rt_str(""), .name = rt_str("")};
-	auto_close int fd = qt_context_open(b->l->conf, &b->o->tenant, id ? id : "", e);
+	auto_close int fd = qt_spool_open(b->l->conf, b->o, e);
 	auto_files struct qt_files f = {.sock = -1};
 	int64_t left = b->o->deadline_ms - qt_now_ms();
 	struct ft_extract_rep rep;
 
+	if (fd < 0 && e->code == QT_E_FILE_NOT_FOUND) {
+		qt_err_reset(e);
+		return qt_fail(e, QT_E_BUILD_CONTEXT_NOT_FOUND, "it is not there any more");
+	}
 	if (fd < 0 || qt_files_open(&f, &b->l->rt, &b->context, e) < 0)
 		return -1;
 	return qt_files_call(&f, FT_EXTRACT, &req, fd, &rep, sizeof(rep), heard, b, (int)(left > 0 ? left : 0), e);

@@ -1,5 +1,6 @@
 #include "contexts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -40,10 +41,55 @@ static bool path_of(char *out, size_t size, const struct qt_conf *conf, const st
 	return qt_fmt(out, size, "%s/spool/%s.%s", conf->state_dir, tenant->s, id);
 }
 
+struct found {
+	unsigned all, of_tenant;
+	char oldest[128]; /* of the tenant's */
+	struct timespec when;
+};
+
+static void look_at(int dir, const char *name, const struct qt_id *tenant, struct found *f)
+{
+	size_t len = strlen(tenant->s);
+	const char *dot = strchr(name, '.');
+	struct stat st;
+
+	if (!dot || !qt_context_id_ok(dot + 1))
+		return;
+	f->all++;
+	if (strncmp(name, tenant->s, len) != 0 || name[len] != '.' || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (f->of_tenant++ > 0 && (st.st_mtim.tv_sec > f->when.tv_sec || (st.st_mtim.tv_sec == f->when.tv_sec && st.st_mtim.tv_nsec >= f->when.tv_nsec)))
+		return;
+	f->when = st.st_mtim;
+	(void)qt_copy(f->oldest, sizeof(f->oldest), name);
+}
+
+/* Room for one more of TENANT's. */
+static int make_room(const struct qt_conf *conf, const struct qt_id *tenant, struct qt_err *e)
+{
+	struct found f = {0};
+	const struct dirent *de;
+	char path[300];
+	DIR *d;
+
+	(void)qt_fmt(path, sizeof(path), "%s/spool", conf->state_dir);
+	d = opendir(path);
+	if (!d)
+		return qt_fail_sys(e, errno, "list the spool");
+	while ((de = readdir(d)))
+		look_at(dirfd(d), de->d_name, tenant, &f);
+	if (f.of_tenant >= QT_CONTEXTS_TENANT_MAX)
+		(void)unlinkat(dirfd(d), f.oldest, 0);
+	(void)closedir(d);
+	return f.all < QT_CONTEXTS_MAX || f.of_tenant >= QT_CONTEXTS_TENANT_MAX ? 0 : qt_fail(e, QT_E_UNAVAILABLE, "too many build contexts are kept just now");
+}
+
 int qt_context_keep(const struct qt_conf *conf, int fd, const struct qt_id *tenant, char *ret_id, struct qt_err *e)
 {
 	char path[400], self[40], id[QT_CONTEXT_ID + 1];
 
+	if (make_room(conf, tenant, e) < 0)
+		return -1;
 	new_id(id);
 	(void)qt_fmt(self, sizeof(self), "/proc/self/fd/%d", fd);
 	if (!path_of(path, sizeof(path), conf, tenant, id) || linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)

@@ -6,8 +6,8 @@
 #include "build.h"
 #include "cleanup.h"
 #include "clock.h"
-#include "contexts.h"
 #include "imgs.h"
+#include "spool.h"
 #include "str.h"
 
 #define FIRST_PCT 5 /* of the progress: the context */
@@ -354,6 +354,9 @@ int qt_op_img_build(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 			qt_build_say(b, "failed: %s", qt_err_row(e->code)->show ? e->msg : qt_err_row(e->code)->name);
 		qt_build_evict(b);
 		done(b);
+		/* It stays for the next try exactly when there will be one. */
+		if (r == 0 || (e->code != QT_E_RUNTIME_UNAVAILABLE && e->code != QT_E_STORE_UNAVAILABLE && !l->op_lost))
+			qt_spool_drop(l->conf, o);
 	}
 	free(b);
 	return r < 0 ? -1 : 0;

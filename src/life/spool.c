@@ -64,6 +64,8 @@ static int count(int dir, const char *name, void *arg)
 	size_t len = strlen(n->tenant->s);
 
 	(void)dir;
+	if (strchr(name, '.') && qt_context_id_ok(strchr(name, '.') + 1))
+		return 0; /* they have their own bounds */
 	n->all++;
 	n->of_tenant += strncmp(name, n->tenant->s, len) == 0 && name[len] == '.';
 	return 0;

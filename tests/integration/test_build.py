@@ -2,6 +2,7 @@
 import base64
 import gzip
 import os
+import re
 import tarfile
 
 import pytest
@@ -72,7 +73,24 @@ def built(op):
     return op["result"]["image"]
 
 
-def test_end_to_end(base, build, make_container, census):
+CONTEXT = re.compile(r"^file .*/spool/ten_\w+\.[0-9a-f]{8}-[0-9a-f-]{27}$")  # kept for the next builds, as what follows
+STEP = re.compile(r"^file .*/(objects/img_\w+|pool/img/img_\w+.*|pool/layers/0*[0-9a-f]+(/.*)?)$|^file .*/run/pids/")
+
+
+def nothing_is_left(stack, census, before):
+    """But contexts, and what the cache has of steps that were done: no container, and nothing half made."""
+    def left():
+        now = census()
+        return [k for k in (now - before) if not CONTEXT.match(k) and not STEP.match(k)] + [n for n in os.listdir(f"{stack.pool}/layers") if "." in n] + \
+            [n for n in os.listdir(f"{stack.state}/spool") if ".op_" in n]
+
+    try:
+        wait_for(lambda: not left(), what="nothing of the build is left")
+    except AssertionError:
+        raise AssertionError(f"left of the build: {left()}") from None
+
+
+def test_end_to_end(base, build, make_container):
     api, _ = base
     op = build("""# a comment
 FROM BASE
@@ -95,3 +113,200 @@ CMD ["sh", "-c", "echo started; exec sleep 1000"]
     assert len(r["layers"]) == 2 and r["image"]["id"] == i["id"], r
     history = api.get(f"/api/oci/images/history?reference={i['reference']}")["history"]
     assert any("COPY a.txt" in h["created_by"] for h in history) and any("RUN cat" in h["created_by"] for h in history), history
+
+
+MULTI = """# syntax=docker/dockerfile:1
+ARG VERSION=1
+FROM BASE AS common
+ARG EXTRA
+ENV LEVEL=common
+RUN mkdir -p /out && echo "v$VERSION extra=$EXTRA" > /out/common
+
+FROM common AS maker
+ARG VERSION
+ARG EXTRA=default
+RUN --FLAGS echo "version $VERSION $EXTRA $LEVEL" > /out/made && ln -s made /out/link && chown 33:44 /out/made
+COPY src /src
+
+FROM scratch AS last
+COPY --from=maker /out /
+COPY --from=maker --chown=5:6 --chmod=600 /src/*.txt /texts/
+COPY --from=BASE /bin/busybox /bin/cat
+LABEL "a b"="c d" x=y
+EXPOSE 80 53/udp
+STOPSIGNAL SIGQUIT
+ENTRYPOINT ["/bin/cat"]
+
+FROM maker AS never
+RUN exit 9
+""".replace("--FLAGS ", "")
+
+
+def test_stages_args_and_cache(base, build, make_container):
+    api, _ = base
+    files = [directory("src"), member("src/one.txt", b"1"), member("src/two.txt", b"22"), member("src/not.me", b"x"), member("src/three.txt", b"3"),
+             member(".dockerignore", b"# what stays out\n**/*.txt\n!src/*.txt\nsrc/three*\n")]
+    op = build(MULTI, files, target_stage="last", build_args={"VERSION": "7", "NOBODY": "x"})
+    i = built(op)
+    assert i["entrypoint"] == ["/bin/cat"] and i["default_cmd"] == [] and i["env"] == [], i
+    assert any("NOBODY" in w for w in op["warnings"]), op
+    c = make_container(client=api, image=i["reference"], oci=True, command=["/made"])
+    cat = lambda *paths: api.exec(c["container_id"], "/bin/cat", *paths)["stdout"]
+    assert cat("/made", "/common", "/link") == "version 7 default common\nv extra=\nversion 7 default common\n"
+    assert cat("/texts/one.txt", "/texts/two.txt") == "122"
+    assert api.exec(c["container_id"], "/bin/cat", "/texts/three.txt")["exit_code"] == 1, "what .dockerignore leaves out"
+    config = api.get(f"/api/oci/images/inspect?reference={i['reference']}").json["config_json"]
+    assert '"a b":"c d"' in config and '"53/udp"' in config and "SIGQUIT" in config, config
+
+    # The same again: nothing is executed, though the times of the files are others.
+    for m, _ in files:
+        m.mtime = 1234567
+    op = build(MULTI, files, target_stage="last", build_args={"VERSION": "7"})
+    built(op)
+    text = logs(api, op["operation_id"])[1]
+    assert op["result"]["cached_steps"] == 6 and text.count("cached\n") == 6, (op, text)
+    # Another argument, and another file: what depends on them is done anew, and nothing else.
+    assert build(MULTI, files, target_stage="last", build_args={"VERSION": "8"})["result"]["cached_steps"] == 1
+    files[1] = member("src/one.txt", b"one")
+    op = build(MULTI, files, target_stage="last", build_args={"VERSION": "7"})
+    assert op["result"]["cached_steps"] == 3, logs(api, op["operation_id"])[1]
+    # Another target, by its number; the last one is the default, and fails.
+    assert build(MULTI, files, target_stage="0")["status"] == "succeeded"
+    assert build(MULTI, files)["result"]["exit_code"] == 9
+
+
+def test_more_of_copy_and_add(base, build, make_container):
+    archive = gzip.compress(tar(directory("deep"), member("deep/file", b"out of the archive\n", uid=7, gid=8, mode=0o640), symlink("abs", "/etc/passwd")), 1)
+    op = build("""FROM BASE
+COPY --chown=web dir /srv/dir
+COPY --chown=web:staff one /srv/renamed
+COPY one lib/
+COPY ["one", "/srv/with space"]
+ADD pack.tgz /srv/unpacked/
+ADD one /srv/added
+WORKDIR /srv
+WORKDIR made/of
+COPY --chmod=0700 link .
+USER web
+RUN <<EOF
+id > /tmp/who
+cat > /tmp/here <<END
+text
+END
+EOF
+SHELL ["/bin/sh", "-e", "-c"]
+RUN true; false || true
+ONBUILD RUN echo by onbuild > /tmp/onbuild
+""", [
+        directory("dir"), member("dir/a", b"a", mode=0o4755), directory("dir/sub", mode=0o700), member("dir/sub/ünï", b"u"), symlink("dir/l", "sub"),
+        member("one", b"1\n"), member("pack.tgz", archive), symlink("link", "one")])
+    built(op)
+    api, _ = base
+    out = run(api, make_container, op, """stat -c '%n %a %u:%g %F' /srv/dir /srv/dir/a /srv/dir/sub /srv/dir/sub/* /srv/dir/l /srv/renamed /usr/lib/one /srv/with* /srv/unpacked/deep/file \
+/srv/unpacked/abs /srv/added /srv/made/of /srv/made/of/link | sort; cat /tmp/who /tmp/here""")
+    assert out.splitlines() == sorted([
+        "/srv/dir 755 0:0 directory", "/srv/dir/a 755 33:44 regular file", "/srv/dir/sub 700 33:44 directory", "/srv/dir/sub/ünï 644 33:44 regular file",
+        "/srv/dir/l 777 33:44 symbolic link", "/srv/renamed 644 33:50 regular file", "/usr/lib/one 644 0:0 regular file", "/srv/with space 644 0:0 regular file",
+        "/srv/unpacked/deep/file 640 7:8 regular file", "/srv/unpacked/abs 777 0:0 symbolic link", "/srv/added 644 0:0 regular file",
+        "/srv/made/of 755 0:0 directory", "/srv/made/of/link 700 0:0 regular file"]) + ["uid=33(web) gid=44(web)", "text"], out
+    # What it has by ONBUILD is done in the next build, and only there.
+    child = build(f"FROM {op['result']['image']['reference']}\nRUN cat /tmp/onbuild")
+    i = built(child)
+    assert "by onbuild\n" in logs(api, child["operation_id"])[1] and "OnBuild" not in api.get(f"/api/oci/images/inspect?reference={i['reference']}").json["config_json"]
+
+
+def failed(op, code, *said):
+    assert op["status"] == "failed" and op["reason_code"] == code and all(s in op["error"] for s in said), op
+
+
+def test_what_fails(stack, base, build, census):
+    api, reference = base
+    built(build("FROM BASE"))
+    before = census()
+    op = build("FROM BASE\nRUN echo before; exit 7\nRUN echo never")
+    failed(op, "BUILD_FAILED", "line 2: RUN", "exited with code 7")
+    assert (op["result"]["exit_code"], op["result"]["line"]) == (7, 2)
+    text = logs(api, op["operation_id"])[1]
+    assert "before\n" in text and "never\n" not in text and "failed: line 2" in text, text
+    op = build("FROM BASE\nRUN dd if=/dev/zero of=/dev/null bs=100000000 count=1 && echo never", memory_limit_mb=32)
+    failed(op, "BUILD_FAILED", "memory limit of 32 MiB")
+    for text, code, said in (
+            ("RUN x", "DOCKERFILE_INVALID", "before the first FROM"), ("FROM BASE\nNONSENSE x", "DOCKERFILE_INVALID", "line 2"), ("", "DOCKERFILE_INVALID", "no instruction"),
+            ("FROM BASE\nRUN --mount=type=bind,target=/x true", "BUILD_UNSUPPORTED", "--mount"), ("FROM BASE\nRUN --security=insecure true", "BUILD_UNSUPPORTED", "--security"),
+            ("FROM BASE\nADD https://example.org/x /x", "BUILD_UNSUPPORTED", "URL"), ("FROM BASE\nCOPY missing /", "BUILD_FAILED", "missing"),
+            ("FROM BASE\nCOPY ../../etc/passwd /x", "BUILD_FAILED", "etc/passwd"), ("FROM BASE\nCOPY --from=nobody-s/image@sha256:1 a b", "BUILD_FAILED", "line 2"),
+            ("FROM BASE\nCOPY Dockerfile Dockerfile /x", "DOCKERFILE_INVALID", "slash"), ("FROM $NOTHING", "DOCKERFILE_INVALID", "line 1"),
+            ("FROM --platform=linux/s390x BASE", "BUILD_UNSUPPORTED", "linux/"), ("FROM BASE\nCOPY <<EOF /x\nhi\nEOF", "BUILD_UNSUPPORTED", "here-document"),
+            ("FROM BASE\nUSER nobody-there\nRUN true", "BUILD_FAILED", "line 3"), ("FROM BASE\nCOPY --chown=nobody-there Dockerfile /", "BUILD_FAILED", "nobody-there"),
+            ("FROM BASE\nRUN [\"/no/such/program\"]", "BUILD_FAILED", "127")):
+        failed(build(text), code, said)
+    op = build("FROM BASE", dockerfile_path="other/Dockerfile")
+    failed(op, "DOCKERFILE_INVALID", "other/Dockerfile")
+    op = build("FROM 127.0.0.1:1/nothing:1")
+    assert op["status"] == "failed" and op["reason_code"] in ("REGISTRY_ERROR", "REGISTRY_DENIED"), op
+    nothing_is_left(stack, census, before)
+
+
+@pytest.mark.parametrize("members, said", [
+    ([symlink("out", "/etc")], "leads out"), ([symlink("out", "../..")], "leads out"), ([member("../up", b"x")], '\\"..\\"'.replace("\\", "")), ([member("/abs", b"x")], "absolute"),
+    ([member("dev", kind=tarfile.BLKTYPE, devmajor=8)], "device"), ([symlink("a", "b"), member("a/x", b"x")], "below a link"),
+    ([member("hard", kind=tarfile.LNKTYPE, link="../../etc/passwd")], '".."')])
+def test_contexts_that_attack(base, build, members, said):
+    op = build("FROM BASE\nCOPY . /x", members)
+    failed(op, "ARCHIVE_REFUSED", said)
+
+
+def test_refusals(base, other_api):
+    api, reference = base
+    r = api.post("/api/build-contexts", {"content": base64.b64encode(b"no archive").decode()})
+    assert r.status == 400 and r["error_code"] == "ARCHIVE_REFUSED", r
+    context = upload(api, tar(member("Dockerfile", b"FROM scratch")))["context_id"]
+    body = {"context_id": context, "image_reference": "example.org/x:1"}
+    for change, status, code in (({"context_id": "0" * 36}, 404, "BUILD_CONTEXT_NOT_FOUND"), ({"context_id": "../../x"}, 404, "BUILD_CONTEXT_NOT_FOUND"),
+                                 ({"image_reference": "UPPER"}, 400, "VALIDATION_ERROR"), ({"image_reference": "a@sha256:" + "0" * 64}, 400, "VALIDATION_ERROR"),
+                                 ({"dockerfile_path": "../x"}, 400, "VALIDATION_ERROR"), ({"build_args": {"A=B": "x"}}, 400, "VALIDATION_ERROR"),
+                                 ({"build_args": ["A"]}, 422, "UNPROCESSABLE_ENTITY"), ({"memory_limit_mb": 1}, 400, "VALIDATION_ERROR"),
+                                 ({"image_reference": None}, 422, "UNPROCESSABLE_ENTITY")):
+        r = api.post("/api/oci/images/build", {**body, **change})
+        assert r.status == status and r["error_code"] == code, (change, r)
+    r = other_api.post("/api/oci/images/build", body)
+    assert r.status == 404 and r["error_code"] == "BUILD_CONTEXT_NOT_FOUND", r
+    op = api.post("/api/oci/images/build", body)
+    assert other_api.get(f"/api/operations/{op['operation_id']}/logs").status == 404
+    assert api.operation(op)["status"] == "succeeded"
+    assert api.get(f"/api/operations/{op['operation_id']}/logs?after=x").status == 400
+    assert api.delete("/api/oci/images?reference=example.org/x:1").status == 200
+
+
+def waits(api, receipt, text):
+    wait_for(lambda: text in logs(api, receipt["operation_id"])[1], what=f"the build says {text}")
+
+
+def test_cancel(stack, base, build, census):
+    api, _ = base
+    built(build("FROM BASE"))
+    before = census()
+    r = build("FROM BASE\nRUN echo it hangs; sleep 1000", wait=False)
+    waits(api, r, "it hangs\n")
+    assert not [c for c in api.get("/api/containers")["containers"] if "build" in c["name"]]
+    assert api.delete(f"/api/operations/{r['operation_id']}").status == 202
+    assert api.operation(r)["status"] == "cancelled"
+    nothing_is_left(stack, census, before)
+
+
+@pytest.mark.parametrize("who", ["agent", "runtime"])
+def test_deaths(stack, base, build, make_container, census, who):
+    """In the middle of a step: the build goes on, with what was done; nothing is left of what was not."""
+    api, _ = base
+    built(build("FROM BASE"))
+    before = census()
+    unique = fresh_name()
+    r = build(f"FROM BASE\nRUN echo {unique} > /first\nRUN echo it is {unique}; sleep 3; cat /first\nCOPY file /\nRUN cat /file", [member("file", b"from the context\n")], wait=False)
+    waits(api, r, f"it is {unique}\n")
+    stack.kill(who)
+    op = api.operation(r, deadline=120)
+    i = built(op)
+    text = logs(api, r["operation_id"])[1]
+    assert "cached\n" in text and "from the context\n" in text, text
+    assert api.delete(f"/api/oci/images?reference={i['reference']}").status == 200
+    nothing_is_left(stack, census, before)
