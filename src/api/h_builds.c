@@ -33,8 +33,9 @@ int qt_h_img_build(struct qt_call *c, struct qt_err *e)
 	const struct qt_build_want w = {.context_id = q->context_id, .reference = q->reference, .dockerfile = q->dockerfile, .target = q->target,
 					.args = q->args, .memory_mb = (uint32_t)q->memory_mb, .cpu_centi = (uint32_t)(q->cpu_percent * 100 + 0.5)};
 	auto_op struct qt_op o = {0};
+	auto_close int hold = -1;
 
-	if (qt_life_img_build(c->life, &c->tenant, &w, &o, e) < 0)
+	if (qt_life_img_build(c->life, &c->tenant, &w, &o, &hold, e) < 0)
 		return -1;
 	if (qt_h_receipt_op(c, &o, e) == 0)
 		return 0;

@@ -1,4 +1,6 @@
+#include <errno.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "builds.h"
@@ -9,7 +11,8 @@
 #include "spool.h"
 #include "str.h"
 
-int qt_life_img_build(struct qt_life *l, const struct qt_id *tenant, const struct qt_build_want *w, struct qt_op *ret, struct qt_err *e)
+int qt_life_img_build(struct qt_life *l, const struct qt_id *tenant, const struct qt_build_want *w, struct qt_op *ret, int *ret_hold,
+		      struct qt_err *e)
 {
 	struct qt_id image = qt_id_new("img");
 	struct qt_imgref ref;
@@ -28,6 +31,9 @@ int qt_life_img_build(struct qt_life *l, const struct qt_id *tenant, const struc
 	fd = qt_context_open(l->conf, tenant, w->context_id, e);
 	if (fd < 0)
 		return -1;
+	/* As qt_spool_new() does it. Another build of the same context has it for a moment. */
+	if (flock(fd, LOCK_EX) < 0)
+		return qt_fail_sys(e, errno, "lock a build context");
 	qt_op_init(ret);
 	ret->id = qt_id_new("op");
 	ret->tenant = *tenant;
@@ -42,5 +48,6 @@ int qt_life_img_build(struct qt_life *l, const struct qt_id *tenant, const struc
 						    "target_stage", w->target, "memory_limit_mb", (json_int_t)w->memory_mb, "cpu_limit_centi",
 						    (json_int_t)w->cpu_centi));
 	json_object_set_new(ret->args, "build_args", w->args ? json_deep_copy(w->args) : json_object());
+	*ret_hold = qt_take_fd(&fd);
 	return 0;
 }

@@ -641,11 +641,12 @@ static enum qt_code pack(const char *pattern, const char *out, struct ft_pack_re
 	struct ft_pack_req req = {.ignore = {"out\0", 4, 1}, .max_bytes = 1000};
 	char patterns[256];
 	struct qt_err e = {0};
-	int fd = open(out, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open(out, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), r;
 
 	req.patterns = (struct rt_strv){patterns, 0, 0};
 	assert_true(rt_strv_add(&req.patterns, patterns, sizeof(patterns), pattern));
-	assert_int_equal(ft_pack(root_fd, &req, fd, &limits, NULL, NULL, digest, rep, &e) == 0, e.code == QT_OK);
+	r = ft_pack(root_fd, &req, fd, &limits, NULL, NULL, digest, rep, &e);
+	assert_int_equal(r == 0, e.code == QT_OK);
 	close(fd);
 	return e.code;
 }
