@@ -134,7 +134,7 @@ static int begin(struct qt_build *b, const struct qt_id *image, const json_t *la
 {
 	struct rt_image_begin_req req = {.id = *image, .tenant = b->o->tenant};
 	struct rt_image_begin_rep rep;
-	char buf[4096];
+	char buf[QT_IMG_LAYERS_MAX * (RT_LAYER_NAME_MAX + 1)];
 	json_t *d;
 	size_t i;
 

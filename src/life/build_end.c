@@ -59,7 +59,7 @@ static int begin(struct qt_build *b, const struct qt_img *i, bool *there, struct
 {
 	struct rt_image_begin_req req = {.id = i->id, .tenant = i->tenant};
 	struct rt_image_begin_rep rep;
-	char buf[4096];
+	char buf[QT_IMG_LAYERS_MAX * (RT_LAYER_NAME_MAX + 1)];
 	json_t *d;
 	size_t n;
 
