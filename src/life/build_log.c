@@ -16,17 +16,17 @@
 /* Whole lines, if there is one. */
 static void write_piece(struct qt_build *b, bool all)
 {
-	size_t len = b->log.len < PIECE ? b->log.len : PIECE, cut = len;
+	size_t len = b->log.len < PIECE ? b->log.len : PIECE, cut = len, n;
 	char text[3 * PIECE + 1];
 	struct qt_err ignored = {0};
 
 	while (!all && cut > 0 && b->log.data[cut - 1] != '\n')
 		cut--;
 	cut = cut > 0 ? cut : len;
-	(void)qt_utf8_mend(text, b->log.data, cut);
-	for (char *p = text; p < text + strlen(text); p++)
-		if (*p == '\r')
-			*p = '\n';
+	n = qt_utf8_mend(text, b->log.data, cut);
+	for (size_t i = 0; i < n; i++)
+		if (text[i] == '\r' || text[i] == '\0')
+			text[i] = text[i] ? '\n' : '?';
 	/* One that cannot be written now is lost, and nothing else. */
 	(void)qt_store_op_log(b->l->store, b->o, b->log_stream, b->step, text, &ignored);
 	memmove(b->log.data, b->log.data + cut, b->log.len - cut);
