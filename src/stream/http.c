@@ -301,7 +301,7 @@ static int send_ticket(struct sq_http *h, struct qt_begun *b, struct qt_err *e)
 {
 	char ticket[33], text[160];
 
-	if (sq_ticket_issue(h->sq, b, ticket, e) < 0)
+	if (sq_ticket_issue(b, ticket, e) < 0)
 		return -1;
 	(void)qt_fmt(text, sizeof(text), "HTTP/1.1 200 -\r\nX-Accel-Redirect: /_quilt_ws?%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", ticket);
 	if (!send_text(h, text, strlen(text)))
@@ -365,6 +365,7 @@ static int count(struct sq_http *h, struct qt_err *e)
 	if (sq_quota_take(h->sq, &id, e) < 0)
 		return -1;
 	h->tenant = id;
+	h->r->job.tenant = id;
 	return 0;
 }
 

@@ -6,11 +6,11 @@
 
 struct sq_client; /* one WebSocket */
 
-/* Begins what is done now and then: tickets, records, sessions that are over. */
-int sq_terminals_open(struct sq *sq, struct qt_err *e);
+/* Begins what is done now and then, and takes up the sessions that there are. */
+void sq_terminals_open(struct sq *sq);
 
 /* What was begun waits for its WebSocket under a ticket, for some seconds. OUT has 33 bytes. */
-int sq_ticket_issue(struct sq *sq, struct qt_begun *b, char *out, struct qt_err *e);
+int sq_ticket_issue(struct qt_begun *b, char *out, struct qt_err *e);
 
 /* The client of a ticket, which is used up; NULL if there is none. */
 struct sq_client *sq_ticket_use(struct sq *sq, const char *ticket, struct lws *wsi);
@@ -24,8 +24,10 @@ void sq_client_begin(struct sq_client *c);
 bool sq_client_hear(struct sq_client *c, const void *data, size_t len, bool binary, bool final);
 void sq_client_left(struct sq_client *c);
 
+unsigned sq_client_count(void);
+
 /* Tell all clients that the server restarts (1012). How many there are still. */
-unsigned sq_terminals_stop(struct sq *sq);
+unsigned sq_terminals_stop(void);
 
 /* The callback of the protocol "terminal". */
 int sq_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
