@@ -275,7 +275,7 @@ static int add_named(struct pack *p, const char *path, struct qt_err *e)
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return errno == ENOENT ? missing(path, e) : ft_fail(e, errno, "open what is to be copied");
+		return errno == ENOENT || errno == ENOTDIR ? missing(path, e) : ft_fail(e, errno, "open what is to be copied");
 	if (p->sum.files + p->sum.dirs >= NAMED_MAX)
 		return qt_fail(e, QT_E_PAYLOAD_TOO_LARGE, "too many files are named");
 	if (S_ISDIR(st.st_mode)) {
