@@ -17,8 +17,8 @@ redis.register_function{ function_name = 'qt_auth', flags = { 'no-writes' }, cal
   return key_of(args[1]) or redis.call('HMGET', K.apikey(args[1]), unpack(rest_of(args, 2)))
 end }
 
--- sha256, requests a second, burst, fields: a token bucket by the server's clock
-redis.register_function('qt_auth_limited', function(keys, args)
+-- sha256, requests a second, burst, fields: a token bucket by the server's clock. Also in a store that is full: who may not come in cannot delete.
+redis.register_function{ function_name = 'qt_auth_limited', flags = { 'allow-oom' }, callback = function(keys, args)
   local sha, rate, burst = args[1], tonumber(args[2]), tonumber(args[3])
   local bad = key_of(sha)
   if bad then
@@ -39,4 +39,4 @@ redis.register_function('qt_auth_limited', function(keys, args)
   redis.call('HSET', K.rate(sha), 'tokens', string.format('%.6f', tokens - 1), 'at', string.format('%.6f', now))
   redis.set_repl(redis.REPL_ALL)
   return redis.call('HMGET', K.apikey(sha), unpack(rest_of(args, 4)))
-end)
+end }
