@@ -47,6 +47,7 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(copied_from, QT_FT_ID,    0, 0,             NULL,    "copied_from",       "ctr_… or snap_…, whose data it began with; empty: none"),
 	CTR(snapshot,    QT_FT_ID,    0, 0,             "snap",  "from_snapshot",     "the snapshot that it was cloned from, or that of the container that it was forked from; empty: none"),
 	CTR(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings: those that it has, gpu_count of them"),
+	CTR(build,       QT_FT_ID,    0, 0,             "op",    "build",             "the operation whose build this container is a part of: in no list, and of no event; empty: none"),
 	CTR(routes,      QT_FT_LIST,  0, QT_ROUTES_MAX, NULL,    "routes",            "JSON array of IPv4 networks: further routes inside"),
 };
 

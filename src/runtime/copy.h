@@ -12,6 +12,7 @@
 #include "runtime.h"
 
 #define RT_COPY_TREES_MAX 34
+#define RT_COPY_NAME	  112 /* of what is made; a layer's name fits (layers.h) */
 #define RT_COPY_MAX_MS	  600000 /* a job is ended then */
 
 struct rt_copy_result {
@@ -34,7 +35,7 @@ struct rt_copy {
 	bool ended; /* killed: DONE is told so */
 	struct {
 		int from_dir_fd, from_fd, to_dir_fd; /* owned; to_dir_fd -1: is only counted */
-		char from[QT_ID_MAX + 1], to[QT_ID_MAX + 1];
+		char from[QT_ID_MAX + 1], to[RT_COPY_NAME];
 		uint64_t max_bytes;
 	} trees[RT_COPY_TREES_MAX];
 	unsigned n_trees;

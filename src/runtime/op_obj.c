@@ -375,7 +375,7 @@ int rt_op_obj_delete(struct rt *rt, struct rt_ctr *c, const void *req_, struct r
 	(void)a;
 	if (!o)
 		return 0;
-	if (o->making && !is_image(&o->id)) {
+	if (o->making && (copy || !is_image(&o->id))) {
 		if (copy && !copy->ended)
 			rt_copy_end(copy);
 		return RT_AGAIN;

@@ -100,6 +100,7 @@ RT_HANDLER(image_begin);
 RT_HANDLER(image_commit);
 RT_HANDLER(layer_begin);
 RT_HANDLER(layer_commit);
+RT_HANDLER(layer_take);
 RT_HANDLER(net);
 RT_HANDLER(route);
 RT_HANDLER(net_mend);

@@ -283,6 +283,14 @@ int qt_store_names(struct qt_store *s, const char *node, uint64_t *version, void
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
 
+/* --- what steps of an operation wrote -------------------------------------------------------------------- */
+
+/* TEXT, valid UTF-8, goes behind what is there of O; the oldest go when there are 2,000. STEP: 0 for none. OPERATION_NOT_FOUND. */
+int qt_store_op_log(struct qt_store *s, const struct qt_op *o, const char *stream, unsigned step, const char *text, struct qt_err *e);
+/* At most MOST of what stands behind AFTER ("" from the first on): an array of objects cursor, timestamp_ms, stream, step, message; a new reference. */
+int qt_store_op_log_read(struct qt_store *s, const struct qt_id *tenant, const char *id, const char *after, unsigned most, enum qt_op_status *ret_status,
+			 json_t **ret, struct qt_err *e);
+
 /* --- reading events ------------------------------------------------------------------------------------ */
 
 /* The id of an event: a place in its tenant's stream. */

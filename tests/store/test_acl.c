@@ -57,6 +57,7 @@ static const struct {
 	{BOTH, "INCR quilt:{ten_1}:fence"},
 	{BOTH, "XADD quilt:{ten_1}:events * kind x"},
 	{BOTH, "XREVRANGE quilt:{ten_1}:events + - COUNT 10"},
+	{BOTH, "XRANGE quilt:{ten_1}:oplog:op_1 - + COUNT 10"},
 	{BOTH, "XADD quilt:node:node-1:ops * tenant ten_1"},
 	{BOTH, "ZADD quilt:node:node-1:due 1 ten_1/op_1"},
 	{BOTH, "ZREM quilt:node:node-1:due ten_1/op_1"},

@@ -108,6 +108,7 @@ static void fill(void)
 		must(qt_store_op_submit(worker, &o, e));
 		freeReplyObject(admin("DEL quilt:{%s}:op:%s", t.id.s, o.id.s));
 	}
+	must(qt_store_op_log(agent, &o, "stdout", 1, "text", e));
 	must(qt_store_usage_sample(agent, "n", 1000000, e));
 	x1.tenant = t.id;
 	x1.container = c.id;

@@ -30,6 +30,7 @@ function K.imgs(t) return K.of(t, 'imgs') end
 function K.imgrefs(t) return K.of(t, 'imgrefs') end
 function K.used(t) return K.of(t, 'used') end
 function K.op(t, id) return K.of(t, 'op:' .. id) end
+function K.op_log(t, id) return K.of(t, 'oplog:' .. id) end
 function K.ops(t) return K.of(t, 'ops') end
 function K.fence(t) return K.of(t, 'fence') end
 function K.events(t) return K.of(t, 'events') end

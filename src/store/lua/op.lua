@@ -13,7 +13,7 @@ end
 
 -- What is not about a container (src/model/optypes.def), and where its id stands.
 local TARGET = { ['snapshot.create'] = 'snapshot', ['volume.delete'] = 'volume', ['volume.archive_upload'] = 'volume',
-  ['image.pull'] = 'image' }
+  ['image.pull'] = 'image', ['image.build'] = 'image' }
 local TARGET_FIELD = { container = 'container_id', snapshot = 'snapshot_id', volume = 'volume', image = 'image' }
 
 -- The contract's record (4.2), as qt_op_view() in C; a test compares the two. Put together by hand, since cjson cannot tell {} from [].
@@ -355,4 +355,37 @@ redis.register_function{ function_name = 'qt_op_overdue', flags = { 'allow-oom' 
     end
   end
   return n
+end }
+
+-- What a step of an operation wrote: so many entries are kept.
+local LOG_KEPT = 2000
+
+-- tenant, id, seconds that it is kept, stream, step, text
+redis.register_function('qt_op_log', function(keys, args)
+  local t, id = args[1], args[2]
+  if redis.call('EXISTS', K.op(t, id)) == 0 then
+    return fail('QT_NO_OP', id)
+  end
+  redis.call('XADD', K.op_log(t, id), 'MAXLEN', '~', LOG_KEPT, '*', 'stream', args[4], 'step', args[5], 'text', args[6])
+  redis.call('EXPIRE', K.op_log(t, id), args[3])
+  return 'OK'
+end)
+
+-- tenant, id, most, the entry after which they are: the status, then of each entry id, stream, step and text
+redis.register_function{ function_name = 'qt_op_log_read', flags = { 'no-writes' }, callback = function(keys, args)
+  local t, id = args[1], args[2]
+  local out = { redis.call('HGET', K.op(t, id), 'status') }
+  if not out[1] then
+    return fail('QT_NO_OP', id)
+  end
+  for _, entry in ipairs(redis.call('XRANGE', K.op_log(t, id), '(' .. args[4], '+', 'COUNT', tonumber(args[3]))) do
+    local f = {}
+    for i = 1, #entry[2], 2 do
+      f[entry[2][i]] = entry[2][i + 1]
+    end
+    for _, v in ipairs({ entry[1], f.stream or '', f.step or '', f.text or '' }) do
+      out[#out + 1] = v
+    end
+  end
+  return out
 end }
