@@ -14,15 +14,14 @@
 #include "clock.h"
 #include "log.h"
 #include "quota.h"
-#include "rnd.h"
 #include "str.h"
 #include "termmsg.h"
+#include "ticket.h"
 
 #define SCROLL	   65536
 #define QUEUE_MAX  (128U << 10) /* to one client; then the terminal is not read (the writer's), or the client is closed (another's) */
 #define INPUT_MAX  (64U << 10)	/* to the terminal; then the client is not read */
 #define CHUNK	   16384
-#define TICKET_MS  15000
 #define TOUCH_MS   20000 /* how often the record hears of activity */
 #define SWEEP_MS   2000
 #define SWEEP_MOST 16
@@ -66,16 +65,8 @@ struct sq_client {
 	struct qt_buf text; /* a message that is not yet whole */
 };
 
-struct ticket {
-	struct ticket *next;
-	char name[33];
-	int64_t until;
-	struct qt_begun b;
-};
-
 static struct {
 	struct terminal *terminals[BUCKETS];
-	struct ticket *tickets;
 	lws_sorted_usec_list_t timer;
 	unsigned n_clients;
 	char chunk[CHUNK];
@@ -375,48 +366,9 @@ static struct terminal *terminal_of(struct sq *sq, struct qt_begun *b)
 
 /* --- clients --------------------------------------------------------------------------------------------- */
 
-int sq_ticket_issue(struct sq *sq, struct qt_begun *b, char *out, struct qt_err *e)
+struct sq_client *sq_client_new(struct sq *sq, struct qt_begun *b, struct lws *wsi)
 {
-	struct ticket *t = calloc(1, sizeof(*t));
-	unsigned char r[16];
-
-	(void)sq;
-	if (!t)
-		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	qt_rnd(r, sizeof(r));
-	qt_hex(t->name, r, sizeof(r));
-	memcpy(out, t->name, sizeof(t->name));
-	t->until = qt_mono_ms() + TICKET_MS;
-	t->b = *b;
-	b->kind = QT_BEGUN_NOTHING;
-	t->next = all.tickets;
-	all.tickets = t;
-	return 0;
-}
-
-static void ticket_free(struct ticket *t)
-{
-	qt_begun_done(&t->b);
-	free(t);
-}
-
-static struct ticket *take_ticket(const char *name)
-{
-	for (struct ticket **p = &all.tickets; *p; p = &(*p)->next) {
-		struct ticket *t = *p;
-
-		if (!qt_streq(t->name, name))
-			continue;
-		*p = t->next;
-		return t;
-	}
-	return NULL;
-}
-
-struct sq_client *sq_ticket_use(struct sq *sq, const char *name, struct lws *wsi)
-{
-	struct ticket *k = take_ticket(name);
-	struct terminal *t = k ? terminal_of(sq, &k->b) : NULL;
+	struct terminal *t = terminal_of(sq, b);
 	struct sq_client *c = t ? calloc(1, sizeof(*c)) : NULL, **p;
 	struct qt_err e = {0};
 
@@ -430,8 +382,6 @@ struct sq_client *sq_ticket_use(struct sq *sq, const char *name, struct lws *wsi
 		t->n_clients++;
 		all.n_clients++;
 	}
-	if (k)
-		ticket_free(k);
 	return c;
 }
 
@@ -625,16 +575,7 @@ static void on_timer(lws_sorted_usec_list_t *sul)
 	int64_t now = qt_mono_ms();
 
 	(void)sul;
-	for (struct ticket **p = &all.tickets; *p;) {
-		struct ticket *t = *p;
-
-		if (t->until > now) {
-			p = &t->next;
-			continue;
-		}
-		*p = t->next;
-		ticket_free(t);
-	}
+	sq_tickets_expire();
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct terminal *t = all.terminals[i]; t; t = t->next)
 			if (t->dirty && !t->touching && now - t->touched >= TOUCH_MS)

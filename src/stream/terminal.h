@@ -6,14 +6,11 @@
 
 struct sq_client; /* one WebSocket */
 
-/* Begins what is done now and then: tickets, records, sessions that are over. */
+/* Begins what is done now and then: records, tickets that nobody used, sessions that are over. */
 int sq_terminals_open(struct sq *sq, struct qt_err *e);
 
-/* What was begun waits for its WebSocket under a ticket, for some seconds. OUT has 33 bytes. */
-int sq_ticket_issue(struct sq *sq, struct qt_begun *b, char *out, struct qt_err *e);
-
-/* The client of a ticket, which is used up; NULL if there is none. */
-struct sq_client *sq_ticket_use(struct sq *sq, const char *ticket, struct lws *wsi);
+/* A client of the terminal that B began; NULL: it cannot be. */
+struct sq_client *sq_client_new(struct sq *sq, struct qt_begun *b, struct lws *wsi);
 
 /* What a WebSocket is to write next: NULL if nothing. The caller's; TEXT says which kind of frame. */
 struct sq_blob *sq_client_next(struct sq_client *c, bool *text);
