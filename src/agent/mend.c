@@ -15,7 +15,6 @@
 #include "str.h"
 
 #define AWAY_GAP_MS 500
-#define SWEEP_MS    600000 /* what is left of uploads */
 #define GRACE_MS    30000 /* after an operation's deadline: whoever has it ends it himself */
 #define GONE_MS	    60000 /* a node whose agent was not heard of for so long has none */
 
@@ -111,7 +110,7 @@ void *agent_mend_main(void *arg)
 	struct qt_life l;
 	struct qt_err e = {0};
 	unsigned strange = 0, lost = 0;
-	int64_t next_all = 0, next_sweep = 0;
+	int64_t next_all = 0;
 	bool is_ready = false;
 
 	while (qt_life_init(&l, &a->conf, &e) < 0 && !atomic_load(&a->stopping)) {
@@ -153,13 +152,10 @@ void *agent_mend_main(void *arg)
 			       did.lost_snapshots);
 		lost = did.lost_volumes + did.lost_snapshots;
 		next_all = qt_mono_ms() + (int64_t)a->conf.reconcile_s * 1000;
-		if (qt_mono_ms() >= next_sweep) {
-			next_sweep = qt_mono_ms() + SWEEP_MS;
-			if (qt_spool_sweep(&l, &e) < 0)
-				qt_log_err(QT_LOG_WARN, &e, "the spool is not swept");
-			qt_secret_sweep(&a->conf);
-			qt_err_reset(&e);
-		}
+		if (qt_spool_sweep(&l, &e) < 0)
+			qt_log_err(QT_LOG_WARN, &e, "the spool is not swept");
+		qt_secret_sweep(&a->conf);
+		qt_err_reset(&e);
 		if (!is_ready)
 			ready(a);
 		is_ready = true;

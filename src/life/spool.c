@@ -4,14 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "str.h"
-
-#define YOUNG_S 600 /* a file that may have no operation yet */
 
 static int open_dir(const struct qt_conf *conf, struct qt_err *e)
 {
@@ -78,7 +75,8 @@ int qt_spool_new(const struct qt_conf *conf, const struct qt_id *tenant, struct 
 	if (n.all >= QT_SPOOL_MAX || n.of_tenant >= QT_SPOOL_TENANT_MAX)
 		return qt_fail(e, QT_E_UNAVAILABLE, "too many archives wait to be unpacked");
 	fd = openat(dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0640);
-	return fd >= 0 ? qt_take_fd(&fd) : qt_fail_sys(e, errno, "make a file in the spool");
+	/* Held until FD is closed, or its worker is dead: so the sweep knows that nobody will submit the operation any more. */
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 ? qt_take_fd(&fd) : qt_fail_sys(e, errno, "make a file in the spool");
 }
 
 int qt_spool_keep(const struct qt_conf *conf, int fd, const struct qt_op *o, struct qt_err *e)
@@ -123,29 +121,28 @@ struct sweep {
 	struct qt_err *e;
 };
 
+/* The lock first: an operation that is not there once its worker has let go will never be there. */
 static int sweep_one(int dir, const char *name, void *arg)
 {
+	auto_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct sweep *s = arg;
 	struct qt_id tenant;
 	struct qt_err e = {0};
 	struct qt_op op;
-	struct stat st;
 	const char *dot = strchr(name, '.');
 	char first[QT_ID_MAX + 1] = "";
 	bool final = true;
 
+	if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0)
+		return 0;
 	if (dot && dot - name < (ptrdiff_t)sizeof(first))
 		memcpy(first, name, (size_t)(dot - name));
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
 	if (dot && qt_id_parse(&tenant, NULL, first) && qt_store_op_get(s->l->store, &tenant, dot + 1, &op, &e) == 0) {
 		final = qt_op_final(op.status);
 		qt_op_done(&op);
 	} else if (e.code != QT_OK && e.code != QT_E_OPERATION_NOT_FOUND) {
 		*s->e = e;
 		return -1; /* nobody knows */
-	} else {
-		final = time(NULL) - st.st_mtime > YOUNG_S;
 	}
 	if (final)
 		(void)unlinkat(dir, name, 0);

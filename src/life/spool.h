@@ -1,8 +1,8 @@
 /*
  * spool.h - uploaded archives on their way from a worker to the agent: STATE_DIR/spool, which both may write (setup makes it: the workers' user, the agent's group, setgid).
  *
- * A file without a name as long as it is received, so that a worker that dies leaves nothing; then TENANT.OPERATION until the operation is done. What is
- * left of operations that are final, or were never submitted, the agent sweeps.
+ * A file without a name as long as it is received, so that a worker that dies leaves nothing; then TENANT.OPERATION until the operation is done. The worker
+ * holds a lock on it (flock) until the operation is submitted. What is left of operations that are final, or were never submitted, the agent sweeps.
  */
 #ifndef QT_SPOOL_H
 #define QT_SPOOL_H

@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@
 #define SIGSYS_ "signal 31"
 #define EPERM_  "1"
 #define ENOSYS_ "38"
+#define INT80_  "int80" /* whatever int80_ends() says */
 
 struct row {
 	const char *key, *normal, *strict; /* strict NULL: the same */
@@ -93,12 +95,12 @@ static const struct row rows[] = {
 	{"sysctl.net/ipv4/conf/all/accept_redirects", "0", NULL},
 	/* system calls: every class, and the four ways in */
 	{"sys.unshare", EPERM_, NULL},
-	{"sys.unshare.int80", SIGSYS_, NULL},
+	{"sys.unshare.int80", INT80_, NULL},
 	{"sys.unshare.x32", SIGSYS_, NULL},
-	{"sys.getpid.int80", SIGSYS_, NULL},
+	{"sys.getpid.int80", INT80_, NULL},
 	{"sys.getpid.x32", SIGSYS_, NULL},
 	{"sys.mount", EPERM_, NULL},
-	{"sys.mount.int80", SIGSYS_, NULL},
+	{"sys.mount.int80", INT80_, NULL},
 	{"sys.mount.x32", SIGSYS_, NULL},
 	{"sys.unknown470", ENOSYS_, NULL},
 	{"sys.unknown1000", ENOSYS_, NULL},
@@ -241,15 +243,38 @@ static void want_other_namespace(const struct box *b)
 	}
 }
 
+/* The 32-bit way in is closed by the filter, or there is none: some hypervisors have no int 0x80, and it ends as any bad instruction. */
+static const char *int80_ends(void)
+{
+#ifdef __x86_64__
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		long rc;
+
+		(void)signal(SIGSEGV, SIG_DFL);
+		__asm__ volatile("int $0x80" : "=a"(rc) : "a"(20L) : "memory", "r8", "r9", "r10", "r11");
+		_exit(rc < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV)
+		return "signal 11";
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#endif
+	return SIGSYS_;
+}
+
 static void check_report(const struct box *b, bool strict)
 {
+	const char *int80 = int80_ends();
 	unsigned bad = 0;
 
 	for (size_t i = 0; i < QT_LEN(rows); i++) {
 		const char *want = strict && rows[i].strict ? rows[i].strict : rows[i].normal;
 
 		if (!qt_streq(want, "absent"))
-			bad += !rig_says(b, rows[i].key, want);
+			bad += !rig_says(b, rows[i].key, qt_streq(want, INT80_) ? int80 : want);
 	}
 	assert_true(rig_each(b, "mask", want_masked, &bad) > 20);
 	assert_int_equal(rig_each(b, "locked", want_read_only, &bad), 6);

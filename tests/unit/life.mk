@@ -8,3 +8,7 @@ check_PROGRAMS += tests/unit/test_gpus
 tests_unit_test_gpus_SOURCES = tests/unit/test_gpus.c
 tests_unit_test_gpus_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_gpus_LDADD = libqlife.a libqwire.a libqmodel.a libqbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_spool
+tests_unit_test_spool_SOURCES = tests/unit/test_spool.c
+tests_unit_test_spool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_spool_LDADD = libqlife.a libqwire.a libqmodel.a libqbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
