@@ -13,7 +13,7 @@
 #define IMAGES_BUDGET_MS  5000
 #define IMAGE_TEXTS	  5 /* of each image in the list (ops.def), the name first */
 
-static const char gui_hint[] = "The operator makes it: scripts/image-build prod-gui (docs/operations.md).";
+static const char gui_hint[] = "The operator makes it: quiltctl image build prod-gui (docs/operations.md).";
 
 static void begin(const struct qt_life *l, struct qt_ctr *c)
 {
