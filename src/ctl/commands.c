@@ -2,6 +2,7 @@
 
 #include "cleanup.h"
 #include "ctl.h"
+#include "installed.h"
 #include "str.h"
 
 #define BIT(o) (1U << CTL_##o)

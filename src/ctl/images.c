@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "ctl.h"
+#include "installed.h"
 #include "str.h"
 
 #define PROGRAM QT_LIBEXECDIR "/image-build"

@@ -17,6 +17,7 @@
 #include "gui.h"
 #include "http.h"
 #include "hub.h"
+#include "installed.h"
 #include "log.h"
 #include "route.h"
 #include "str.h"
