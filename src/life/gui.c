@@ -39,12 +39,14 @@ static int dial(struct qt_life *l, const struct qt_ctr *c, int *ret_fd, struct q
 
 int qt_life_gui_connect(struct qt_life *l, const struct qt_ctr *c, int *ret_fd, struct qt_err *e)
 {
+	if (qt_life_may(c, QT_V_EXEC, e) < 0)
+		return -1;
 	if (!qt_ctr_has_gui(c)) {
 		(void)qt_fail_field(e, QT_E_VALIDATION_ERROR, "/image", QT_GUI_IMAGE, "the container has no desktop");
 		e->hint = "Create a container with the image prod-gui.";
 		return -1;
 	}
-	return qt_life_may(c, QT_V_EXEC, e) < 0 ? -1 : dial(l, c, ret_fd, e);
+	return dial(l, c, ret_fd, e);
 }
 
 bool qt_life_gui_answers(struct qt_life *l, const struct qt_ctr *c)

@@ -26,6 +26,10 @@ SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protoc
           "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
 
 
+# Of a container that is one with a desktop by its record alone.
+DESKTOP = {"getGuiUrl", "guiFile", "guiSocket"}
+
+
 class Route:
     def __init__(self, path, method, entry):
         self.path, self.method, self.id, self.entry = path, method.upper(), entry["operationId"], entry
@@ -211,6 +215,9 @@ def test_without_the_runtime(routes, stack, make_tenant):
     client = make_tenant("walk-runtime")
     running, ended = (client.post("/api/containers", {"name": name, "image": "busybox"})["container_id"] for name in ("walked", "ended"))
     assert client.post(f"/api/containers/{ended}/kill").status == 200
+    desk = client.post("/api/containers", {"name": "desk", "image": "busybox"})["container_id"]
+    stack.redis("HSET", f"quilt:{{{client.tenant_id}}}:ctr:{desk}", "image", "prod-gui")
+    sockets = {"attachSession": SOCKET, "guiSocket": {k: v for k, v in SOCKET.items() if k != "Sec-WebSocket-Protocol"} | {"Origin": stack.url}}
     snapshot = client.operation(client.post(f"/api/containers/{running}/snapshot"))["result"]["snapshot_id"]
     values = {"name": client.post("/api/volumes", {"name": "walked"})["name"]}
     session = client.post("/api/terminal/sessions", {"container_id": running})["session_id"]
@@ -230,8 +237,8 @@ def test_without_the_runtime(routes, stack, make_tenant):
             more = "?execution=sync" if any(q["name"] == "execution" for q in r.query) else "?container_id=walked" if r.id == "attachSession" else ""
             if any(q["name"] == "reference" for q in r.query):
                 more = f"?reference={image}"
-            of = snapshot if "/snapshots/" in r.path else session if "/sessions/" in r.path else ended if r.id in STOPPED else running
-            a = client.request(r.method, r.url({**values, "id": of}) + more, r.body(), headers=SOCKET if r.id == "attachSession" else None)
+            of = snapshot if "/snapshots/" in r.path else session if "/sessions/" in r.path else ended if r.id in STOPPED else desk if r.id in DESKTOP else running
+            a = client.request(r.method, r.url({**values, "id": of}) + more, r.body(), headers=sockets.get(r.id))
             if (a.status >= 400 and a["error_code"] == "RUNTIME_UNAVAILABLE") != ("RUNTIME_UNAVAILABLE" in r.codes):
                 odd.append((r, a))
     finally:
