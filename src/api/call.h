@@ -44,8 +44,7 @@ struct qt_begun {
 	} exec;
 	struct {
 		struct qt_session session;
-		int conn, master;
-		struct mi_kept kept;
+		struct qt_terminal ends;
 	} terminal;
 	struct {
 		struct qt_id tenant, container;

@@ -21,10 +21,8 @@ void qt_begun_done(struct qt_begun *b)
 		qt_exec_running_done(&b->exec.run);
 		free(qt_take(&b->exec.input));
 	}
-	if (b->kind == QT_BEGUN_TERMINAL) {
-		qt_reset_fd(&b->terminal.conn, -1);
-		qt_reset_fd(&b->terminal.master, -1);
-	}
+	if (b->kind == QT_BEGUN_TERMINAL)
+		qt_terminal_done(&b->terminal.ends);
 	if (b->kind == QT_BEGUN_GUI)
 		qt_reset_fd(&b->gui.fd, -1);
 	b->kind = QT_BEGUN_NOTHING;

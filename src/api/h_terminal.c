@@ -119,7 +119,7 @@ int qt_h_session_attach(struct qt_call *c, struct qt_err *e)
 	struct qt_begun *b = &c->begun;
 
 	if (check_upgrade(c, e) < 0 || find(c, &b->terminal.session, e) < 0 ||
-	    qt_life_session_attach(c->life, &b->terminal.session, &b->terminal.conn, &b->terminal.master, &b->terminal.kept, e) < 0)
+	    qt_life_session_attach(c->life, &b->terminal.session, &b->terminal.ends, e) < 0)
 		return -1;
 	b->type = "application/json";
 	b->kind = QT_BEGUN_TERMINAL;

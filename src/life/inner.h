@@ -89,7 +89,8 @@ struct mi_failed;
 struct mi_exec;
 int qt_exec_not_started(const struct mi_failed *f, const struct mi_exec *m, int *ret_exit_code, char **ret_text, struct qt_err *e);
 
-/* Before C is stopped: what its jobs wrote goes into their records, since it goes with the container's memory. */
-void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c);
+/* Before C is ended: what its jobs wrote goes into their records, since it goes with the container's memory. An init that does not answer within BUDGET_MS (of
+ * all jobs together) takes it with it. */
+void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c, int budget_ms);
 
 #endif

@@ -146,7 +146,7 @@ static json_t *read_output(int fd, uint64_t total)
 }
 
 /* What the init says of the job into O. False: it does not know it. */
-static bool ask_init(struct qt_life *l, const struct qt_ctr *c, const char *job, json_t *o, struct qt_err *e)
+static bool ask_init(struct qt_life *l, const struct qt_ctr *c, const char *job, json_t *o, int budget_ms, struct qt_err *e)
 {
 	auto_close int conn = -1, out = -1, err = -1;
 	struct mi_kept k;
@@ -154,7 +154,7 @@ static bool ask_init(struct qt_life *l, const struct qt_ctr *c, const char *job,
 
 	if (qt_life_connect(l, c, &conn, e) < 0)
 		return false;
-	n = mi_attach(conn, job, ATTACH_BUDGET_MS, &k, fds, e);
+	n = mi_attach(conn, job, budget_ms, &k, fds, e);
 	if (n <= 0)
 		return false;
 	out = fds[0];
@@ -176,25 +176,27 @@ static bool says(const json_t *o, const char *status)
 	return s && qt_streq(s, status);
 }
 
-/* O is the stored record of a job of C; what is known better now goes into it, and an end into the store. */
-static void bring_up_to_date(struct qt_life *l, const struct qt_ctr *c, json_t *o)
+/* O is the stored record of a job of C; what is known better now goes into it, and an end into the store. False: the init cannot be asked now. */
+static bool bring_up_to_date(struct qt_life *l, const struct qt_ctr *c, json_t *o, int budget_ms)
 {
 	const char *job = json_string_value(json_object_get(o, "job_id"));
-	bool ran = says(o, "running"), known = false;
+	bool ran = says(o, "running"), known = false, answered;
 	struct qt_err e = {0};
 
 	if (!job || !json_is_true(json_object_get(o, "detached")))
-		return;
+		return true;
 	if (c->state == QT_ST_RUNNING)
-		known = ask_init(l, c, job, o, &e);
+		known = ask_init(l, c, job, o, budget_ms, &e);
+	answered = e.code == QT_OK;
 	/* An init that cannot be asked now proves nothing; one that does not know it, or is no more, does. */
-	if (ran && !known && e.code == QT_OK) {
+	if (ran && !known && answered) {
 		set_ended(o, "failed", 128 + 9, c->exited_ms > 0 ? c->exited_ms : qt_now_ms());
 		set(o, "error_message", json_string("the container was stopped while the job ran"));
 	}
 	qt_err_reset(&e);
 	if (ran && !says(o, "running") && qt_store_job_put(l->store, &c->tenant, &c->id, job, o, &e) < 0)
 		qt_log_err(QT_LOG_WARN, &e, "the end of job %s is not written down now", job);
+	return answered;
 }
 
 json_t *qt_life_job(struct qt_life *l, const struct qt_ctr *c, const char *job, bool with_output, struct qt_err *e)
@@ -204,7 +206,7 @@ json_t *qt_life_job(struct qt_life *l, const struct qt_ctr *c, const char *job, 
 	if (!o)
 		return NULL;
 	if (with_output || says(o, "running"))
-		bring_up_to_date(l, c, o);
+		(void)bring_up_to_date(l, c, o, ATTACH_BUDGET_MS);
 	if (!with_output) {
 		json_object_del(o, "stdout");
 		json_object_del(o, "stderr");
@@ -215,19 +217,22 @@ json_t *qt_life_job(struct qt_life *l, const struct qt_ctr *c, const char *job, 
 json_t *qt_life_jobs(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e)
 {
 	json_t *list = qt_store_job_list(l->store, &c->tenant, &c->id, false, e), *o;
+	bool answers = true;
 	size_t i;
 
 	json_array_foreach(list, i, o) {
+		/* An init that does not answer is not asked again for each. */
 		if (says(o, "running"))
-			bring_up_to_date(l, c, o);
+			answers = answers && bring_up_to_date(l, c, o, ATTACH_BUDGET_MS);
 		json_object_del(o, "stdout");
 		json_object_del(o, "stderr");
 	}
 	return list;
 }
 
-void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c)
+void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c, int budget_ms)
 {
+	int64_t deadline = qt_mono_ms() + budget_ms;
 	struct qt_err e = {0};
 	json_t *list = qt_store_job_list(l->store, &c->tenant, &c->id, true, &e), *o;
 	size_t i;
@@ -235,7 +240,8 @@ void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c)
 	json_array_foreach(list, i, o) {
 		const char *job = json_string_value(json_object_get(o, "job_id"));
 
-		bring_up_to_date(l, c, o);
+		if (!bring_up_to_date(l, c, o, qt_left_ms(deadline)))
+			break;
 		/* Its output so far; that it does not run any more is seen when somebody asks. */
 		if (job && says(o, "running"))
 			(void)qt_store_job_put(l->store, &c->tenant, &c->id, job, o, &e);

@@ -169,17 +169,24 @@ static bool over(const struct qt_err *e)
 	return e->code == QT_E_CONTAINER_NOT_FOUND || e->code == QT_E_INVALID_STATE;
 }
 
-int qt_life_session_attach(struct qt_life *l, const struct qt_session *x, int *ret_conn, int *ret_master, struct mi_kept *kept, struct qt_err *e)
+void qt_terminal_done(struct qt_terminal *t)
+{
+	qt_reset_fd(&t->conn, -1);
+	qt_reset_fd(&t->master, -1);
+	qt_reset_fd(&t->scroll, -1);
+}
+
+int qt_life_session_attach(struct qt_life *l, const struct qt_session *x, struct qt_terminal *ret, struct qt_err *e)
 {
 	auto_close int conn = -1;
 	int fds[2] = {-1, -1}, r;
+	struct mi_kept kept;
 
 	r = connect_to(l, x, &conn, e);
 	if (r == 0)
-		r = mi_attach(conn, x->id.s, ATTACH_BUDGET_MS, kept, fds, e);
-	if (r > 0 && kept->tty) {
-		*ret_conn = qt_take_fd(&conn);
-		*ret_master = fds[0];
+		r = mi_attach(conn, x->id.s, ATTACH_BUDGET_MS, &kept, fds, e);
+	if (r > 0 && kept.tty) {
+		*ret = (struct qt_terminal){qt_take_fd(&conn), fds[0], fds[1]};
 		return 0;
 	}
 	qt_close(fds[0]);
@@ -193,13 +200,15 @@ int qt_life_session_attach(struct qt_life *l, const struct qt_session *x, int *r
 int qt_life_session_resize(struct qt_life *l, struct qt_session *x, uint32_t cols, uint32_t rows, struct qt_err *e)
 {
 	const struct winsize w = {.ws_col = (unsigned short)cols, .ws_row = (unsigned short)rows};
-	auto_close int conn = -1, master = -1;
-	struct mi_kept kept;
+	struct qt_terminal t;
+	int r;
 
-	if (qt_life_session_attach(l, x, &conn, &master, &kept, e) < 0)
+	if (qt_life_session_attach(l, x, &t, e) < 0)
 		return -1;
-	if (ioctl(master, TIOCSWINSZ, &w) < 0)
-		return qt_fail_sys(e, errno, "resize a terminal");
+	r = ioctl(t.master, TIOCSWINSZ, &w) < 0 ? qt_fail_sys(e, errno, "resize a terminal") : 0;
+	qt_terminal_done(&t);
+	if (r < 0)
+		return -1;
 	x->cols = cols;
 	x->rows = rows;
 	x->last_ms = qt_now_ms();

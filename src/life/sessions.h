@@ -13,8 +13,14 @@ int qt_life_session_open(struct qt_life *l, const struct qt_ctr *c, struct qt_se
 /* SESSION_NOT_FOUND also when its container was stopped since. */
 int qt_life_session_get(struct qt_life *l, const struct qt_id *tenant, const char *id, struct qt_session *ret, struct qt_err *e);
 json_t *qt_life_session_list(struct qt_life *l, const struct qt_id *tenant, struct qt_err *e); /* an array of views */
-/* Our end of it, both the caller's: the connection by which its end is told, and the terminal's master, which does not block. SESSION_NOT_FOUND. */
-int qt_life_session_attach(struct qt_life *l, const struct qt_session *x, int *ret_conn, int *ret_master, struct mi_kept *kept, struct qt_err *e);
+/* Our end of it, the caller's: the connection by which its end is told, the terminal's master, which does not block, and the file of what it showed last (-1: its
+ * init has none). SESSION_NOT_FOUND. */
+struct qt_terminal {
+	int conn, master, scroll;
+};
+#define QT_TERMINAL_NONE ((struct qt_terminal){-1, -1, -1})
+int qt_life_session_attach(struct qt_life *l, const struct qt_session *x, struct qt_terminal *ret, struct qt_err *e);
+void qt_terminal_done(struct qt_terminal *t);
 int qt_life_session_resize(struct qt_life *l, struct qt_session *x, uint32_t cols, uint32_t rows, struct qt_err *e);
 /* Kill what runs, and forget it. Not an error if all of that has happened already. */
 int qt_life_session_end(struct qt_life *l, const struct qt_session *x, struct qt_err *e);

@@ -11,6 +11,7 @@
 #define KILL_BUDGET_MS	 15000
 #define DELETE_BUDGET_MS 15000
 #define RECORD_BUDGET_MS 5000
+#define SAVE_BUDGET_MS	 2000 /* whoever wants an end does not wait long for jobs' output */
 #define AFTER_TIMEOUT_MS 15000 /* on top of the time that a command has to end by itself */
 
 static int start_from(struct qt_life *l, struct qt_ctr *c, unsigned from, struct qt_err *e)
@@ -132,7 +133,7 @@ int qt_life_stop(struct qt_life *l, struct qt_ctr *c, uint32_t timeout_ms, struc
 
 	if (qt_life_may(c, QT_V_STOP, e) < 0)
 		return -1;
-	qt_life_jobs_save(l, c);
+	qt_life_jobs_save(l, c, SAVE_BUDGET_MS);
 	if (rt_stop(&l->rt, &req, &rep, (int)timeout_ms + AFTER_TIMEOUT_MS, e) < 0 &&
 	    not_ended(l, c, begun, &rep.exit_code, &rep.exited_ms, e) < 0)
 		return -1;
@@ -147,6 +148,7 @@ int qt_life_kill(struct qt_life *l, struct qt_ctr *c, struct qt_err *e)
 
 	if (qt_life_may(c, QT_V_KILL, e) < 0)
 		return -1;
+	qt_life_jobs_save(l, c, SAVE_BUDGET_MS);
 	if (rt_kill(&l->rt, &req, &rep, KILL_BUDGET_MS, e) < 0 &&
 	    not_ended(l, c, begun, &rep.exit_code, &rep.exited_ms, e) < 0)
 		return -1;

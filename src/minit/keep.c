@@ -1,5 +1,5 @@
 /* Execs that outlive their connections: jobs, whose first MI_KEEP_BYTES of output are held in memory that is the container's own, and
- * terminals, whose master end is held. */
+ * terminals, whose master end is held, and what they showed last. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,7 +21,7 @@ static struct keep {
 	char key[MI_KEY_MAX]; /* "": free */
 	struct mi_kept told;
 	int master;	    /* of a terminal, else -1 */
-	int pipe[2], mem[2]; /* stdout, stderr */
+	int pipe[2], mem[2]; /* stdout, stderr; of a terminal, mem[0] is a struct mi_scroll */
 	uint64_t due_ms;    /* monotonic; 0: never */
 	bool termed;
 } keeps[MI_KEEPS_MAX];
@@ -76,6 +76,21 @@ void mi_keep_drop(int place)
 	k->key[0] = '\0';
 }
 
+/* Its pages are made here, so that they count for the container, whoever writes them later. */
+static int open_scroll(void)
+{
+	int fd = memfd_create("scroll", MFD_CLOEXEC | MFD_ALLOW_SEALING), sys;
+
+	if (fd < 0)
+		return -1;
+	if (fallocate(fd, 0, 0, sizeof(struct mi_scroll)) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return fd;
+	sys = errno;
+	(void)close(fd);
+	errno = sys;
+	return -1;
+}
+
 /* The device that /dev/ptmx leads to is the tenant's to change: it must be a terminal's master, and of the container's own devpts, of which
  * minit is in the mount namespace. The slave is opened by the master, not by a path. */
 static bool open_terminal(struct keep *k, uint32_t size, struct mi_keep_fds *fds)
@@ -95,6 +110,9 @@ static bool open_terminal(struct keep *k, uint32_t size, struct mi_keep_fds *fds
 		return false;
 	fds->in = ioctl(k->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (fds->in < 0)
+		return false;
+	k->mem[0] = open_scroll();
+	if (k->mem[0] < 0)
 		return false;
 	(void)fchown(fds->in, mi.uid, (gid_t)-1);
 	fds->out = fds->err = fds->in;
@@ -203,9 +221,9 @@ void mi_keep_tell(int place, struct mi_kept *ret, int fds[2], unsigned *ret_n_fd
 	const struct keep *k = &keeps[place];
 
 	*ret = k->told;
-	*ret_n_fds = k->told.tty ? 1 : 2;
+	*ret_n_fds = 2;
 	fds[0] = k->told.tty ? k->master : k->mem[0];
-	fds[1] = k->mem[1];
+	fds[1] = k->told.tty ? k->mem[0] : k->mem[1];
 }
 
 int mi_keep_due(int most, void (*signal)(int place, int sig))

@@ -99,7 +99,8 @@ static ssize_t take_msg(int fd, void *buf, size_t size, struct expect *x)
 
 	if (x->max_fds > 0) {
 		h.msg_control = c.buf;
-		h.msg_controllen = CMSG_SPACE(sizeof(int) * x->max_fds);
+		/* Not CMSG_SPACE(): the kernel would fill the padding of an odd number with one more. */
+		h.msg_controllen = CMSG_LEN(sizeof(int) * x->max_fds);
 	}
 	n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	cm = n >= 0 && x->max_fds > 0 ? CMSG_FIRSTHDR(&h) : NULL;
@@ -309,7 +310,7 @@ int mi_attach(int fd, const char *key, int budget_ms, struct mi_kept *ret, int r
 		return -1;
 	if (m.kind == MI_FAILED && x.n_fds == 0)
 		return 0;
-	if (m.kind != MI_KEPT || x.n_fds != (kept.tty ? 1U : 2U) || kept.ended > 1 || kept.exit_code < 0 || kept.exit_code > 255)
+	if (m.kind != MI_KEPT || (x.n_fds != 2 && !(kept.tty && x.n_fds == 1)) || kept.ended > 1 || kept.exit_code < 0 || kept.exit_code > 255)
 		return broke(&x, e);
 	*ret = kept;
 	return 1;

@@ -31,6 +31,14 @@
 #define MI_KEY_MAX   64U  /* its NUL included */
 #define MI_KEEP_BYTES (1U << 20) /* of each output of a kept exec; the rest is read and dropped */
 
+/* What a terminal showed last. Its master end is read by one program of ours at a time, which is started again now and then: so minit keeps, with the master,
+ * this file in memory (the container's memory), and whoever reads the master writes what it read in here. Its size is sealed. */
+#define MI_SCROLL_BYTES 65528U
+struct mi_scroll {
+	uint64_t total; /* bytes that the terminal ever showed; the last of them stands before ring[total % MI_SCROLL_BYTES] */
+	char ring[MI_SCROLL_BYTES];
+};
+
 /* The descriptors that minit is born with; 0 to 2 are /dev/null. All others are closed. */
 enum {
 	MI_FD_LISTEN = 3, /* SOCK_SEQPACKET, listening */
@@ -79,7 +87,8 @@ enum mi_kind {
 	MI_FAILED,    /* arg: enum mi_step; arg2: errno. Nothing runs. */
 	MI_EXITED,    /* arg: exit code, 128 + n for signal n; arg2: the signal or 0 */
 	MI_ERROR,     /* arg2: errno; the request was not understood or not possible; the connection ends */
-	MI_KEPT,      /* a struct mi_kept follows, and descriptors: a terminal's master, or memfds of stdout and stderr */
+	MI_KEPT,      /* a struct mi_kept follows, and two descriptors: a terminal's master and its struct mi_scroll (of an init of before there was one: the
+		       * master alone), or memfds of stdout and stderr */
 	MI_GONE,
 	MI_DIALED, /* with one descriptor: the connection, which does not block */
 };

@@ -41,7 +41,6 @@ struct events {
 struct page {
 	struct sq_job job;
 	struct events *ev; /* NULL: left */
-	struct qt_id tenant;
 	struct qt_event_id after, oldest;
 	struct sq_news *news[PAGE];
 	unsigned n;
@@ -97,7 +96,7 @@ static void work(struct sq_job *j, struct qt_life *l)
 	struct page *p = lws_container_of(j, struct page, job);
 	struct qt_err e = {0};
 
-	p->more = qt_store_events_after(l->store, &p->tenant, &p->after, PAGE, PAGE_MAX, found, p, &p->oldest, &e);
+	p->more = qt_store_events_after(l->store, &j->tenant, &p->after, PAGE, PAGE_MAX, found, p, &p->oldest, &e);
 }
 
 static void read_on(struct events *ev);
@@ -172,7 +171,7 @@ static void read_on(struct events *ev)
 		return;
 	}
 	p->ev = ev;
-	p->tenant = ev->tenant;
+	p->job.tenant = ev->tenant;
 	p->after = ev->seen;
 	p->job.work = work;
 	p->job.done = done;

@@ -31,6 +31,7 @@ struct output {
 };
 
 struct exec {
+	struct exec *next, **self; /* of all that there are */
 	struct sq *sq;
 	struct sq_http *h;
 	int conn;
@@ -46,6 +47,7 @@ struct exec {
 	lws_sorted_usec_list_t timer;
 };
 
+static struct exec *execs;
 static char chunk[CHUNK];
 
 static void send_bytes(struct exec *x, const struct qt_buf *b)
@@ -223,7 +225,20 @@ static void left(void *stream)
 	if (!x->ended)
 		qt_log(QT_LOG_INFO, "request_id=%s the client went away, and its command is ended", sq_http_request_id(x->h));
 	release(x);
+	*x->self = x->next;
+	if (x->next)
+		x->next->self = x->self;
 	free(x);
+}
+
+unsigned sq_execs_stop(void)
+{
+	unsigned n = 0;
+
+	for (struct exec *x = execs; x; x = x->next, n++)
+		if (!x->ended)
+			finish(x, json_pack("{s:s, s:s}", "type", "error", "message", "the server restarts, and the command was ended with it"));
+	return n;
 }
 
 static int watch_all(struct exec *x, struct qt_err *e)
@@ -269,6 +284,11 @@ int sq_exec_begin(struct sq *sq, struct sq_http *h, struct qt_begun *b, struct q
 		free(x);
 		return -1;
 	}
+	x->next = execs;
+	x->self = &execs;
+	if (x->next)
+		x->next->self = &x->next;
+	execs = x;
 	sq_http_stream(h, &ops, x);
 	send_json(x, json_pack("{s:s, s:s, s:i}", "type", "started", "container_id", b->exec.container.s, "pid", (int)r->pid));
 	if (r->pid == 0)

@@ -369,6 +369,7 @@ static int count(struct sq_http *h, struct qt_err *e)
 	if (sq_quota_take(h->sq, &id, e) < 0)
 		return -1;
 	h->tenant = id;
+	h->r->job.tenant = id;
 	return 0;
 }
 

@@ -13,8 +13,11 @@ quilt_stream_SOURCES = \
 	src/stream/jobs.c \
 	src/stream/main.c \
 	src/stream/quota.c src/stream/quota.h \
+	src/stream/scroll.c src/stream/scroll.h \
 	src/stream/stream.h \
-	src/stream/terminal.c src/stream/terminal.h \
+	src/stream/termclient.c \
+	src/stream/terminal.c src/stream/terminal.h src/stream/terminal_in.h \
+	src/stream/termkeep.c \
 	src/stream/ticket.c src/stream/ticket.h \
 	src/stream/watch.c \
 	src/stream/ws.c

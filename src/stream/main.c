@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "exec.h"
 #include "gui.h"
 #include "http.h"
 #include "hub.h"
@@ -163,14 +164,14 @@ static void too_long(lws_sorted_usec_list_t *sul)
 	(void)sul;
 }
 
-/* Whoever has a terminal or a desktop is told to come again. */
+/* Whoever has a terminal or a desktop is told to come again; whoever has a command run, that it is ended. */
 static void stop(struct sq *sq)
 {
 	int64_t until = qt_mono_ms() + STOP_MS;
 	lws_sorted_usec_list_t wake = {0};
 
 	lws_sul_schedule(sq->lws, 0, &wake, too_long, STOP_MS * LWS_US_PER_MS);
-	while (sq_terminals_stop(sq) + sq_guis_stop() > 0 && qt_left_ms(until) > 0 && lws_service(sq->lws, 0) >= 0)
+	while (sq_terminals_stop() + sq_execs_stop() + sq_guis_stop() > 0 && qt_left_ms(until) > 0 && lws_service(sq->lws, 0) >= 0)
 		continue;
 }
 
@@ -179,8 +180,9 @@ static int run(struct sq *sq, struct qt_err *e)
 	struct front f = {.sq = sq, .listen_fd = -1, .signal_fd = -1};
 
 	if (open_lws(sq, e) < 0 || sq_watch_open(sq, e) < 0 || open_signals(&f, e) < 0 || sq_jobs_open(sq, e) < 0 || sq_hub_open(sq, e) < 0 ||
-	    sq_terminals_open(sq, e) < 0 || open_socket(&f, e) < 0)
+	    open_socket(&f, e) < 0)
 		return -1;
+	sq_terminals_open(sq);
 	qt_log(QT_LOG_INFO, "ready");
 	while (!sq->stopping && lws_service(sq->lws, 0) >= 0)
 		continue;

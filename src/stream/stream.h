@@ -42,11 +42,16 @@ void sq_watch_serve(struct sq *sq);
 
 /* --- jobs.c: what blocks --------------------------------------------------------------------------------- */
 
-/* Lives in its owner, which keeps it until `done` was called. WORK runs in a thread with a life of its own, DONE in the loop. */
+struct sq_lane;
+
+/* Lives in its owner, which keeps it until `done` was called. WORK runs in a thread with a life of its own, DONE in the loop. A tenant never has more than
+ * an eighth of the threads: what waits for a container of one (whose init stands still, say) is nothing to the others. */
 struct sq_job {
 	void (*work)(struct sq_job *j, struct qt_life *l);
 	void (*done)(struct sq_job *j);
+	struct qt_id tenant; /* "": ours */
 	struct sq_job *next;
+	struct sq_lane *lane;
 };
 int sq_jobs_open(struct sq *sq, struct qt_err *e);
 void sq_job_submit(struct sq *sq, struct sq_job *j);

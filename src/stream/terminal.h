@@ -6,11 +6,8 @@
 
 struct sq_client; /* one WebSocket */
 
-/* Begins what is done now and then: records, tickets that nobody used, sessions that are over. */
-int sq_terminals_open(struct sq *sq, struct qt_err *e);
-
-/* A client of the terminal that B began; NULL: it cannot be. */
-struct sq_client *sq_client_new(struct sq *sq, struct qt_begun *b, struct lws *wsi);
+/* Begins what is done now and then, and takes up the sessions that there are. */
+void sq_terminals_open(struct sq *sq);
 
 /* What a WebSocket is to write next: NULL if nothing. The caller's; TEXT says which kind of frame. */
 struct sq_blob *sq_client_next(struct sq_client *c, bool *text);
@@ -21,8 +18,10 @@ void sq_client_begin(struct sq_client *c);
 bool sq_client_hear(struct sq_client *c, const void *data, size_t len, bool binary, bool final);
 void sq_client_left(struct sq_client *c);
 
+unsigned sq_client_count(void);
+
 /* Tell all clients that the server restarts (1012). How many there are still. */
-unsigned sq_terminals_stop(struct sq *sq);
+unsigned sq_terminals_stop(void);
 
 /* The callback of the protocol "terminal". */
 int sq_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);

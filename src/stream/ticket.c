@@ -56,14 +56,12 @@ bool sq_ticket_take(struct lws *wsi, enum qt_begun_kind kind, struct qt_begun *r
 	return false;
 }
 
-void sq_tickets_expire(void)
+void sq_tickets_sweep(int64_t now_ms)
 {
-	int64_t now = qt_mono_ms();
-
 	for (struct ticket **p = &all; *p;) {
 		struct ticket *t = *p;
 
-		if (t->until > now) {
+		if (t->until > now_ms) {
 			p = &t->next;
 			continue;
 		}

@@ -10,6 +10,6 @@ int sq_ticket_issue(struct qt_begun *b, char *out, struct qt_err *e);
 /* What the ticket that the request of WSI names was issued for, if that is of KIND: the caller's, to qt_begun_done(). */
 bool sq_ticket_take(struct lws *wsi, enum qt_begun_kind kind, struct qt_begun *ret);
 /* Drops those whose time is over; called now and then. */
-void sq_tickets_expire(void);
+void sq_tickets_sweep(int64_t now_ms);
 
 #endif

@@ -1,14 +1,17 @@
 /* WebSockets of terminals: between libwebsockets' callbacks and terminal.c. */
-#include "terminal.h"
+#include "terminal_in.h"
 #include "ticket.h"
 
 static int begin(struct lws *wsi, struct sq_client **place)
 {
+	struct sq *sq = lws_context_user(lws_get_context(wsi));
+	struct sq_terminal *t;
 	struct qt_begun b;
 
 	if (!sq_ticket_take(wsi, QT_BEGUN_TERMINAL, &b))
 		return -1;
-	*place = sq_client_new(lws_context_user(lws_get_context(wsi)), &b, wsi);
+	t = sq_terminal_of(sq, &b.terminal.session, &b.terminal.ends);
+	*place = t ? sq_client_new(t, wsi) : NULL;
 	qt_begun_done(&b);
 	return *place ? 0 : -1;
 }

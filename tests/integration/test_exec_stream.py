@@ -186,6 +186,6 @@ def test_a_command_outlives_nothing_of_the_daemon(stack, api, container):
         s.wait(lambda: frames(s))
         stack.restart("stream")
         s.wait_end()
-        assert [f["type"] for f in frames(s)] == ["started"]
+        assert [f["type"] for f in frames(s)] == ["started", "error"] and "restarts" in frames(s)[1]["message"]
     wait_for(lambda: "sleep 4713" not in api.exec(cid, "ps")["stdout"], what="the end of the process")
     assert frames(run(api, cid, "true"))[-1]["code"] == 0

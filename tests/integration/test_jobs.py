@@ -1,4 +1,8 @@
 """Jobs (detached execs) and processes: contract 7.2 and 7.4."""
+import os
+import signal
+import time
+
 import pytest
 
 from harness.wait import wait_for
@@ -73,12 +77,13 @@ def test_a_job_outlives_every_daemon(busy, stack):
     assert job["stdout"] == "begun\ndone\n" and job["status"] == "completed"
 
 
-def test_a_stop_ends_jobs_and_keeps_what_they_wrote(api, make_container):
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_an_end_keeps_what_jobs_wrote(api, make_container, way):
     c = make_container()["container_id"]
     done = detach(api, c, "echo", "kept")
     runs = detach(api, c, "/bin/sh", "-c", "echo so far; exec sleep 1000")
     wait_for(lambda: api.get(runs)["stdout"] == "so far\n", what="its output")
-    assert api.post(f"/api/containers/{c}/stop", {"timeout_seconds": 0}).status == 200
+    assert api.post(f"/api/containers/{c}/{way}", {"timeout_seconds": 0} if way == "stop" else None).status == 200
     assert api.get(done)["status"] == "completed" and api.get(done)["stdout"] == "kept\n"
     job = api.get(runs).json
     assert job["status"] == "failed" and job["stdout"] == "so far\n" and job["error_message"]
@@ -128,3 +133,14 @@ def test_processes_of_a_stopped_container(api, make_container):
     assert api.post(f"/api/containers/{c}/kill").status == 200
     assert api.get(f"/api/containers/{c}/processes")["error_code"] == "INVALID_STATE"
     assert api.delete(f"/api/containers/{c}/processes/2")["error_code"] == "INVALID_STATE"
+
+
+def test_an_init_that_stands_still_does_not_hold_up_an_end(stack, api, make_container):
+    """Each of its jobs would be asked for, and none can be."""
+    c = make_container()["container_id"]
+    for _ in range(12):
+        detach(api, c, "sleep", "1000")
+    os.kill(stack.init_of(c), signal.SIGSTOP)
+    began = time.monotonic()
+    assert api.post(f"/api/containers/{c}/kill").status == 200
+    assert time.monotonic() - began < 40  # not 12 times the patience with one

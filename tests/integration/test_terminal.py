@@ -1,90 +1,22 @@
 """Terminal sessions: a shell on a real terminal in the container, over WebSockets that may come and go."""
+import collections
+import concurrent.futures
+import http.client
 import json
 import os
 import re
+import signal
 import ssl
 import time
 
 import pytest
-import websocket
 
-from harness.client import Reply
+from harness.stack import children
+from harness.streams import Stream
+from harness.terminal import Terminal
 from harness.wait import wait_for
 
-# This version of the package does not know the later ones of RFC 6455's registry: "service restart", "try again later".
-websocket._abnf.VALID_CLOSE_STATUS = (*websocket._abnf.VALID_CLOSE_STATUS, 1012, 1013)
-
 READY, PONG, EXIT, ERROR = "ready", "pong", "exit", "error"
-
-
-class Terminal:
-    """One WebSocket."""
-
-    def __init__(self, api, query, key="header", protocols=("terminal",), origin=None, url=None, **kw):
-        stack = api.stack
-        self.out, self.messages, self.code = b"", [], None
-        header = {"X-Api-Key": api.key} if key == "header" else {}
-        if key == "url":
-            query += f"&token={api.key}"
-        path = f"/ws/terminal/attach?{query}"
-        try:
-            self.ws = websocket.create_connection(url or f"wss://{stack.host}:{stack.port}{path}", timeout=60, header=header, origin=origin,
-                                                  suppress_origin=origin is None, subprotocols=list(protocols),
-                                                  sslopt={"ca_certs": stack.ca, "cert_reqs": ssl.CERT_REQUIRED}, **kw)
-        except websocket.WebSocketBadStatusException as e:
-            if api.record:
-                body = e.args[0]
-            raise
-        if api.record:
-            api.record("GET", path.split("&token")[0], Reply(101, {}, b""))
-        assert self.ws.subprotocol == "terminal"
-
-    def read(self):
-        """One frame. False at the end."""
-        op, data = self.ws.recv_data()
-        if op == websocket.ABNF.OPCODE_BINARY:
-            self.out += data
-        elif op == websocket.ABNF.OPCODE_TEXT:
-            self.messages.append(json.loads(data))
-        elif op == websocket.ABNF.OPCODE_CLOSE:
-            self.code = int.from_bytes(data[:2], "big")
-            return False
-        return True
-
-    def until(self, predicate, what=None):
-        while not predicate():
-            assert self.read(), f"closed with {self.code} before {what}: {self.out[-500:]!r} {self.messages}"
-
-    def wait_for(self, text):
-        self.until(lambda: text in self.out, text)
-
-    def message(self, kind):
-        self.until(lambda: any(m["type"] == kind for m in self.messages), kind)
-        return next(m for m in self.messages if m["type"] == kind)
-
-    def until_closed(self):
-        while self.code is None and self.read():
-            continue
-        return self.code
-
-    def type(self, text):
-        self.ws.send_binary(text.encode() if isinstance(text, str) else text)
-
-    def say(self, **message):
-        self.ws.send(json.dumps(message))
-
-    def run(self, command, expect):
-        self.type(command + "\n")
-        self.wait_for(expect.encode())
-
-    def close(self):
-        self.ws.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
 
 def handshake(api, query, headers=None, key=True):
@@ -210,17 +142,31 @@ def test_delete_ends_it(api, session):
 
 
 def test_a_restart_loses_no_session(stack, api, session):
+    """Nor what it showed, nor what runs in it while nobody is attached."""
     with Terminal(api, f"session_id={sid(session)}") as t:
-        t.run("X=kept; echo be''fore", "before")
+        t.run("X=kept; echo be''fore; tr '\\0' x </dev/zero | head -c 70000; echo; echo af''ter", "after")
         stack.restart("stream")
         assert t.until_closed() == 1012
     with Terminal(api, f"session_id={sid(session)}") as t:
+        t.wait_for(b"after\r\n")
+        assert b"before" not in t.out and len(t.out) <= 65528 + 100  # the last 64 KiB, and no more
         t.run("echo $X-", "kept-")
         stack.restart("nginx")
     with Terminal(api, f"session_id={sid(session)}") as t:
         t.run("echo $X--", "kept--")
-        stack.kill("stream")
+        # A reload closes nothing: who is attached stays so.
+        old = set(children(stack.pid("nginx")))
+        os.kill(stack.pid("nginx"), signal.SIGHUP)
+        wait_for(lambda: set(children(stack.pid("nginx"))) - old, what="nginx has new workers")
+        t.run("echo $X-reload", "kept-reload")
+        # More than a terminal takes that nobody reads.
+        t.run("(until [ -e /tmp/go ]; do sleep 0.1; done; seq 50000; touch /tmp/went) & echo st''arted", "started")
+    stack.kill("stream")
+    assert api.exec(session["container_id"], "touch", "/tmp/go")["exit_code"] == 0
+    wait_for(lambda: api.exec(session["container_id"], "test", "-e", "/tmp/went")["exit_code"] == 0, what="it is read, though nobody is attached")
+    stack.kill("stream")
     with Terminal(api, f"session_id={sid(session)}") as t:
+        t.wait_for(b"50000\r\n")
         t.run("echo $X---", "kept---")
 
 
@@ -314,28 +260,46 @@ def test_a_flood_to_a_reader_that_stops(stack, api, session):
             assert resident_kb() - before < 8192
 
 
-def test_none_leaves_anything(stack, api, container):
+def test_a_thousand_leave_nothing(stack, make_tenant, make_container, census):
+    """Opened and closed by tenants that each have two clients: most shells exit, some sessions are deleted, some clients leave and come again."""
     def held():
-        return len(os.listdir(f"/proc/{stack.pid('stream')}/fd"))
+        return collections.Counter(re.sub(r":\[\d+\]", "", os.readlink(f"/proc/{stack.pid('stream')}/fd/{fd}"))
+                                   for fd in os.listdir(f"/proc/{stack.pid('stream')}/fd"))
 
-    cid = container["container_id"]
-    with Terminal(api, f"container_id={cid}") as t:
-        t.message(READY)
-        t.type("exit\n")
-        t.until_closed()
-    before = held()
-    for i in range(30):
+    def one(api, cid, i):
         with Terminal(api, f"container_id={cid}") as t:
-            t.message(READY)
-            if i % 2:
+            s = t.message(READY)["session_id"]
+            if i % 10 == 1:
+                assert api.delete(f"/api/terminal/sessions/{s}").status == 200
+                t.message(EXIT)
+            elif i % 10 != 2:
                 t.type("exit\n")
-            else:
-                assert api.delete(f"/api/terminal/sessions/{t.messages[0]['session_id']}").status == 200
-            t.message(EXIT)
-            assert t.until_closed() == 1000
-    wait_for(lambda: held() <= before + 24, what="no descriptor is left")
-    assert api.get("/api/terminal/sessions").status == 200
-    assert api.exec(cid, "sh", "-c", "ls /dev/pts | wc -l")["stdout"].strip() == "1"  # ptmx
+                assert t.message(EXIT)["code"] == 0
+            if i % 10 != 2:
+                assert t.until_closed() == 1000
+        if i % 10 == 2:
+            with Terminal(api, f"session_id={s}") as t:
+                t.message(READY)
+                t.type("exit\n")
+                assert t.until_closed() == 1000
+
+    apis = [make_tenant() for _ in range(4)]
+    ids = [make_container(client=api)["container_id"] for api in apis]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        def times(n):
+            for done in [pool.submit(one, apis[i % 4], ids[i % 4], i) for i in range(n)]:
+                done.result()
+
+        times(32)  # what is there but once: connections of threads, of workers, keys
+        before, had = census(), held()
+        times(1000 if stack.variant == "release" else 250)
+    census.same_as(before)
+    # Sockets of its threads to Redis and the runtime may have been made meanwhile, one of each a thread.
+    wait_for(lambda: all(n <= had[what] + (64 if what == "socket" else 0) for what, n in held().items()), what="no descriptor is left")
+    assert stack.redis("ZCARD", f"quilt:node:{stack.settings['node']}:sessions") == "0"
+    for api, cid in zip(apis, ids):
+        assert api.get("/api/terminal/sessions").json == {"sessions": []}
+        assert api.exec(cid, "ls", "/dev/pts")["stdout"].split() == ["ptmx"]
 
 
 def test_a_stop_hangs_up(api, make_container):
@@ -356,3 +320,38 @@ def test_nobody_there_for_long(stack, api, container):
     assert stack.redis("ZADD", f"quilt:node:{stack.settings['node']}:sessions", "XX", "CH", "1", member) == "1"
     wait_for(lambda: api.get(f"/api/terminal/sessions/{r['session_id']}").status == 404, what="its end")
     wait_for(lambda: api.exec(container["container_id"], "ls", "/dev/pts")["stdout"].split() == ["ptmx"], what="the end of its shell")
+
+
+def test_inits_that_stand_still_are_nothing_to_others(stack, api, make_tenant, make_container):
+    """More requests than quilt-stream has threads wait for three containers whose inits are stopped; another tenant is served before they are answered, but for
+    those few that their tenants may have under way at once."""
+    def answered(c):
+        c.sock.setblocking(False)
+        try:
+            return c.sock.recv(1) != b""
+        except ssl.SSLWantReadError:
+            return False
+
+    hostile, mine, waiting = [make_tenant() for _ in range(3)], make_container()["container_id"], []
+    ids = [make_container(client=h)["container_id"] for h in hostile]
+    inits = [stack.init_of(c) for c in ids]
+    for pid in inits:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(12):  # tenant_streams in the harness; stream_threads is 32
+            for h, cid in zip(hostile, ids):
+                c = http.client.HTTPSConnection(stack.host, stack.port, context=h.tls, timeout=60)
+                c.request("POST", f"/api/containers/{cid}/stream", json.dumps({"command": ["true"]}), {"X-Api-Key": h.key, "Content-Type": "application/json"})
+                waiting.append(c)
+        with Terminal(api, f"container_id={mine}") as t:
+            t.run("echo ser''ved; exit", "served")
+        with Stream(api, "POST", f"/api/containers/{mine}/stream", {"command": ["echo", "served"]}) as s:
+            s.wait(lambda: '"exit"' in s.lines[-1] if s.lines else False)
+        assert sum(map(answered, waiting)) <= 3 * 4
+    finally:
+        for pid in inits:
+            os.kill(pid, signal.SIGCONT)
+        for c in waiting:
+            c.close()
+    for h, cid in zip(hostile, ids):
+        assert h.exec(cid, "true")["exit_code"] == 0

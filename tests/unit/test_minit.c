@@ -300,6 +300,8 @@ static void terminals_are_kept(void **state)
 			    .uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT, .key = "sess_a", .rows = 30, .cols = 100};
 	struct winsize w = {.ws_row = 50, .ws_col = 200};
 	struct mi_failed failed;
+	struct stat st;
+	char text[4];
 	struct qt_err e = {0};
 	struct mi_kept k;
 	int conn, again, master, fds[2], code, sig;
@@ -316,7 +318,19 @@ static void terminals_are_kept(void **state)
 	(void)close(master);
 	again = rig_connect(&r);
 	assert_int_equal(mi_attach(again, "sess_a", PATIENCE_MS, &k, fds, &e), 1);
-	assert_true(k.tty && !k.ended && k.pid == (uint32_t)pid && fds[1] == -1);
+	assert_true(k.tty && !k.ended && k.pid == (uint32_t)pid);
+	/* What it showed: a file whose size nobody changes. */
+	assert_int_equal(fstat(fds[1], &st), 0);
+	assert_int_equal(st.st_size, sizeof(struct mi_scroll));
+	assert_int_equal(ftruncate(fds[1], 0), -1);
+	assert_int_equal(pwrite(fds[1], "x", 1, sizeof(struct mi_scroll)), -1);
+	assert_int_equal(pwrite(fds[1], "kept", 4, 100), 4);
+	(void)close(fds[1]);
+	(void)close(fds[0]);
+	assert_int_equal(mi_attach(again, "sess_a", PATIENCE_MS, &k, fds, &e), 1);
+	assert_int_equal(pread(fds[1], text, 4, 100), 4);
+	assert_memory_equal(text, "kept", 4);
+	(void)close(fds[1]);
 	assert_int_equal(ioctl(fds[0], TIOCSWINSZ, &w), 0);
 	assert_int_equal(write(fds[0], "hi\n", 3), 3);
 	until_text(fds[0], "got=hi\r\n50 200\r\n");

@@ -1,4 +1,4 @@
-/* minit's data, hostile and torn: requests and configs, answers, log files. Deterministic. */
+/* minit's data, hostile and torn: requests and configs, log files. Deterministic; what is mutated is so in tests/fuzz. */
 #include <fcntl.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -37,38 +37,6 @@ static uint32_t dice(uint32_t sides)
 	return (uint32_t)(seed >> 32) % sides;
 }
 
-/* Change a little: bytes, a length field, or how much of it there is (at least 4 bytes). SIZE is the room at BUF. */
-static size_t mutate(unsigned char *buf, size_t len, size_t size)
-{
-	static const uint32_t odd[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe, 4096, 65536};
-
-	for (uint32_t k = 1 + dice(3); k > 0; k--) {
-		uint32_t v = dice(2) ? odd[dice(QT_LEN(odd))] : dice(128);
-
-		switch (dice(4)) {
-		case 0:
-			buf[dice((uint32_t)len)] = (unsigned char)dice(256);
-			break;
-		case 1:
-			memcpy(buf + 4 * dice((uint32_t)(len < 40 ? len : 40) / 4), &v, sizeof(v));
-			break;
-		case 2:
-			len = 4 + dice((uint32_t)len - 3);
-			break;
-		case 3:
-			while (len < size && dice(8))
-				buf[len++] = (unsigned char)dice(3);
-			break;
-		}
-	}
-	return len;
-}
-
-static bool list_is_inside(const char *s, uint32_t len, const char *start, const char *end)
-{
-	return s >= start && s + len <= end && (len == 0 || s[len - 1] == '\0');
-}
-
 struct frame {
 	union {
 		struct mi_msg m;
@@ -98,99 +66,23 @@ static int check(const void *p, size_t len, bool config, struct mi_run *run)
 	return config ? mi_check_config(p, len, run) : mi_check_request(p, len, 3, run);
 }
 
+/* What is right is taken, and points into the message; what is not, tests/fuzz/fuzz_minit.c tries. */
 static void requests_and_configs(void **state)
 {
-	unsigned accepted = 0;
-
 	(void)state;
-	for (unsigned i = 0; i < 100000; i++) {
+	for (int config = 0; config < 2; config++) {
 		struct frame f;
-		bool config = i & 1;
 		size_t len = config ? valid_config(&f) : valid_request(&f);
 		struct mi_run run;
-		char *exact;
 
 		assert_int_equal(check(&f, len, config, &run), 0);
 		assert_string_equal(run.cwd, "/srv");
+		assert_int_equal(run.argv_len, 11);
+		assert_memory_equal(run.argv, "sh\0-c\0true", 11);
 		assert_memory_equal(run.env, "A=b\0C=d", 8);
-		len = mutate((unsigned char *)&f, len, sizeof(f));
-		exact = malloc(len); /* so that the sanitizer sees a step beyond */
-		assert_non_null(exact);
-		memcpy(exact, &f, len);
-		if (check(exact, len, config, &run) == 0) {
-			const struct mi_msg *m = (const struct mi_msg *)exact;
-			bool run_it = config || m->kind == MI_EXEC;
-
-			accepted++;
-			assert_true(list_is_inside(run.argv, run.argv_len, exact, exact + len));
-			assert_true(list_is_inside(run.env, run.env_len, exact, exact + len));
-			assert_true(!run_it || config || run.argv_len > 0);
-			assert_true(strlen(run.cwd) < MI_CWD_MAX);
-			assert_true(run.cwd[0] == '/' || (!config && run.cwd[0] == '\0'));
-			if (!config && m->kind == MI_EXEC)
-				assert_true((m->uid <= MI_ID_MAX || m->uid == MI_ID_DEFAULT) && (m->gid <= MI_ID_MAX || m->gid == MI_ID_DEFAULT));
-		}
-		free(exact);
+		assert_int_not_equal(check(&f, len - 1, config, &run), 0);
+		assert_int_not_equal(check(&f, len + 1, config, &run), 0);
 	}
-	assert_true(accepted > 1000);
-}
-
-/* What a hostile minit may answer. */
-static void answers(void **state)
-{
-	struct {
-		struct mi_msg m;
-		struct mi_pong p;
-		char more[8];
-	} a;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	unsigned ok[3] = {0};
-
-	(void)state;
-	for (unsigned i = 0; i < 20000; i++) {
-		static const uint32_t kinds[] = {MI_PONG, MI_STARTED, MI_FAILED, MI_EXITED, MI_ERROR};
-		static const char argv[] = "true";
-		struct mi_exec x = {.argv = {argv, sizeof(argv), 1}, .env = {"", 0, 0}, .fds = {null, null, null}};
-		struct qt_err e = {0};
-		struct mi_failed failed;
-		struct mi_pong pong;
-		int s[2], code = -1, sig = -1, n, exit_code;
-		char text[64];
-		size_t len;
-		pid_t pid;
-
-		memset(&a, 0, sizeof(a));
-		a.m = (struct mi_msg){.magic = MI_MAGIC, .kind = kinds[dice(5)], .arg = 1 + dice(7), .arg2 = dice(40)};
-		len = a.m.kind == MI_PONG ? sizeof(a.m) + sizeof(a.p) : sizeof(a.m);
-		if (dice(3))
-			len = mutate((unsigned char *)&a, len, sizeof(a));
-		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s), 0);
-		assert_int_equal(send(s[1], &a, len, 0), len);
-		switch (i % 3) {
-		case 0:
-			n = mi_ping(s[0], &pong, 60000, &e);
-			assert_true(n == 0 || e.code == QT_E_EXEC_NOT_READY);
-			ok[0] += n == 0;
-			break;
-		case 1:
-			n = mi_exec_start(s[0], &x, 60000, &pid, &failed, &e);
-			assert_true(n == 0 ? (pid > 1) == (failed.step == 0) : e.code == QT_E_EXEC_NOT_READY);
-			if (n == 0 && failed.step)
-				(void)mi_failed_answer(&failed, &x, &exit_code, text, sizeof(text));
-			ok[1] += n == 0;
-			break;
-		case 2:
-			n = mi_exec_wait(s[0], 0, &code, &sig, &e);
-			assert_true(n == 1 ? code >= 0 && code < 256 && sig >= 0 && sig <= 64 : e.code == QT_E_UNAVAILABLE);
-			ok[2] += n == 1;
-			break;
-		}
-		qt_close(s[0]);
-		qt_close(s[1]);
-	}
-	qt_close(null);
-	for (size_t i = 0; i < QT_LEN(ok); i++)
-		assert_true(ok[i] > 100);
 }
 
 /* Two log files with numbers from 30 on, where logw_open() wants them. */
@@ -434,52 +326,6 @@ static void torn_ends(void **state)
 	close_logs();
 }
 
-static void damaged_files(void **state)
-{
-	static unsigned char keep[2][8192], b[2][9000];
-	size_t len[2];
-
-	(void)state;
-	open_logs(8000);
-	for (unsigned i = 0; i < 150; i++)
-		add("0123456789abcdefghijklmnopqrstuvwxyz", 10 + i % 20);
-	logw_flush();
-	for (int i = 0; i < 2; i++)
-		len[i] = (size_t)pread(LOG_FD + i, keep[i], sizeof(keep[i]), 0);
-	for (unsigned k = 0; k < 4000; k++) {
-		struct qt_logs l;
-
-		for (int i = 0; i < 2; i++) {
-			size_t n = len[i];
-
-			memcpy(b[i], keep[i], n);
-			for (unsigned m = dice(4); m > 0; m--)
-				n = mutate(b[i], n, sizeof(b[i]));
-			/* Some at the end, where the reading begins. */
-			for (unsigned m = dice(3); m > 0 && n > 64; m--)
-				b[i][n - 1 - dice(64)] = (unsigned char)dice(256);
-			assert_int_equal(ftruncate(LOG_FD + i, 0), 0);
-			assert_int_equal(pwrite(LOG_FD + i, b[i], n, 0), n);
-		}
-		read_logs(&l, 1 + dice(200), dice(2000));
-		for (size_t i = 0; i < l.n; i++) {
-			size_t sum = 0;
-
-			for (uint32_t j = 0; j < l.records[i].len; j++)
-				sum += (unsigned char)l.records[i].text[j];
-			assert_true(sum < SIZE_MAX);
-		}
-		qt_logs_done(&l);
-		logw_open(LOG_FD, 8000);
-		add("x", 1);
-		logw_flush();
-		read_logs(&l, 1, 100);
-		assert_true(l.n == 1 && l.records[0].len == 1 && l.records[0].text[0] == 'x');
-		qt_logs_done(&l);
-	}
-	close_logs();
-}
-
 static void check_numbers(unsigned limit)
 {
 	struct qt_logs l;
@@ -574,9 +420,9 @@ static void users(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(requests_and_configs), cmocka_unit_test(answers),	 cmocka_unit_test(newest_in_order),
+		cmocka_unit_test(requests_and_configs), cmocka_unit_test(newest_in_order),
 		cmocka_unit_test(users), cmocka_unit_test(wanted_only), cmocka_unit_test(following),
-		cmocka_unit_test(torn_ends),		cmocka_unit_test(damaged_files), cmocka_unit_test(read_while_written),
+		cmocka_unit_test(torn_ends), cmocka_unit_test(read_while_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

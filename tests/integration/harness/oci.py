@@ -7,6 +7,8 @@ import http.server
 import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -53,6 +55,31 @@ def busybox_layer(*more, applets=("sh", "cat", "ls", "id", "env", "sleep", "echo
         program = f.read()
     return tar(directory("bin"), member("bin/busybox", program, mode=0o755), *(symlink(f"bin/{a}", "busybox") for a in applets),
                directory("etc"), directory("tmp", mode=0o1777), *more)
+
+
+def host_layer(*programs, more=()):
+    """PROGRAMS of this machine (Debian packages of scripts/deps), with the libraries that they need, bash as sh, the terminals' descriptions and a UTF-8 locale."""
+    paths, members = {"/usr/bin/bash", *more}, {}
+    for p in (shutil.which(p) for p in programs):
+        paths.add(p)
+    for p in sorted(paths):
+        if os.path.isfile(p):
+            out = subprocess.run(["ldd", p], capture_output=True, text=True, check=True).stdout
+            paths = paths | set(re.findall(r"(/\S+) \(0x", out))
+
+    def add(path, name):
+        if os.path.isdir(path):
+            for entry in os.listdir(path):
+                add(f"{path}/{entry}", f"{name}/{entry}")
+            return
+        with open(path, "rb") as f:
+            members[name] = member(name, f.read(), mode=0o755)
+
+    for p in sorted(paths | {"/lib/terminfo", "/usr/lib/locale/C.utf8"}):
+        # On a Debian of today /bin and /lib are links to those of /usr.
+        add(os.path.realpath(p), re.sub(r"^/(bin|sbin|lib|lib64)/", r"/usr/\1/", p)[1:])
+    return tar(*(directory(f"usr/{d}") for d in ("bin", "lib", "lib64")), *(symlink(d, f"usr/{d}") for d in ("bin", "lib", "lib64")), symlink("usr/bin/sh", "bash"),
+               directory("etc"), member("etc/passwd", b"root:x:0:0:root:/root:/bin/bash\n"), directory("root"), directory("tmp", mode=0o1777), *members.values())
 
 
 def fresh_layer():

@@ -122,6 +122,17 @@ class Stack:
         """The pids of quilt-api's worker processes."""
         return children(self.pid("api"))
 
+    def init_of(self, container):
+        """The pid of a container's init, as the host sees it."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cgroup", encoding="ascii") as f, open(f"/proc/{pid}/comm", encoding="ascii") as g:
+                    if g.read() == "minit\n" and container in f.read():
+                        return int(pid)
+            except OSError:
+                continue
+        raise AssertionError(f"{container} has no init")
+
     def kill(self, program, sig=signal.SIGKILL):
         """Kill PROGRAM as a crash would, and return when its keeper has a new one up."""
         old = self.pid(program)
