@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import http.cookies
 import os
+import re
 import ssl
 import time
 
@@ -124,14 +125,18 @@ def test_browser(api, stack, desktop, link):
         # Its address shows no pass any more, and neither do scripts get at the cookie.
         assert browser.js("location.pathname") == f"/gui/{desktop}/vnc.html" and "token" not in browser.js("location.href")
         assert browser.js("document.cookie") == ""
-        seen = """(() => { const c = document.querySelector('#noVNC_container canvas'), r = c.getBoundingClientRect();
-                   const p = [...c.getContext('2d').getImageData(c.width - 20, c.height / 2, 1, 1).data].slice(0, 3);
-                   const t = [...c.getContext('2d').getImageData(400, 250, 1, 1).data].slice(0, 3);
-                   return {background: p, window: t, x: r.x, y: r.y, width: c.width, height: c.height, scale: r.width / c.width}; })()"""
-        wait_for(lambda: (lambda s: s and s["background"] == BACKGROUND and s["window"] == [255, 255, 255])(browser.js(seen)), what="the desktop with its window")
-        at = browser.js(seen)
+        # The window manager puts windows elsewhere when the screen becomes the browser's size.
+        def seen():
+            m = re.search(r"\(xterm\.XTerm\) +\d+x\d+\+(\d+)\+(\d+)", api.exec(desktop, "sh", "-c", as_user + "icesh clients")["stdout"])
+            x, y = (int(n) + 200 for n in m.groups())
+            s = browser.js(f"""(() => {{ const c = document.querySelector('#noVNC_container canvas'), r = c.getBoundingClientRect();
+                               const at = (x, y) => [...c.getContext('2d').getImageData(x, y, 1, 1).data].slice(0, 3);
+                               return {{background: at(c.width / 2, c.height - 60), window: at({x}, {y}), x: r.x + {x} * r.width / c.width, y: r.y + {y} * r.height / c.height}}; }})()""")
+            return s if s and s["background"] == BACKGROUND and s["window"] == [255, 255, 255] else None
+
+        at = wait_for(seen, what="the desktop with its window")
         # The window that was opened last has the keyboard: only a click gives it to the other.
-        browser.click(at["x"] + 200 * at["scale"], at["y"] + 300 * at["scale"])
+        browser.click(at["x"], at["y"])
         browser.type("tty >/tmp/typed\n")
         typed = wait_for(lambda: api.exec(desktop, "cat", "/tmp/typed")["stdout"].strip() or None, what="what the command did")
         first = api.exec(desktop, "sh", "-c", "ps -o tty= --ppid $(pgrep -f '^xterm.* -T Terminal$')")["stdout"].strip()
@@ -237,6 +242,38 @@ def test_socket(api, anonymous, desktop, link):
     with_link = Rfb(api, f"{path}?{link.split('?')[1]}")
     assert with_link.read(12).startswith(b"RFB 003.")
     with_link.ws.close()
+
+
+def test_refused_sockets(api, desktop, container, stack):
+    """Before there is a WebSocket, as the API's ordinary answers."""
+    def ask(container, client=api, **more):
+        return client.get(f"/gui/{container}/websockify", headers={"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+                                                                   "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Origin": stack.url, **more})
+
+    refused(api.get(f"/gui/{desktop}/websockify", headers={"Origin": stack.url}), 400, "BAD_REQUEST")
+    refused(ask(desktop, Origin=None), 403, "FORBIDDEN")
+    refused(ask(f"ctr_{'0' * 25}"), 404, "CONTAINER_NOT_FOUND")
+    refused(ask(container["container_id"]), 400, "VALIDATION_ERROR")
+    assert api.post(f"/api/containers/{container['container_id']}/kill").status == 200
+    refused(ask(container["container_id"]), 409, "INVALID_STATE")
+    assert api.exec(desktop, "mv", "/run/gui/vnc", "/run/gui/away")["exit_code"] == 0
+    try:
+        refused(ask(desktop), 409, "GUI_NOT_READY")
+        refused(api.get(f"/api/containers/{desktop}/gui-url"), 409, "GUI_NOT_READY")
+        assert ready(api, desktop)["gui_ready"] is False
+    finally:
+        assert api.exec(desktop, "mv", "/run/gui/away", "/run/gui/vnc")["exit_code"] == 0
+    key = {"X-Api-Key": api.key}
+    some = [Rfb(api, f"/gui/{desktop}/websockify", header=key) for _ in range(stack.settings["tenant_streams"])]
+    refused(ask(desktop), 429, "QUOTA_EXCEEDED")
+    for c in some:
+        c.ws.close()
+    images = f"{stack.pool}/images"
+    os.rename(f"{images}/prod-gui", f"{images}/.aside")
+    try:
+        refused(api.get(f"/gui/{desktop}/vnc.html"), 404, "IMAGE_NOT_FOUND")
+    finally:
+        os.rename(f"{images}/.aside", f"{images}/prod-gui")
 
 
 def test_inside(api, desktop):
