@@ -11,7 +11,7 @@
 
 #define TOUCH_MS   20000 /* how often the record hears of activity */
 #define SWEEP_MS   2000
-#define SWEEP_MOST 16
+#define SWEEP_MOST 1000 /* sessions that are over, looked at in one turn */
 #define TAKE_MOST  10000 /* sessions of a node that are taken up; the others when somebody attaches */
 
 /* --- the record ------------------------------------------------------------------------------------------ */
@@ -97,52 +97,102 @@ static void take_done(struct sq_job *j)
 	free(k);
 }
 
+static void take(struct sq *sq, const struct qt_session_name *name)
+{
+	struct take_job *k = sq_terminal_find(&name->id) ? NULL : calloc(1, sizeof(*k));
+
+	if (!k)
+		return;
+	*k = (struct take_job){.job = {.work = take_work, .done = take_done, .tenant = name->tenant}, .sq = sq, .id = name->id, .ends = QT_TERMINAL_NONE};
+	sq_job_submit(sq, &k->job);
+}
+
+/* --- what is over ---------------------------------------------------------------------------------------- */
+
+/* In its tenant's turn: an init that does not answer holds up nobody else's. */
+struct end_job {
+	struct sq_job job;
+	struct end_job *next, **self; /* of those under way */
+	struct qt_id id;
+};
+static struct end_job *ending;
+
+static void end_work(struct sq_job *j, struct qt_life *l)
+{
+	struct end_job *k = lws_container_of(j, struct end_job, job);
+	struct qt_err e = {0};
+	struct qt_session x;
+
+	if (qt_store_session_get(l->store, &j->tenant, k->id.s, &x, &e) < 0)
+		return;
+	qt_log(QT_LOG_INFO, "session %s is over: %s", x.id.s, x.expires_ms <= qt_now_ms() ? "its time is up" : "nothing was typed or written for long");
+	if (qt_life_session_end(l, &x, &e) < 0)
+		qt_log_err(QT_LOG_WARN, &e, "session %s cannot be ended yet", x.id.s);
+}
+
+static void end_done(struct sq_job *j)
+{
+	struct end_job *k = lws_container_of(j, struct end_job, job);
+
+	*k->self = k->next;
+	if (k->next)
+		k->next->self = k->self;
+	free(k);
+}
+
+static void end(struct sq *sq, const struct qt_session_name *name)
+{
+	struct end_job *k = ending;
+
+	while (k && !qt_streq(k->id.s, name->id.s))
+		k = k->next;
+	if (k)
+		return;
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return;
+	*k = (struct end_job){.job = {.work = end_work, .done = end_done, .tenant = name->tenant}, .next = ending, .self = &ending, .id = name->id};
+	if (k->next)
+		k->next->self = &k->next;
+	ending = k;
+	sq_job_submit(sq, &k->job);
+}
+
 /* --- now and then ---------------------------------------------------------------------------------------- */
 
+struct names {
+	struct qt_session_name *v;
+	int n;
+};
 static struct sweep {
 	struct sq_job job;
 	struct sq *sq;
-	struct qt_session_name *found; /* at our start: all, n of them */
-	int n;
+	struct names here, over; /* all sessions, at our start; those that are over */
 	bool began;
 } sweep;
 static lws_sorted_usec_list_t timer;
 
-/* Whoever was attached to an earlier life of ours is not any more. */
-static void begin(struct sweep *s, struct qt_life *l)
+static bool find(struct qt_life *l, int64_t until_ms, unsigned most, struct names *ret)
 {
 	struct qt_err e = {0};
 
-	if (qt_store_sessions_reset(l->store, l->conf->node, &e) < 0)
-		return;
-	s->found = calloc(TAKE_MOST, sizeof(*s->found));
-	s->n = s->found ? qt_store_sessions_due(l->store, l->conf->node, INT64_MAX, s->found, TAKE_MOST, &e) : -1;
-	s->began = s->n >= 0;
-	if (!s->began)
-		free(qt_take(&s->found));
+	ret->v = calloc(most, sizeof(*ret->v));
+	ret->n = ret->v ? qt_store_sessions_due(l->store, l->conf->node, until_ms, ret->v, most, &e) : -1;
+	if (ret->n > 0)
+		return true;
+	free(qt_take(&ret->v));
+	return ret->n == 0;
 }
 
 static void sweep_work(struct sq_job *j, struct qt_life *l)
 {
 	struct sweep *s = lws_container_of(j, struct sweep, job);
-	struct qt_session_name names[SWEEP_MOST];
 	struct qt_err e = {0};
-	int n;
 
+	/* Whoever was attached to an earlier life of ours is not any more. */
 	if (!s->began)
-		begin(s, l);
-	n = qt_store_sessions_due(l->store, l->conf->node, qt_now_ms(), names, SWEEP_MOST, &e);
-	for (int i = 0; i < n; i++) {
-		struct qt_session x;
-		struct qt_err why = {0};
-
-		if (qt_store_session_get(l->store, &names[i].tenant, names[i].id.s, &x, &why) < 0)
-			continue;
-		qt_log(QT_LOG_INFO, "session %s is over: %s", x.id.s,
-		       x.expires_ms <= qt_now_ms() ? "its time is up" : "nothing was typed or written for long");
-		if (qt_life_session_end(l, &x, &why) < 0)
-			qt_log_err(QT_LOG_WARN, &why, "session %s cannot be ended yet", x.id.s);
-	}
+		s->began = qt_store_sessions_reset(l->store, l->conf->node, &e) == 0 && find(l, INT64_MAX, TAKE_MOST, &s->here);
+	(void)find(l, qt_now_ms(), SWEEP_MOST, &s->over);
 }
 
 static void on_timer(lws_sorted_usec_list_t *sul)
@@ -157,16 +207,13 @@ static void sweep_done(struct sq_job *j)
 {
 	struct sweep *s = lws_container_of(j, struct sweep, job);
 
-	for (int i = 0; s->found && i < s->n; i++) {
-		struct take_job *k = sq_terminal_find(&s->found[i].id) ? NULL : calloc(1, sizeof(*k));
-
-		if (!k)
-			continue;
-		*k = (struct take_job){.job = {.work = take_work, .done = take_done, .tenant = s->found[i].tenant}, .sq = s->sq, .id = s->found[i].id,
-				       .ends = QT_TERMINAL_NONE};
-		sq_job_submit(s->sq, &k->job);
-	}
-	free(qt_take(&s->found));
+	for (int i = 0; i < s->here.n; i++)
+		take(s->sq, &s->here.v[i]);
+	for (int i = 0; i < s->over.n; i++)
+		end(s->sq, &s->over.v[i]);
+	free(s->here.v);
+	free(s->over.v);
+	s->here = s->over = (struct names){0};
 	lws_sul_schedule(s->sq->lws, 0, &timer, on_timer, SWEEP_MS * LWS_US_PER_MS);
 }
 

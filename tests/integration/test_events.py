@@ -3,6 +3,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 
 import pytest
 
@@ -33,6 +34,24 @@ def test_ready_comes_first_and_then_what_happens(api, make_container):
         assert final.data["type"] == "OperationUpdate" and set(final.data["data"]) == set(op)
         ids = [tuple(map(int, e.id.split("-"))) for e in events.events if e.id]
         assert ids == sorted(set(ids))
+
+
+def test_curl(stack, api, make_container):
+    """curl -N shows what comes, when it comes; and however many listen, Redis has one reader."""
+    with Events(api) as one, Events(api) as two:
+        p = subprocess.Popen(["curl", "-sN", "--cacert", stack.ca, "-H", f"X-Api-Key: {api.key}", f"{stack.url}/api/events"], stdout=subprocess.PIPE, text=True)
+        try:
+            assert p.stdout.readline() == "event: ready\n"
+            cid = make_container()["container_id"]
+            line = next(line for line in p.stdout if cid in line)
+            assert json.loads(line.removeprefix("data: "))["event"] == "created"
+        finally:
+            p.kill()
+            p.communicate()
+        for listener in one, two:
+            listener.wait_event(lambda e: e.name == "container_update" and e.data["container_id"] == cid)
+        channel = stack.redis("PUBSUB", "CHANNELS").split()
+        assert len(channel) == 1 and stack.redis("PUBSUB", "NUMSUB", *channel).split()[1] == "1", channel
 
 
 def test_filters(api, make_container):

@@ -324,7 +324,7 @@ def test_nobody_there_for_long(stack, api, container):
 
 def test_inits_that_stand_still_are_nothing_to_others(stack, api, make_tenant, make_container):
     """More requests than quilt-stream has threads wait for three containers whose inits are stopped; another tenant is served before they are answered, but for
-    those few that their tenants may have under way at once."""
+    those few that their tenants may have under way at once. And another tenant's session that is over ends, though theirs before it cannot."""
     def answered(c):
         c.sock.setblocking(False)
         try:
@@ -335,9 +335,20 @@ def test_inits_that_stand_still_are_nothing_to_others(stack, api, make_tenant, m
     hostile, mine, waiting = [make_tenant() for _ in range(3)], make_container()["container_id"], []
     ids = [make_container(client=h)["container_id"] for h in hostile]
     inits = [stack.init_of(c) for c in ids]
+
+    def session_of(client, cid):
+        r = client.post("/api/terminal/sessions", {"container_id": cid})
+        assert r.status == 201, r
+        return f"{client.tenant_id}/{r['session_id']}"
+
+    stuck = [session_of(h, cid) for h, cid in zip(hostile, ids) for _ in range(8)]
+    own, due = session_of(api, mine), f"quilt:node:{stack.settings['node']}:sessions"
     for pid in inits:
         os.kill(pid, signal.SIGSTOP)
     try:
+        stack.redis("ZADD", due, "XX", "2", own, *(w for member in stuck for w in ("1", member)))
+        wait_for(lambda: stack.redis("ZSCORE", due, own) == "", what="the end of the session that can be ended")
+        assert all(stack.redis("ZSCORE", due, member) for member in stuck)
         for _ in range(12):  # tenant_streams in the harness; stream_threads is 32
             for h, cid in zip(hostile, ids):
                 c = http.client.HTTPSConnection(stack.host, stack.port, context=h.tls, timeout=60)
@@ -353,5 +364,6 @@ def test_inits_that_stand_still_are_nothing_to_others(stack, api, make_tenant, m
             os.kill(pid, signal.SIGCONT)
         for c in waiting:
             c.close()
+    wait_for(lambda: not any(stack.redis("ZSCORE", due, member) for member in stuck), what="the end of the others")
     for h, cid in zip(hostile, ids):
         assert h.exec(cid, "true")["exit_code"] == 0
