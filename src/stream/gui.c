@@ -75,7 +75,7 @@ static void to_browser(struct gui *g)
 		g->out = sq_blob_new(chunk, (size_t)n);
 	if (!g->out) {
 		g->ended = true;
-		close_gui(g, n == 0 ? WS_NORMAL : WS_AWAY);
+		close_gui(g, n <= 0 ? WS_NORMAL : WS_AWAY); /* an error is its end, too: killed, with something of ours unread */
 	}
 	lws_callback_on_writable(g->wsi);
 }
