@@ -13,6 +13,7 @@
 : "${QUILT_POOL_SIZE:=20G}"                   # of the loop file, which is sparse
 : "${QUILT_IMAGES:=busybox}"                  # made at `up` if the pool lacks them
 : "${QUILT_LISTEN:=127.0.0.1:8443}"           # nginx
+: "${QUILT_RESTART_MAX_MS:=5000}"              # a program that dies again and again is started again after 200 ms to so long
 : "${QUILT_CONF_LINES:=}"                     # further lines of a new quilt.conf
 : "${QUILT_DAEMON_ENV:=}"                     # NAME=value ... for the daemons' environment (sanitizers)
 QUILT_LOG=$QUILT_STATE/log

@@ -5,18 +5,26 @@
 
 pid_of() { cat "$QUILT_RUN/pids/$1" 2>/dev/null || true; }
 
-# Alive, not a zombie, and the program we started rather than a later owner of the number.
-alive() {
-	local pid
-	pid=$(pid_of "$1")
-	[ -n "$pid" ] && [ -r "/proc/$pid/stat" ] && ! grep -q '^State:[[:space:]]*[ZX]' "/proc/$pid/status" 2>/dev/null &&
-		[ "$(start_time "$pid")" = "$(pid_of "$1.start")" ]
+# start_time PID: when it began; false if there is no such process, or a zombie alone. Sets start_time_is, and forks nothing: it is asked many times a
+# second.
+start_time() {
+	local stat
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+	stat=(${stat##*) })
+	start_time_is=${stat[19]}
+	case ${stat[0]} in Z | X) return 1 ;; esac
 }
 
-start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# Alive, not a zombie, and the program we started rather than a later owner of the number.
+alive() {
+	local pid noted
+	{ read -r pid <"$QUILT_RUN/pids/$1" && read -r noted <"$QUILT_RUN/pids/$1.start"; } 2>/dev/null &&
+		start_time "$pid" && [ "$start_time_is" = "$noted" ]
+}
 
 note_pid() { # NAME PID
-	start_time "$2" >"$QUILT_RUN/pids/$1.start"
+	start_time "$2" || start_time_is=
+	echo "$start_time_is" >"$QUILT_RUN/pids/$1.start"
 	echo "$2" >"$QUILT_RUN/pids/$1.new"
 	mv "$QUILT_RUN/pids/$1.new" "$QUILT_RUN/pids/$1"
 }
@@ -75,12 +83,12 @@ keep() {
 		child=
 		rm -f "$QUILT_RUN/pids/$name.pid"
 		[ -z "$stopping" ] || break
-		# Back off from 200 ms to 5 s while it dies young.
+		# Back off from 200 ms to QUILT_RESTART_MAX_MS while it dies young.
 		[ $(($(now_ms) - born)) -lt 5000 ] || pause=200
 		echo >>"$QUILT_RUN/pids/$name.deaths"
 		echo "$(date -Is) $name ended with $rc; it is started again in $pause ms"
 		sleep "${pause%???}.$(printf '%03d' $((pause % 1000)))"
-		pause=$((pause * 2 > 5000 ? 5000 : pause * 2))
+		pause=$((pause * 2 > QUILT_RESTART_MAX_MS ? QUILT_RESTART_MAX_MS : pause * 2))
 	done
 	rm -f $(ready_files "$name") "$QUILT_RUN/pids/$name.keeper"
 }

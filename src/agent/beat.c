@@ -193,7 +193,8 @@ void *agent_beat_main(void *arg)
 		}
 		if (qt_left_ms(next_beat) == 0) {
 			qt_err_reset(&e);
-			if (follow(a, l.store, &copy, &e) < 0 || beat(a, &l, &e) < 0 || gpus(&l, &e) < 0 || sample(a, l.store, &sampled, &e) < 0)
+			/* First of all the one that a store takes which is full. */
+			if (beat(a, &l, &e) < 0 || follow(a, l.store, &copy, &e) < 0 || gpus(&l, &e) < 0 || sample(a, l.store, &sampled, &e) < 0)
 				agent_trouble(&away, &e);
 			else
 				agent_well(&away);

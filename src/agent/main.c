@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -77,6 +78,22 @@ void agent_well(struct agent_trouble *t)
 	t->now = false;
 }
 
+/* For as long as this process lives: an agent takes over at once what the one before it was at (take.c). That one may still be about to end. */
+static int be_alone(int dir_fd, struct qt_err *e)
+{
+	const struct timespec gap = {.tv_nsec = 50 * 1000000L};
+	int64_t until = qt_mono_ms() + (STOP_WAIT_S + 5) * 1000;
+
+	while (flock(dir_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return qt_fail_sys(e, errno, "lock the agent's directory below state_dir");
+		if (qt_left_ms(until) == 0)
+			return qt_fail(e, QT_E_CONFLICT, "another agent works with this state_dir");
+		(void)nanosleep(&gap, NULL);
+	}
+	return 0;
+}
+
 static int open_dirs(struct agent *a, struct qt_err *e)
 {
 	char path[300];
@@ -92,7 +109,7 @@ static int open_dirs(struct agent *a, struct qt_err *e)
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return qt_fail_sys(e, errno, "make the agent's directory below state_dir");
 	a->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return a->dir_fd < 0 ? qt_fail_sys(e, errno, "open the agent's directory below state_dir") : 0;
+	return a->dir_fd < 0 ? qt_fail_sys(e, errno, "open the agent's directory below state_dir") : be_alone(a->dir_fd, e);
 }
 
 /* Besides the slots. */
@@ -139,7 +156,7 @@ static int run(struct agent *a, const sigset_t *signals, struct qt_err *e)
 	until.tv_sec += STOP_WAIT_S;
 	for (unsigned i = 0; i < t.n; i++) {
 		if (pthread_timedjoin_np(t.v[i], NULL, &until) != 0) {
-			qt_log(QT_LOG_WARN, "an operation is still under way: it goes on when its lease has run out");
+			qt_log(QT_LOG_WARN, "an operation is still under way: it goes on with the next agent");
 			(void)unlinkat(a->run_fd, "agent.ready", 0);
 			_exit(r == 0 ? 0 : 1);
 		}

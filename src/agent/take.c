@@ -129,6 +129,7 @@ void *agent_take_main(void *arg)
 {
 	struct agent_trouble away = {.what = "operations cannot be fetched"};
 	struct agent *a = arg;
+	bool orphaned = false;
 	struct qt_store *s;
 	struct qt_err e = {0};
 
@@ -142,13 +143,18 @@ void *agent_take_main(void *arg)
 	while (!atomic_load(&a->stopping)) {
 		struct qt_op_entry x;
 		bool now;
-		int r;
+		int r = 0;
 
 		if (!room(a, &now))
 			continue;
 		memset(&x, 0, sizeof(x));
 		qt_err_reset(&e);
-		r = qt_store_op_next(s, a->conf.node, a->conf.node, WAIT_MS, AGENT_LEASE_MS, now, &x, &e);
+		/* Whoever had the lock on our directory before us is dead, and does not renew his leases. */
+		if (!orphaned)
+			r = qt_store_op_orphan(s, a->conf.node, a->conf.node, &e);
+		orphaned |= r == 0;
+		if (r == 0)
+			r = qt_store_op_next(s, a->conf.node, a->conf.node, WAIT_MS, AGENT_LEASE_MS, now, &x, &e);
 		if (r < 0) {
 			agent_trouble(&away, &e);
 			agent_pause(a, AWAY_GAP_MS);

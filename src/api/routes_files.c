@@ -47,21 +47,22 @@ static const struct qt_rfield file_fields[] = {
 	{"path", "string", 0, NULL}, {"content", "string", 0, NULL}, {"size", "integer", 0, NULL}, {"mode", "integer", 0, NULL}, {"modified", "integer", 0, NULL}, {0}};
 static const struct qt_reply file = {"File", file_fields};
 
-#define TREE_ERRORS QT_E_VALIDATION_ERROR, QT_E_VOLUME_NOT_FOUND, QT_E_FILE_NOT_FOUND, QT_E_CONFLICT, QT_E_PAYLOAD_TOO_LARGE, QT_E_CAPACITY_FULL, \
-		    QT_E_RUNTIME_UNAVAILABLE, QT_E_TIMEOUT, QT_E_UNAVAILABLE
-#define ARCHIVE_ERRORS QT_E_VALIDATION_ERROR, QT_E_ARCHIVE_REFUSED, QT_E_INSUFFICIENT_STORAGE, QT_E_UNAVAILABLE
+#define TREE_ERRORS QT_E_VALIDATION_ERROR, QT_E_VOLUME_NOT_FOUND, QT_E_FILE_NOT_FOUND, QT_E_CAPACITY_FULL, QT_E_RUNTIME_UNAVAILABLE, QT_E_TIMEOUT, \
+		    QT_E_UNAVAILABLE
+#define ARCHIVE_ERRORS QT_E_VALIDATION_ERROR, QT_E_ARCHIVE_REFUSED, QT_E_UNAVAILABLE
 
 const struct qt_route qt_routes_files[] = {
 	{.id = "listFiles", .method = "GET", .path = "/api/volumes/{name}/ls", .summary = "A page of a directory's list, by name",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .query = ls_query, .ok = 200, .reply = &ls, .budget_ms = 30000, .errors = {TREE_ERRORS}, .fn = qt_h_files_ls},
 	{.id = "writeFile", .method = "POST", .path = "/api/volumes/{name}/files", .summary = "Make or replace a file",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = file_body, .body_size = sizeof(struct qt_file_req), .body_defaults = &file_defaults, .ok = 200,
-	 .reply = &written, .budget_ms = 30000, .errors = {TREE_ERRORS, QT_E_INSUFFICIENT_STORAGE}, .fn = qt_h_files_write},
+	 .reply = &written, .budget_ms = 30000, .errors = {TREE_ERRORS}, .fn = qt_h_files_write},
 	{.id = "readFile", .method = "GET", .path = "/api/volumes/{name}/files/{path*}", .summary = "A file, as base64 or as it is",
-	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW | QT_R_BYTES_TOO, .query = read_query, .ok = 200, .reply = &file, .budget_ms = 60000, .errors = {TREE_ERRORS},
-	 .fn = qt_h_files_read},
+	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW | QT_R_BYTES_TOO, .query = read_query, .ok = 200, .reply = &file, .budget_ms = 60000,
+	 .errors = {TREE_ERRORS, QT_E_CONFLICT, QT_E_PAYLOAD_TOO_LARGE}, .fn = qt_h_files_read},
 	{.id = "deleteFile", .method = "DELETE", .path = "/api/volumes/{name}/files/{path*}", .summary = "Take a file, a link or an empty directory away",
-	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .ok = 200, .reply = &qt_reply_success, .budget_ms = 30000, .errors = {TREE_ERRORS}, .fn = qt_h_files_delete},
+	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .ok = 200, .reply = &qt_reply_success, .budget_ms = 30000, .errors = {TREE_ERRORS, QT_E_CONFLICT},
+	 .fn = qt_h_files_delete},
 	{.id = "uploadVolumeArchive", .method = "POST", .path = "/api/volumes/{name}/archive", .summary = "Unpack a tar or tar.gz in a volume",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW | QT_R_UPLOAD, .body = archive_body, .body_size = sizeof(struct qt_archive_req), .query = archive_query, .ok = 202,
 	 .reply = &qt_reply_receipt, .budget_ms = 60000, .errors = {QT_E_VOLUME_NOT_FOUND, ARCHIVE_ERRORS}, .fn = qt_h_vol_archive},

@@ -88,14 +88,13 @@ static const struct qt_reply pinned = {"Pinned", pinned_fields};
 #define RUNTIME_ERRORS QT_E_RUNTIME_UNAVAILABLE, QT_E_TIMEOUT, QT_E_UNAVAILABLE
 #define COPY_ERRORS \
 	QT_E_VALIDATION_ERROR, QT_E_IMAGE_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_CONTAINER_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED, \
-	QT_E_INSUFFICIENT_STORAGE, RUNTIME_ERRORS
+	RUNTIME_ERRORS
 
 const struct qt_route qt_routes_snapshots[] = {
 	{.id = "snapshotContainer", .method = "POST", .path = "/api/containers/{id}/snapshot", .summary = "Take a snapshot of it",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_EMPTY_OK, .body = snapshot_body, .body_size = sizeof(struct qt_copy_req), .body_defaults = &defaults,
 	 .ok = 202, .reply = &taken, .also_ok = 200, .also_reply = &dry, .budget_ms = 10000,
-	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_INVALID_STATE, QT_E_QUOTA_EXCEEDED,
-		    QT_E_INSUFFICIENT_STORAGE, QT_E_UNAVAILABLE},
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_INVALID_STATE, QT_E_QUOTA_EXCEEDED, QT_E_UNAVAILABLE},
 	 .fn = qt_h_snap_create},
 	{.id = "forkContainer", .method = "POST", .path = "/api/containers/{id}/fork", .summary = "Make a container with a copy of its data",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_EMPTY_OK, .body = fork_body, .body_size = sizeof(struct qt_copy_req), .body_defaults = &defaults,

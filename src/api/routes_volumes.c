@@ -74,7 +74,7 @@ const struct qt_route qt_routes_volumes[] = {
 	{.id = "createVolume", .method = "POST", .path = "/api/volumes", .summary = "Make a volume",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = create_body, .body_size = sizeof(struct qt_vol_create_req), .ok = 201,
 	 .reply = &volume, .budget_ms = 20000,
-	 .errors = {QT_E_VALIDATION_ERROR, QT_E_VOLUME_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED, QT_E_INSUFFICIENT_STORAGE, RUNTIME_ERRORS},
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_VOLUME_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED, RUNTIME_ERRORS},
 	 .fn = qt_h_vol_create},
 	{.id = "getVolume", .method = "GET", .path = "/api/volumes/{name}", .summary = "One volume, by its name or id",
 	 .scope = QT_SCOPE_TENANT, .ok = 200, .reply = &volume, .budget_ms = 5000, .errors = {QT_E_VOLUME_NOT_FOUND}, .fn = qt_h_vol_get},

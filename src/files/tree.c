@@ -36,6 +36,7 @@ static const struct {
 	{EEXIST, QT_E_CONFLICT, "something else is in the way"},
 	{EBUSY, QT_E_CONFLICT, "it is in use"},
 	{ETXTBSY, QT_E_CONFLICT, "it is in use"},
+	{EWOULDBLOCK, QT_E_CONFLICT, "one of the container's processes has a lease on it: try again"},
 	{EROFS, QT_E_CONFLICT, "the file system is read-only"},
 	{EACCES, QT_E_CONFLICT, "the file system does not permit it"},
 	{EPERM, QT_E_CONFLICT, "the file system does not permit it"},

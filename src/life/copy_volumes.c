@@ -52,12 +52,11 @@ static const json_t *copy_of(json_t *copies, const struct qt_ctr *c, const char 
 static int source_of(struct qt_life *l, const struct qt_ctr *c, const struct qt_mount *m, enum qt_volume_mode mode, const json_t *captured,
 		     char name[QT_VOLNAME_MAX + 1], struct qt_id *id, struct qt_err *e)
 {
+	bool as_it_is = m->read_only && mode != QT_VM_ALL;
 	const json_t *taken = json_object_get(captured, m->name);
 	auto_vol struct qt_vol v = {0};
 
-	if (m->read_only && mode != QT_VM_ALL)
-		return 0;
-	if (captured) {
+	if (captured && !as_it_is) {
 		(void)qt_copy(name, QT_VOLNAME_MAX + 1, m->name);
 		if (!taken || !qt_id_parse(id, "vol", json_string_value(taken)))
 			return qt_fail(e, QT_E_INTERNAL_ERROR, "the snapshot's record lacks a volume");
@@ -65,6 +64,8 @@ static int source_of(struct qt_life *l, const struct qt_ctr *c, const struct qt_
 	}
 	if (qt_store_vol_get(l->store, &c->tenant, m->name, &v, e) < 0)
 		return -1;
+	if (as_it_is)
+		return 0;
 	(void)qt_copy(name, QT_VOLNAME_MAX + 1, v.name);
 	*id = v.id;
 	return 1;

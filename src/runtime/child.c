@@ -213,7 +213,7 @@ static int drop_caps(struct rt_child *c)
 
 static int install_filters(struct rt_child *c)
 {
-	if (rt_filter_install(&c->sp->tty_filter) < 0)
+	if (rt_filter_install(&c->sp->ioctl_filter) < 0)
 		return -1;
 	return rt_filter_install(&c->sp->filter[c->what->strict]);
 }

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <linux/btrfs.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdint.h>
@@ -148,19 +149,41 @@ int rt_filter_make(struct rt_filter *ret, bool strict, struct qt_err *e)
 	return take_code(ret, ctx, e);
 }
 
-int rt_filter_make_tty(struct rt_filter *ret, struct qt_err *e)
+/* What no container may ask of a file, by its bits in MASK; the kernel looks at 32 of them. */
+static const struct {
+	uint32_t mask, request;
+	int sys;
+} denied_ioctls[] = {
+	{UINT32_MAX, TIOCSTI, EPERM},
+	/* Subvolumes of its own, which btrfs lets everybody make: each would have a quota of its own, and be in no copy of the volume that it lies in. As on
+	 * a file system that has none, and whatever the size of the argument; FICLONE and its like are of the same letter. */
+#define BTRFS(nr) {0xffff, BTRFS_IOCTL_MAGIC << 8 | (nr), ENOTTY}
+	BTRFS(1),  /* SNAP_CREATE */
+	BTRFS(14), /* SUBVOL_CREATE */
+	BTRFS(15), /* SNAP_DESTROY */
+	BTRFS(23), /* SNAP_CREATE_V2 */
+	BTRFS(24), /* SUBVOL_CREATE_V2 */
+	BTRFS(26), /* SUBVOL_SETFLAGS: of the volume itself, read-only */
+	BTRFS(37), /* SET_RECEIVED_SUBVOL */
+	BTRFS(63), /* SNAP_DESTROY_V2 */
+#undef BTRFS
+};
+
+int rt_filter_make_ioctl(struct rt_filter *ret, struct qt_err *e)
 {
 	QT_AUTO(release) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	struct scmp_arg_cmp sti = SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI);
-	int rc;
 
 	if (!ctx)
 		return qt_fail_sys(e, ENOMEM, "system call filter");
 	if (set_attributes(ctx, SCMP_ACT_KILL_PROCESS, e) < 0)
 		return -1;
-	rc = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, &sti);
-	if (rc < 0)
-		return fail(e, rc, "ioctl");
+	for (size_t i = 0; i < QT_LEN(denied_ioctls); i++) {
+		struct scmp_arg_cmp it = SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, denied_ioctls[i].mask, denied_ioctls[i].request);
+		int rc = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO((unsigned)denied_ioctls[i].sys), SCMP_SYS(ioctl), 1, &it);
+
+		if (rc < 0)
+			return fail(e, rc, "ioctl");
+	}
 	return take_code(ret, ctx, e);
 }
 

@@ -17,9 +17,9 @@ struct rt_filter {
  * native one is death. */
 int rt_filter_make(struct rt_filter *ret, bool strict, struct qt_err *e);
 
-/* The second filter: allows all but ioctl(TIOCSTI). An allow list cannot leave one request out without a not-equal compare, and
- * those look at 64 bits where the kernel looks at 32. */
-int rt_filter_make_tty(struct rt_filter *ret, struct qt_err *e);
+/* The second filter: allows all but some requests of ioctl (TIOCSTI, and those that make subvolumes). An allow list cannot leave one request out without a
+ * not-equal compare, and those look at 64 bits where the kernel looks at 32. */
+int rt_filter_make_ioctl(struct rt_filter *ret, struct qt_err *e);
 
 void rt_filter_done(struct rt_filter *f);
 

@@ -59,7 +59,7 @@ struct rt_report { /* from the child: the step that failed */
 struct rt_spawner {
 	int minit_fd; /* sealed memfd */
 	struct rt_filter filter[2]; /* default, strict */
-	struct rt_filter tty_filter;
+	struct rt_filter ioctl_filter;
 	unsigned n_cpus;
 };
 

@@ -93,7 +93,7 @@ int rt_spawner_open(struct rt_spawner **ret, const char *minit_path, struct qt_e
 	if (faccessat(AT_FDCWD, "/sys/devices/system/cpu/cpu0/thermal_throttle", F_OK, 0) < 0)
 		s->n_cpus = 0;
 	if (rt_filter_make(&s->filter[false], false, e) < 0 || rt_filter_make(&s->filter[true], true, e) < 0 ||
-	    rt_filter_make_tty(&s->tty_filter, e) < 0 || (s->minit_fd = seal_minit(minit_path, e)) < 0) {
+	    rt_filter_make_ioctl(&s->ioctl_filter, e) < 0 || (s->minit_fd = seal_minit(minit_path, e)) < 0) {
 		rt_spawner_close(s);
 		return -1;
 	}
@@ -107,7 +107,7 @@ void rt_spawner_close(struct rt_spawner *s)
 		return;
 	rt_filter_done(&s->filter[false]);
 	rt_filter_done(&s->filter[true]);
-	rt_filter_done(&s->tty_filter);
+	rt_filter_done(&s->ioctl_filter);
 	qt_close(s->minit_fd);
 	free(s);
 }

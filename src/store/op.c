@@ -5,12 +5,17 @@
 #include "keys.h"
 #include "str.h"
 
+static bool ends(enum qt_op_type type)
+{
+	return type == QT_OPT_CTR_STOP || type == QT_OPT_CTR_DELETE || type == QT_OPT_VOL_DELETE;
+}
+
 int qt_store_op_submit(struct qt_store *s, const struct qt_op *o, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
 	int64_t until_deadline = (o->deadline_ms - o->created_ms) / 1000;
 
-	qt_fcall(&w, "qt_op_submit", false, qt_key_tenant(&o->tenant).s);
+	qt_fcall(&w, ends(o->type) ? "qt_op_submit_end" : "qt_op_submit", false, qt_key_tenant(&o->tenant).s);
 	qt_word(&w, o->tenant.s);
 	qt_word(&w, o->id.s);
 	qt_word(&w, o->node);

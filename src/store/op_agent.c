@@ -183,6 +183,16 @@ int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer,
 	return r > 0 ? claim(s, node, &p, consumer, lease_ms, now, ret, e) : r;
 }
 
+int qt_store_op_orphan(struct qt_store *s, const char *node, const char *consumer, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	qt_fcall(&w, "qt_op_orphan", false, qt_key_node_ops(node).s);
+	qt_word(&w, node);
+	qt_word(&w, consumer);
+	return qt_call_ok(s, &w, e);
+}
+
 static void call_held(struct qt_words *w, const char *function, bool ro, const struct qt_op_entry *x)
 {
 	qt_fcall(w, function, ro, qt_key_node_ops(x->op.node).s);

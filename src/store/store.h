@@ -187,6 +187,8 @@ struct qt_op_entry {
 };
 int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, bool now,
 		     struct qt_op_entry *ret, struct qt_err *e);
+/* The node's agent has begun, and knows that it is alone: what an earlier one held is found by the next qt_store_op_next(), whatever is left of its lease. */
+int qt_store_op_orphan(struct qt_store *s, const char *node, const char *consumer, struct qt_err *e);
 /* A slot is free: X goes to running, and is read anew. CONFLICT: it was cancelled, or its lease was lost. */
 int qt_store_op_begin(struct qt_store *s, struct qt_op_entry *x, struct qt_err *e);
 int qt_store_op_renew(struct qt_store *s, const struct qt_op_entry *x, int lease_ms, struct qt_err *e);

@@ -101,4 +101,6 @@ def test_redis_and_the_runtime_agree_again(stack, twenty):
 
     wait_for(agreed, 90, "both know the same containers")
     for c in client.get("/api/containers?state=running").json["containers"]:
-        assert client.exec(c["container_id"], "echo", "well")["stdout"] == "well\n"
+        r = client.post(f"/api/containers/{c['container_id']}/exec", {"command": ["echo", "well"]})
+        # One whose delete was cut off may go just now.
+        assert r.json.get("stdout") == "well\n" or (r.status == 404 and c["container_id"] not in pids), r

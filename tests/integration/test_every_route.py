@@ -1,7 +1,10 @@
 """What every route of the table answers alike: walked by the table itself, so that a new route is walked from its first day."""
+import concurrent.futures
 import hashlib
 import json
+import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -89,6 +92,45 @@ def test_rate_limit(routes, stack, make_tenant):
     wait_for(lambda: client.get("/api/containers").status == 200, what="the bucket fills again")
 
 
+def test_a_store_that_is_damaged(routes, stack, make_tenant):
+    client = make_tenant("walk-damage")
+    bucket = "quilt:rate:" + hashlib.sha256(client.key.encode()).hexdigest()
+    stack.redis("DEL", bucket)
+    stack.redis("SET", bucket, "no hash")
+    for r in ours(routes):
+        refused(client.request(r.method, r.url({}), r.body()), 500, "INTERNAL_ERROR")
+    stack.redis("DEL", bucket)
+    assert client.get("/api/containers").status == 200
+
+
+def test_a_store_that_is_full(routes, stack, make_tenant):
+    """Whoever documents it has no room for another Idempotency-Key; who looks, stops or takes away needs none."""
+    client = make_tenant("walk-full")
+    made = [client.post("/api/containers", {"name": f"full-{i}", "image": "busybox", "memory_limit_mb": 32})["container_id"] for i in range(3)]
+    volumes = [client.post("/api/volumes", {"name": f"full-{i}"})["id"] for i in range(2)]
+    most, odd = stack.redis("CONFIG", "GET", "maxmemory").split("\n")[1], []
+    stack.redis("CONFIG", "SET", "maxmemory", "1")
+    try:
+        for r in ours(routes):
+            if r.id in ENDLESS:
+                continue
+            headers = {"Idempotency-Key": "full"} | ({"Content-Type": "application/json"} if r.schema else {})
+            a = client.request(r.method, r.url({}), r.body(), headers=headers)
+            if (a.status == 507 and a["error_code"] == "INSUFFICIENT_STORAGE") != ("INSUFFICIENT_STORAGE" in r.codes):
+                odd.append((r, a))
+        refused(client.post("/api/containers", {"name": "full-3", "image": "busybox"}), 507, "INSUFFICIENT_STORAGE")
+        assert client.post(f"/api/containers/{made[0]}/kill").status == 200
+        assert client.operation(client.post(f"/api/containers/{made[1]}/stop?execution=async", {"timeout_seconds": 0}))["status"] == "succeeded"
+        for c in made[:2]:
+            assert client.delete(f"/api/containers/{c}").status == 200
+        assert client.operation(client.delete(f"/api/containers/{made[2]}?execution=async"))["status"] == "succeeded"
+        assert client.delete(f"/api/volumes/{volumes[0]}?execution=sync").status == 200
+        assert client.operation(client.delete(f"/api/volumes/{volumes[1]}"))["status"] == "succeeded"
+    finally:
+        stack.redis("CONFIG", "SET", "maxmemory", most)
+    assert not odd, odd
+
+
 def test_wrong_methods(routes, make_tenant):
     client = make_tenant("walk-method")
     taken = {}
@@ -115,6 +157,32 @@ def test_bad_bodies(routes, make_tenant):
         # What other generations of clients send: refused by name, or left aside.
         if r.names:
             assert client.request(r.method, r.url({}), {**r.body(), "async_mode": True}).status in (400, 404, 422)
+
+
+def test_bodies_that_are_too_large(routes, stack, make_tenant):
+    """Refused by what they say of their length, before a byte of them came."""
+    client = make_tenant("walk-large")
+    for r in (r for r in routes if r.schema):
+        refused(client.request(r.method, r.url({}), headers={"Content-Type": "application/json", "Content-Length": str(1 << 40)}), 413, "PAYLOAD_TOO_LARGE")
+        client.close()
+
+
+def test_used_idempotency_keys(routes, stack, make_tenant):
+    client = make_tenant("walk-used")
+    both = [r for r in routes if "IDEMPOTENCY_CONFLICT" in r.codes]
+
+    def send(r, key):
+        return client.request(r.method, r.url({}), {"no_such_member": 1} if r.schema else None, headers={"Idempotency-Key": key, "Content-Type": "application/json"})
+
+    assert client.post("/api/containers/nobody/rename", {"new_name": "x"}, headers={"Idempotency-Key": "used"}).status == 404
+    for n, r in enumerate(both):
+        refused(send(r, "used"), 409, "IDEMPOTENCY_CONFLICT")
+        assert 400 <= send(r, f"open-{n}").status < 500
+    # As while the workers that answered were still at it.
+    undo = "for _, k in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('HDEL', k, 'status', 'type', 'text') end"
+    stack.redis("EVAL", undo, "0", f"quilt:{{{client.tenant_id}}}:idem:*")
+    for n, r in enumerate(both):
+        refused(send(r, f"open-{n}"), 409, "IDEMPOTENCY_IN_PROGRESS")
 
 
 def test_bad_idempotency_keys(routes, make_tenant):
@@ -245,3 +313,44 @@ def test_without_the_runtime(routes, stack, make_tenant):
         stack.start("runtime")
     wait_for(lambda: client.delete(f"/api/oci/images?reference={image}").status in (200, 404), what="the image to go")
     assert not odd, odd
+
+
+def test_a_runtime_that_does_not_answer(routes, stack, make_tenant):
+    """Of the routes that need not wait long for it."""
+    client = make_tenant("walk-stopped")
+    values = {"id": client.post("/api/containers", {"name": "walked", "image": "busybox", "memory_limit_mb": 32})["container_id"]}
+    patient = [r for r in ours(routes) if "TIMEOUT" in r.codes and r.entry["x-budget-ms"] <= 10000 and "/snapshots/" not in r.path]
+    snapshot = client.operation(client.post(f"/api/containers/{values['id']}/snapshot"))["result"]["snapshot_id"]
+    clone = next(r for r in routes if r.id == "cloneSnapshot")
+    os.kill(stack.pid("runtime"), signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(len(patient) + 1) as pool:
+            asked = {r.id: pool.submit(client.request, r.method, r.url(values), r.body()) for r in patient}
+            asked[clone.id] = pool.submit(client.request, clone.method, clone.url({"id": snapshot}), clone.body())
+            for a in asked.values():
+                refused(a.result(), 504, "TIMEOUT")
+    finally:
+        os.kill(stack.pid("runtime"), signal.SIGCONT)
+    assert len(asked) > 10
+    wait_for(lambda: client.delete(f"/api/snapshots/{snapshot}").status in (200, 404), what="the snapshot goes")
+    wait_for(lambda: client.delete(f"/api/containers/{values['id']}").status in (200, 404), what="the container goes")
+
+
+def test_an_init_that_is_not_to_be_reached(routes, stack, make_tenant):
+    client = make_tenant("walk-init")
+    c = client.post("/api/containers", {"name": "walked", "image": "busybox", "memory_limit_mb": 32})["container_id"]
+    session = client.post("/api/terminal/sessions", {"container_id": c})["session_id"]
+    socket = f"{stack.run}/c/{c}.sock"
+    os.rename(socket, f"{socket}.away")
+    try:
+        for r in (r for r in routes if "EXEC_NOT_READY" in r.codes):
+            attach = r.id == "attachSession"
+            body = {"container_id": c} if r.id == "createSession" else r.body()
+            of = {"id": session if "/sessions/" in r.path else c}
+            refused(client.request(r.method, r.url(of) + (f"?container_id={c}" if attach else ""), body, headers=SOCKET if attach else None),
+                    503, "EXEC_NOT_READY")
+    finally:
+        os.rename(f"{socket}.away", socket)
+    assert client.exec(c, "echo", "reached")["stdout"] == "reached\n"
+    assert client.delete(f"/api/terminal/sessions/{session}").status == 200
+    assert client.delete(f"/api/containers/{c}").status == 200

@@ -1,5 +1,6 @@
 """Files in volumes and archives into containers and volumes: contract 8, over HTTPS, with a real stack."""
 import base64
+import concurrent.futures
 import gzip
 import io
 import json
@@ -97,6 +98,10 @@ def test_nobody_fills_the_spool_for_others(api, other_api, stack, container):
         asked = [api.post(f"/api/containers/{container['container_id']}/archive?path=/a{i}", data, headers=GZIP) for i in range(17)]
         assert [r.status for r in asked] == [202] * 16 + [503] and asked[-1]["error_code"] == "UNAVAILABLE", asked
         other = other_api.post(f"/api/volumes/{volume}/archive", data, headers=GZIP)
+        mine = fresh_name("spool")
+        assert api.post("/api/volumes", {"name": mine}).status == 201
+        refused(api.post(f"/api/volumes/{mine}/archive", data, headers=GZIP), 503, "UNAVAILABLE")
+        assert api.delete(f"/api/volumes/{mine}?execution=sync").status == 200
     finally:
         stack.start("agent")
     assert {api.operation(r)["status"] for r in asked[:16]} == {"succeeded"}
@@ -254,6 +259,7 @@ def test_a_volume_and_its_containers_see_each_other_s_files(api, volume, make_co
     assert read(api, volume, "out")["mode"] == 600 and read(api, volume, "ok?raw=1").body == b"from inside"
     refused(read(api, volume, "l"), 404, "FILE_NOT_FOUND")
     refused(read(api, volume, "m/passwd"), 404, "FILE_NOT_FOUND")
+    refused(api.post(f"/api/volumes/{volume}/files", {"path": "m/x", "content": ""}), 404, "FILE_NOT_FOUND")
     refused(read(api, volume, "fifo"), 400, "VALIDATION_ERROR")
     names = {f["name"]: f["type"] for f in api.get(f"/api/volumes/{volume}/ls")["files"]}
     assert names == {"in": "file", "out": "file", "l": "symlink", "m": "symlink", "ok": "symlink", "fifo": "other", "n\ufffd": "file"}
@@ -288,3 +294,46 @@ def test_many_writers_of_one_file(api, volume):
     for t in threads:
         t.join()
     assert [f["name"] for f in api.get(f"/api/volumes/{volume}/ls")["files"]] == ["f"]
+
+
+LEASE = """
+import fcntl, os, signal, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)  # which asks to let go
+fd = os.open("/v/leased", os.O_RDWR | os.O_CREAT)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+os.mkdir("/v/held")
+time.sleep(600)
+"""
+
+
+@pytest.mark.prod
+def test_a_file_that_a_process_has_a_lease_on(api, volume, make_container):
+    """Nobody waits for it to let go."""
+    c = make_container(image="prod", volumes=[f"{volume}:/v"], command=["python3", "-c", LEASE])["container_id"]
+    wait_for(lambda: read(api, volume, "held").status == 400, what="the lease")
+    refused(read(api, volume, "leased"), 409, "CONFLICT")
+    assert api.post(f"/api/containers/{c}/kill").status == 200
+    assert read(api, volume, "leased?raw=1").body == b""
+
+
+def test_too_many_at_one_volume(api, volume):
+    """Who comes when eight are at it is told so, whatever he wants; afterwards all is as before."""
+    files = f"/api/volumes/{volume}/files"
+    assert api.post(files, {"path": "f", "content": b64(b"x" * 700000)}).status == 200
+    wants = {"list": ("GET", f"/api/volumes/{volume}/ls", None), "read": ("GET", f"{files}/f", None),
+             "write": ("POST", files, {"path": "g", "content": b64(b"x" * 100000)}), "delete": ("DELETE", f"{files}/none", None)}
+    told = set()
+
+    def all_told():
+        def ask(want):
+            r = api.request(*wants[want])
+            if r.status == 503:
+                refused(r, 503, "CAPACITY_FULL")
+                told.add(want)
+
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            list(pool.map(ask, [w for w in wants for _ in range(8)]))
+        return told == set(wants)
+
+    wait_for(all_told, what="each was refused for want of room")
+    wait_for(lambda: [api.request(*w).status for w in wants.values()] == [200, 200, 200, 404], what="there is room again")

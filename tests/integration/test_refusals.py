@@ -86,6 +86,15 @@ def test_bodies(api, census):
     census.same_as(before)
 
 
+def test_bodies_of_a_batch(api):
+    """An item is refused as the body of a create is, and names its place."""
+    for body, status, code, field in BODIES:
+        r = api.post("/api/containers/batch", {"items": [body]})
+        b = refused(r, status, code or r["error_code"])
+        if field:
+            assert b["details"]["field"] == f"/items/0{field}", (body, r)
+
+
 def test_gpus_by_plan(make_tenant):
     r = make_tenant(plan="large").post("/api/containers", {"name": "n", "gpu_count": 1})
     assert refused(r, 503, "CAPACITY_FULL")["hint"]

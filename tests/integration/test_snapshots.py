@@ -1,7 +1,10 @@
 """Snapshots, forks and clones, over HTTPS, against real containers."""
 import concurrent.futures
 import json
+import os
 import re
+import shutil
+import subprocess
 import time
 
 import pytest
@@ -292,8 +295,8 @@ def test_quotas(make_tenant, stack):
     made = [r for r in replies if r.status == 202]
     assert [mine.operation(r)["status"] for r in made] == ["succeeded"] * 3
     stack.redis("HSET", f"quilt:tenant:{mine.tenant_id}", "max_containers", "1")
-    r = mine.post(f"/api/snapshots/{made[0]['snapshot_id']}/clone")
-    assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED", r
+    for r in (mine.post(f"/api/snapshots/{made[0]['snapshot_id']}/clone"), mine.post(f"/api/containers/{cid}/fork")):
+        assert r.status == 429 and r["error_code"] == "QUOTA_EXCEEDED", r
     for r in made:
         assert mine.delete(f"/api/snapshots/{r['snapshot_id']}").status == 200
     assert mine.delete(f"/api/containers/{cid}").status == 200
@@ -350,3 +353,57 @@ def test_volumes(api, make_container, cleaner):
     finally:
         for name in names:
             api.operation(api.delete(f"/api/volumes/{name}"))
+
+
+def test_an_image_that_is_not_there_any_more(api, stack, make_container, cleaner):
+    """What stands on it runs on, but no copy can."""
+    old = fresh_name("image")
+    path = f"{stack.pool}/images/{old}"
+    subprocess.run(["cp", "-a", f"{stack.pool}/images/busybox", path], check=True)
+    try:
+        cid = make_container(image=old)["container_id"]
+        s = take(api, cleaner, cid)["snapshot_id"]
+        os.rename(path, f"{path}-away")
+        for body in ({}, {"dry_run": True}):
+            for r in (api.post(f"/api/containers/{cid}/fork", body), api.post(f"/api/snapshots/{s}/clone", body)):
+                assert r.status == 404 and r["error_code"] == "IMAGE_NOT_FOUND" and r["details"]["field"] == "/image", r
+        assert api.exec(cid, "echo", "here")["stdout"] == "here\n"
+        assert api.delete(f"/api/containers/{cid}").status == 200
+    finally:
+        for p in (path, f"{path}-away"):
+            shutil.rmtree(p, ignore_errors=not os.path.exists(p))
+
+
+def test_a_volume_that_is_not_there_any_more(api, make_container, cleaner):
+    """One that a clone would get as it is: it may be deleted when nobody has it any more."""
+    name = fresh_name("v")
+    assert api.post("/api/volumes", {"name": name}).status == 201
+    cid = make_container(volumes=[f"{name}:/ro:ro"])["container_id"]
+    s = take(api, cleaner, cid, volume_mode="include_named")["snapshot_id"]
+    assert api.delete(f"/api/containers/{cid}").status == 200
+    assert api.delete(f"/api/volumes/{name}?execution=sync").status == 200
+    for body in ({}, {"dry_run": True}):
+        r = api.post(f"/api/snapshots/{s}/clone", body)
+        assert r.status == 404 and r["error_code"] == "VOLUME_NOT_FOUND", r
+
+
+def test_a_volume_that_redis_lost(api, stack, make_container, cleaner):
+    """Nothing is copied without it, and the agent puts it back."""
+    name = fresh_name("v")
+    volume = api.post("/api/volumes", {"name": name})["id"]
+    cid = make_container(volumes=[f"{name}:/v"])["container_id"]
+    paths, body = (f"/api/containers/{cid}/snapshot", f"/api/containers/{cid}/fork"), {"volume_mode": "include_named"}
+    stack.stop("agent")
+    try:
+        stack.redis("DEL", f"quilt:{{{api.tenant_id}}}:vol:{volume}")
+        stack.redis("HDEL", f"quilt:{{{api.tenant_id}}}:volnames", name)
+        for path in paths:
+            r = api.post(path, body)
+            assert r.status == 404 and r["error_code"] == "VOLUME_NOT_FOUND", r
+    finally:
+        stack.start("agent")
+    wait_for(lambda: api.get(f"/api/volumes/{name}").status == 200, what="the volume is put back")
+    for path in paths:
+        assert api.post(path, {**body, "dry_run": True}).status == 200
+    assert api.delete(f"/api/containers/{cid}").status == 200
+    assert api.delete(f"/api/volumes/{volume}?execution=sync").status == 200

@@ -202,3 +202,23 @@ def test_quota(stack, make_tenant):
     assert sorted(statuses) == [201] * 3 + [429] * 9
     for v in api.get("/api/volumes")["volumes"]:
         assert api.delete(f"/api/volumes/{v['name']}?execution=sync").status == 200
+
+
+SUBVOLUME = """
+import errno, fcntl, os, struct
+fd = os.open("/v", os.O_RDONLY | os.O_DIRECTORY)
+for request, argument in ((0x5000940e, struct.pack("q4088s", 0, b"sub")), (0x4008941a, struct.pack("Q", 2))):  # SUBVOL_CREATE; SUBVOL_SETFLAGS: read-only
+    try:
+        fcntl.ioctl(fd, request, bytearray(argument), True)
+        print("done")
+    except OSError as e:
+        print(errno.errorcode[e.errno])
+"""
+
+
+@pytest.mark.prod
+def test_nothing_in_a_volume_has_a_quota_of_its_own(api, volume, make_container):
+    """Nor is it left out of copies: btrfs would let everybody make a subvolume, and make his own read-only."""
+    c = make_container(image="prod", volumes=[f"{volume['name']}:/v"])["container_id"]
+    assert api.exec(c, "python3", "-c", SUBVOLUME)["stdout"].split() == ["ENOTTY", "ENOTTY"]
+    assert api.exec(c, "touch", "/v/f")["exit_code"] == 0

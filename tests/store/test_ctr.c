@@ -13,50 +13,15 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "redis.h"
+#include "scene.h"
 #include "str.h"
 
-static struct qt_store *worker, *agent;
-
-static int up(void **state)
+/* With one of everything. */
+static void full_ctr(struct qt_ctr *c, const struct qt_tenant *t, const char *name)
 {
-	if (redis_up(state))
-		return -1;
-	worker = store_as("quilt-worker");
-	agent = store_as("quilt-agent");
-	return 0;
-}
-
-static int down(void **state)
-{
-	qt_store_free(worker);
-	qt_store_free(agent);
-	return redis_down(state);
-}
-
-static struct qt_tenant new_tenant(const char *name, const char *plan)
-{
-	struct qt_store *s = store_as("quilt-admin");
-	struct qt_tenant t;
-	struct qt_err e = {0};
-
-	if (qt_store_tenant_create(s, name, plan, &t, &e) < 0)
-		fail_msg("%s", e.msg);
-	qt_store_free(s);
-	return t;
-}
-
-static void new_ctr(struct qt_ctr *c, const struct qt_tenant *t, const char *name)
-{
-	qt_ctr_init(c);
-	c->id = qt_id_new("ctr");
-	c->tenant = t->id;
-	(void)qt_copy(c->name, sizeof(c->name), name);
-	(void)qt_copy(c->node, sizeof(c->node), "node-1");
+	new_ctr(c, t, name);
 	(void)qt_copy(c->image, sizeof(c->image), "prod");
 	(void)qt_copy(c->workdir, sizeof(c->workdir), "/");
-	c->created_ms = qt_now_ms();
-	c->memory_mb = 512;
-	c->cpu_centi = 5000;
 	json_object_set_new(c->labels, "team", json_string("qä \"x\"\r\n$5"));
 	json_object_set_new(c->environment, "FOO", json_string("bar"));
 	json_array_append_new(c->command, json_string("/bin/sh"));
@@ -70,33 +35,9 @@ static void same(const struct qt_ctr *a, const struct qt_ctr *b)
 	assert_string_equal(x, y);
 }
 
-/* The text of field NAME of the last entry of a stream. */
-static void last_of(char *out, size_t size, const char *stream, const struct qt_tenant *t, const char *name)
-{
-	redisReply *r = admin("XREVRANGE quilt:{%s}:%s + - COUNT 1", t->id.s, stream), *f;
-
-	assert_int_equal(r->elements, 1);
-	f = r->element[0]->element[1];
-	out[0] = '\0';
-	for (size_t i = 0; i + 1 < f->elements; i += 2)
-		if (qt_streq(f->element[i]->str, name))
-			(void)qt_copy(out, size, f->element[i + 1]->str);
-	freeReplyObject(r);
-}
-
 static void expect_event(const struct qt_tenant *t, const struct qt_ctr *c, const char *name, const char *state, const char *event)
 {
-	char kind[64], data[512];
-	json_t *have, *want = json_pack("{s:s, s:s, s:s, s:s}", "container_id", c->id.s, "name", name, "state", state, "event", event);
-
-	last_of(kind, sizeof(kind), "events", t, "kind");
-	last_of(data, sizeof(data), "events", t, "data");
-	have = json_loads(data, 0, NULL);
-	assert_string_equal(kind, "container_update");
-	if (!json_equal(have, want))
-		fail_msg("event: %s", data);
-	json_decref(have);
-	json_decref(want);
+	expect_last_event(t, "container_update", json_pack("{s:s, s:s, s:s, s:s}", "container_id", c->id.s, "name", name, "state", state, "event", event));
 }
 
 static void test_life(void **state)
@@ -107,8 +48,8 @@ static void test_life(void **state)
 	struct qt_id id;
 
 	(void)state;
-	new_ctr(&c, &t, "demo");
-	new_ctr(&d, &t, "demo");
+	full_ctr(&c, &t, "demo");
+	full_ctr(&d, &t, "demo");
 	must(qt_store_ctr_reserve(worker, &c, 42, e));
 	expect_event(&t, &c, "demo", "created", "created");
 	must_not(qt_store_ctr_reserve(worker, &c, 42, e), QT_E_CONFLICT);
@@ -187,7 +128,7 @@ static void test_tenants_apart(void **state)
 	json_t *env = json_object();
 
 	(void)state;
-	new_ctr(&c, &a, "mine");
+	full_ctr(&c, &a, "mine");
 	must(qt_store_ctr_reserve(worker, &c, 1, e));
 	must_not(qt_store_ctr_get(worker, &b.id, c.id.s, &g, e), QT_E_CONTAINER_NOT_FOUND);
 	must_not(qt_store_ctr_get(worker, &b.id, "mine", &g, e), QT_E_CONTAINER_NOT_FOUND);
@@ -197,7 +138,7 @@ static void test_tenants_apart(void **state)
 	must_not(qt_store_ctr_rename(worker, &b.id, &c.id, "x", old, e), QT_E_CONTAINER_NOT_FOUND);
 	must_not(qt_store_ctr_env(worker, &b.id, &c.id, env, true, &g, e), QT_E_CONTAINER_NOT_FOUND);
 	must_not(qt_store_ctr_remove(worker, &b.id, &c.id, e), QT_E_CONTAINER_NOT_FOUND);
-	new_ctr(&stolen, &b, "mine");
+	full_ctr(&stolen, &b, "mine");
 	stolen.id = c.id;
 	must_not(qt_store_ctr_move(worker, &stolen, 31, QT_ST_RUNNING, NULL, NULL, e), QT_E_CONTAINER_NOT_FOUND);
 	must(qt_store_ctr_list(worker, &b.id, -1, 0, "", &l, e));
@@ -236,7 +177,7 @@ static void *create_some(void *arg)
 		struct qt_err e = {0};
 		auto_ctr struct qt_ctr c;
 
-		new_ctr(&c, r->tenant, "x");
+		full_ctr(&c, r->tenant, "x");
 		(void)qt_fmt(c.name, sizeof(c.name), "n-%.20s", c.id.s + 4);
 		count(r, qt_store_ctr_reserve(s, &c, 1, &e), &e, QT_E_QUOTA_EXCEEDED);
 	}
@@ -335,7 +276,7 @@ static void test_list(void **state)
 	size_t n = 0;
 
 	(void)state;
-	new_ctr(&c, &t, "x");
+	full_ctr(&c, &t, "x");
 	for (int i = 0; i < N; i++) {
 		c.id = qt_id_new("ctr");
 		(void)qt_fmt(c.name, sizeof(c.name), "n-%d", i);
@@ -391,7 +332,7 @@ static void test_env(void **state)
 	char name[16], big[QT_ARGV_BYTES + 1];
 
 	(void)state;
-	new_ctr(&c, &t, "e");
+	full_ctr(&c, &t, "e");
 	must(qt_store_ctr_reserve(worker, &c, 1, e));
 	must(qt_store_ctr_env(worker, &t.id, &c.id, patch, true, &g, e));
 	assert_true(json_equal(g.environment, want));
@@ -449,8 +390,8 @@ static void test_restore(void **state)
 	struct qt_ctr_list l;
 
 	(void)state;
-	new_ctr(&a, &t, "same");
-	new_ctr(&b, &t, "same");
+	full_ctr(&a, &t, "same");
+	full_ctr(&b, &t, "same");
 	b.created_ms++;
 	must(qt_store_ctr_reserve(worker, &a, 0, e));
 	a.pid = 7;
@@ -489,8 +430,8 @@ static void test_samples(void **state)
 	int64_t from, until;
 
 	(void)state;
-	new_ctr(&c, &t, "runs");
-	new_ctr(&idle, &t, "does-not");
+	full_ctr(&c, &t, "runs");
+	full_ctr(&idle, &t, "does-not");
 	must(qt_store_ctr_reserve(worker, &c, 1, e));
 	must(qt_store_ctr_reserve(worker, &idle, 1, e));
 	c.started_ms = qt_now_ms() - 5000;
@@ -530,7 +471,7 @@ static void test_jobs(void **state)
 	redisReply *r;
 
 	(void)state;
-	new_ctr(&c, &t, "j");
+	full_ctr(&c, &t, "j");
 	must_not(qt_store_job_put(worker, &t.id, &c.id, "job_1", record, e), QT_E_CONTAINER_NOT_FOUND);
 	must(qt_store_ctr_reserve(worker, &c, 1, e));
 	for (int i = 0; i < 1010; i++) {
@@ -577,7 +518,7 @@ static void test_names(void **state)
 	struct qt_ctr c;
 
 	(void)state;
-	new_ctr(&c, &t, "one");
+	full_ctr(&c, &t, "one");
 	(void)qt_copy(c.node, sizeof(c.node), "node-9");
 	(void)qt_copy(c.ip, sizeof(c.ip), "10.42.0.9");
 	assert_int_equal(qt_store_names(dns, "node-9", &version, add_name, &n, &err), 1);
@@ -612,7 +553,7 @@ static void test_network(void **state)
 	char net[20];
 
 	(void)state;
-	new_ctr(&c, &t, "one");
+	full_ctr(&c, &t, "one");
 	must(qt_store_ctr_reserve(worker, &c, qt_now_ms() + 60000, e));
 	for (unsigned i = 0; i < QT_ROUTES_MAX; i++) {
 		(void)qt_fmt(net, sizeof(net), "10.%u.0.0/16", i);

@@ -12,48 +12,19 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "redis.h"
+#include "scene.h"
 #include "str.h"
 
-static struct qt_store *worker, *agent;
-
-static int up(void **state)
-{
-	if (redis_up(state))
-		return -1;
-	worker = store_as("quilt-worker");
-	agent = store_as("quilt-agent");
-	return 0;
-}
-
-static int down(void **state)
-{
-	qt_store_free(worker);
-	qt_store_free(agent);
-	return redis_down(state);
-}
-
-static struct qt_tenant new_tenant(const char *plan)
-{
-	struct qt_store *s = store_as("quilt-admin");
-	struct qt_tenant t;
-
-	must(qt_store_tenant_create(s, "t", plan, &t, e));
-	qt_store_free(s);
-	return t;
-}
-
 /* IDS: separated by spaces; NULL: any. */
-static void new_ctr(struct qt_ctr *c, const struct qt_tenant *t, const char *node, uint32_t count, const char *ids)
+static void gpu_ctr(struct qt_ctr *c, const struct qt_tenant *t, const char *node, uint32_t count, const char *ids)
 {
 	char copy[256], *save = NULL;
 
-	qt_ctr_init(c);
-	c->id = qt_id_new("ctr");
-	c->tenant = t->id;
+	new_ctr(c, t, "");
 	(void)qt_copy(c->name, sizeof(c->name), c->id.s);
 	(void)qt_copy(c->node, sizeof(c->node), node);
-	c->created_ms = qt_now_ms();
 	c->memory_mb = 16;
+	c->cpu_centi = 0;
 	c->gpu_count = count;
 	assert_true(qt_copy(copy, sizeof(copy), ids ? ids : ""));
 	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
@@ -115,12 +86,12 @@ static struct qt_err full(struct qt_ctr *c)
 
 static void test_choice(void **state)
 {
-	struct qt_tenant t = new_tenant("large");
+	struct qt_tenant t = new_tenant("t", "large");
 	auto_ctr struct qt_ctr a, b, c, d, asked;
 	struct qt_err why;
 
 	(void)state;
-	new_ctr(&a, &t, "n1", 1, NULL);
+	gpu_ctr(&a, &t, "n1", 1, NULL);
 	why = full(&a); /* nobody said yet that there are any */
 	assert_non_null(strstr(why.msg, "no GPUs"));
 	TELL("n1", "nvidia0", "", "nvidia1", "", "nvidia10", "", "nvidia2", "", "GPU-2", "=nvidia2");
@@ -128,26 +99,26 @@ static void test_choice(void **state)
 	must(qt_store_ctr_reserve(worker, &a, 1, e));
 	has(&a, "nvidia0");
 	held("n1", "nvidia0", &a);
-	new_ctr(&b, &t, "n1", 2, NULL);
+	gpu_ctr(&b, &t, "n1", 2, NULL);
 	must(qt_store_ctr_reserve(worker, &b, 1, e));
 	has(&b, "nvidia1 nvidia2"); /* and not 10 */
-	new_ctr(&c, &t, "n1", 2, NULL);
+	gpu_ctr(&c, &t, "n1", 2, NULL);
 	why = full(&c);
 	assert_non_null(strstr(why.msg, "of 4, 1 are"));
-	new_ctr(&asked, &t, "n1", 1, "nvidia1");
+	gpu_ctr(&asked, &t, "n1", 1, "nvidia1");
 	(void)full(&asked);
 	qt_ctr_done(&asked);
-	new_ctr(&asked, &t, "n1", 1, "GPU-2"); /* b has it, by another name */
+	gpu_ctr(&asked, &t, "n1", 1, "GPU-2"); /* b has it, by another name */
 	(void)full(&asked);
 	qt_ctr_done(&asked);
-	new_ctr(&asked, &t, "n1", 1, "nvidia7");
+	gpu_ctr(&asked, &t, "n1", 1, "nvidia7");
 	(void)full(&asked);
 	must(qt_store_ctr_remove(worker, &t.id, &b.id, e));
 	qt_ctr_done(&asked);
-	new_ctr(&asked, &t, "n1", 1, "GPU-2");
+	gpu_ctr(&asked, &t, "n1", 1, "GPU-2");
 	must(qt_store_ctr_reserve(worker, &asked, 1, e));
 	has(&asked, "nvidia2");
-	new_ctr(&d, &t, "n2", 1, NULL);
+	gpu_ctr(&d, &t, "n2", 1, NULL);
 	must(qt_store_ctr_reserve(worker, &d, 1, e));
 	has(&d, "nvidia0");
 	must(qt_store_ctr_remove(worker, &t.id, &a.id, e));
@@ -160,13 +131,13 @@ static void test_choice(void **state)
 /* 403 before 429 before 503, whatever else is wrong. */
 static void test_order(void **state)
 {
-	struct qt_tenant poor = new_tenant("standard"), rich = new_tenant("large");
+	struct qt_tenant poor = new_tenant("t", "standard"), rich = new_tenant("t", "large");
 	auto_ctr struct qt_ctr a, b;
 	struct qt_err e1 = {0}, e2 = {0};
 
 	(void)state;
 	TELL("n3", "nvidia0", "");
-	new_ctr(&a, &poor, "n3", 1, "nvidia7");
+	gpu_ctr(&a, &poor, "n3", 1, "nvidia7");
 	assert_int_equal(qt_store_ctr_reserve(worker, &a, 1, &e1), -1);
 	assert_int_equal(e1.code, QT_E_PLAN_REQUIRED);
 	assert_non_null(strstr(e1.msg, "standard"));
@@ -174,11 +145,11 @@ static void test_order(void **state)
 	(void)admin_int("HSET quilt:tenant:%s max_gpus 1", poor.id.s);
 	(void)full(&a);
 	qt_ctr_done(&a);
-	new_ctr(&a, &poor, "n3", 2, NULL);
+	gpu_ctr(&a, &poor, "n3", 2, NULL);
 	assert_int_equal(qt_store_ctr_reserve(worker, &a, 1, &e2), -1);
 	assert_int_equal(e2.code, QT_E_QUOTA_EXCEEDED);
 	assert_string_equal(e2.quota, "gpus");
-	new_ctr(&b, &rich, "n3", 1, NULL);
+	gpu_ctr(&b, &rich, "n3", 1, NULL);
 	must(qt_store_ctr_reserve(worker, &b, 1, e));
 	assert_int_equal(admin_int("HEXISTS quilt:{%s}:used gpus", rich.id.s), 1);
 	must(qt_store_ctr_remove(worker, &rich.id, &b.id, e));
@@ -202,7 +173,7 @@ static void *race(void *arg)
 		auto_ctr struct qt_ctr c;
 		struct qt_err e = {0};
 
-		new_ctr(&c, r->t, "n4", 1, i % 2 ? "nvidia1" : NULL);
+		gpu_ctr(&c, r->t, "n4", 1, i % 2 ? "nvidia1" : NULL);
 		if (qt_store_ctr_reserve(s, &c, 1, &e) == 0)
 			r->won++;
 		else if (e.code == QT_E_CAPACITY_FULL)
@@ -216,7 +187,7 @@ static void *race(void *arg)
 
 static void test_races(void **state)
 {
-	struct qt_tenant t = new_tenant("large");
+	struct qt_tenant t = new_tenant("t", "large");
 	struct racer r[8] = {{0}};
 	pthread_t th[8];
 	unsigned won = 0;
@@ -240,13 +211,13 @@ static void test_races(void **state)
 /* The agent's word: what comes, what goes, what was lost, and what is older than what Redis knows. */
 static void test_beats(void **state)
 {
-	struct qt_tenant t = new_tenant("large");
+	struct qt_tenant t = new_tenant("t", "large");
 	auto_ctr struct qt_ctr a, b, c;
 	char who[96], other[96];
 
 	(void)state;
 	TELL("n5", "nvidia0", "", "nvidia1", "");
-	new_ctr(&a, &t, "n5", 1, NULL);
+	gpu_ctr(&a, &t, "n5", 1, NULL);
 	must(qt_store_ctr_reserve(worker, &a, 1, e));
 	assert_true(qt_fmt(who, sizeof(who), "%s/%s", t.id.s, a.id.s));
 	/* The runtime has not heard of it. */
@@ -263,7 +234,7 @@ static void test_beats(void **state)
 	(void)admin_int("DEL quilt:node:n5:gpus quilt:{%s}:ctr:%s quilt:{%s}:ctrs quilt:{%s}:names", t.id.s, a.id.s, t.id.s, t.id.s);
 	TELL("n5", "nvidia0", who, "nvidia1", "");
 	held("n5", "nvidia0", &a);
-	new_ctr(&b, &t, "n5", 1, "nvidia0");
+	gpu_ctr(&b, &t, "n5", 1, "nvidia0");
 	(void)full(&b);
 	must(qt_store_ctr_restore(agent, &a, e));
 	held("n5", "nvidia0", &a);
@@ -279,7 +250,7 @@ static void test_beats(void **state)
 	must(qt_store_ctr_remove(worker, &t.id, &a.id, e));
 	TELL("n5", "nvidia0", who, "nvidia1", "");
 	held("n5", "nvidia0", NULL);
-	new_ctr(&c, &t, "n5", 1, NULL);
+	gpu_ctr(&c, &t, "n5", 1, NULL);
 	must(qt_store_ctr_reserve(worker, &c, 1, e));
 	TELL("n5", "nvidia0", who, "nvidia1", "");
 	held("n5", "nvidia0", &c);

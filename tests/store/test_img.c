@@ -12,37 +12,10 @@
 #include "clock.h"
 #include "imgs.h"
 #include "redis.h"
+#include "scene.h"
 #include "str.h"
 
 #define REF "docker.io/library/nginx:latest"
-
-static struct qt_store *worker, *agent;
-
-static int up(void **state)
-{
-	if (redis_up(state))
-		return -1;
-	worker = store_as("quilt-worker");
-	agent = store_as("quilt-agent");
-	return 0;
-}
-
-static int down(void **state)
-{
-	qt_store_free(worker);
-	qt_store_free(agent);
-	return redis_down(state);
-}
-
-static struct qt_tenant new_tenant(const char *name)
-{
-	struct qt_store *s = store_as("quilt-admin");
-	struct qt_tenant t;
-
-	must(qt_store_tenant_create(s, name, NULL, &t, e));
-	qt_store_free(s);
-	return t;
-}
 
 static void new_img(struct qt_img *i, const struct qt_tenant *t, int64_t pulled_ms)
 {
@@ -75,7 +48,7 @@ static void expect_meant(const struct qt_tenant *t, const struct qt_img *want)
 
 static void test_references(void **state)
 {
-	struct qt_tenant t = new_tenant("a"), other = new_tenant("b");
+	struct qt_tenant t = new_tenant("a", NULL), other = new_tenant("b", NULL);
 	auto_img struct qt_img first, second, older, got = {0};
 
 	(void)state;
@@ -112,7 +85,7 @@ static void test_references(void **state)
 
 static void test_lists(void **state)
 {
-	struct qt_tenant t = new_tenant("c");
+	struct qt_tenant t = new_tenant("c", NULL);
 	struct qt_img_list list;
 
 	(void)state;
@@ -138,7 +111,7 @@ static void test_lists(void **state)
 
 static void test_quota(void **state)
 {
-	struct qt_tenant t = new_tenant("d");
+	struct qt_tenant t = new_tenant("d", NULL);
 	struct qt_store *boss = store_as("quilt-admin");
 	auto_img struct qt_img a, b;
 	redisReply *r = admin("HSET quilt:tenant:%s max_images 1", t.id.s);

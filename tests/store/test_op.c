@@ -405,6 +405,43 @@ static void test_lease(void **state)
 	qt_op_done(&dead.op);
 }
 
+/* The same when the heir knows that it is alone: at once, whatever is left of the lease. What nobody held is no different for it. */
+static void test_orphans(void **state)
+{
+	struct qt_store *heir = store_as("quilt-agent");
+	struct qt_op_entry held[3] = {0}, x = {0};
+	struct qt_op o[4];
+
+	(void)state;
+	must(qt_store_op_orphan(agent, "n12", "a", e));
+	for (size_t i = 0; i < QT_LEN(o); i++) {
+		new_op(&o[i], "n12");
+		must(qt_store_op_submit(worker, &o[i], e));
+	}
+	must(qt_store_op_orphan(agent, "n12", "a", e)); /* nobody read of it yet */
+	for (size_t i = 0; i < QT_LEN(held); i++)
+		assert_int_equal(must(qt_store_op_next(agent, "n12", "a", 10000, LONG_MS, true, &held[i], e)), 1);
+	held[2].op.status = QT_OP_SUCCEEDED;
+	must(qt_store_op_finish(agent, &held[2], e));
+	must(qt_store_op_orphan(heir, "n12", "a", e));
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(must(qt_store_op_next(heir, "n12", "a", 10000, LONG_MS, true, &x, e)), 1);
+		assert_string_equal(x.op.id.s, o[i < 2 ? i : 3].id.s);
+		assert_int_equal(x.op.attempts, i < 2 ? 2 : 1);
+		x.op.status = QT_OP_FAILED;
+		if (i < 2)
+			must_not(qt_store_op_renew(agent, &held[i], LONG_MS, e), QT_E_CONFLICT);
+		must(qt_store_op_finish(heir, &x, e));
+		qt_op_done(&x.op);
+	}
+	assert_int_equal(must(qt_store_op_next(heir, "n12", "a", 0, LONG_MS, true, &x, e)), 0);
+	for (size_t i = 0; i < QT_LEN(held); i++)
+		qt_op_done(&held[i].op);
+	for (size_t i = 0; i < QT_LEN(o); i++)
+		qt_op_done(&o[i]);
+	qt_store_free(heir);
+}
+
 /* Entries of another form, of operations that are over or gone: taken out, and the next one is found. */
 static void test_debris(void **state)
 {
@@ -479,7 +516,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole), cmocka_unit_test(test_views), cmocka_unit_test(test_queued),
 		cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_running), cmocka_unit_test(test_list), cmocka_unit_test(test_overdue),
-		cmocka_unit_test(test_lease), cmocka_unit_test(test_debris),
+		cmocka_unit_test(test_lease), cmocka_unit_test(test_orphans), cmocka_unit_test(test_debris),
 		cmocka_unit_test(test_flush), cmocka_unit_test(test_node),
 	};
 

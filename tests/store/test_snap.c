@@ -12,35 +12,20 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "redis.h"
+#include "scene.h"
 #include "snap_store.h"
 #include "str.h"
 
-static struct qt_store *worker, *agent;
 static struct qt_tenant T;
 static struct qt_id SOURCE;
 
-static int up(void **state)
+static int snaps_up(void **state)
 {
-	struct qt_store *s;
-	struct qt_err e = {0};
-	int r;
-
-	if (redis_up(state))
+	if (up(state))
 		return -1;
-	worker = store_as("quilt-worker");
-	agent = store_as("quilt-agent");
-	s = store_as("quilt-admin");
-	r = qt_store_tenant_create(s, "snaps", NULL, &T, &e);
-	qt_store_free(s);
+	T = new_tenant("snaps", NULL);
 	SOURCE = qt_id_new("ctr");
-	return r;
-}
-
-static int down(void **state)
-{
-	qt_store_free(worker);
-	qt_store_free(agent);
-	return redis_down(state);
+	return 0;
 }
 
 static void new_snap(struct qt_snap *s)
@@ -370,5 +355,5 @@ int main(void)
 		cmocka_unit_test(test_list), cmocka_unit_test(test_lineage), cmocka_unit_test(test_quota_and_restore),
 	};
 
-	return cmocka_run_group_tests(tests, up, down);
+	return cmocka_run_group_tests(tests, snaps_up, down);
 }

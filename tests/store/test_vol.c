@@ -12,35 +12,8 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "redis.h"
+#include "scene.h"
 #include "str.h"
-
-static struct qt_store *worker, *agent;
-
-static int up(void **state)
-{
-	if (redis_up(state))
-		return -1;
-	worker = store_as("quilt-worker");
-	agent = store_as("quilt-agent");
-	return 0;
-}
-
-static int down(void **state)
-{
-	qt_store_free(worker);
-	qt_store_free(agent);
-	return redis_down(state);
-}
-
-static struct qt_tenant new_tenant(const char *name)
-{
-	struct qt_store *s = store_as("quilt-admin");
-	struct qt_tenant t;
-
-	must(qt_store_tenant_create(s, name, NULL, &t, e));
-	qt_store_free(s);
-	return t;
-}
 
 static void new_vol(struct qt_vol *v, const struct qt_tenant *t, const char *name)
 {
@@ -61,15 +34,9 @@ static void make(const struct qt_vol *v)
 }
 
 /* A container with one entry of volumes, or with none. */
-static void new_ctr(struct qt_ctr *c, const struct qt_tenant *t, const char *name, const char *volume)
+static void ctr_with(struct qt_ctr *c, const struct qt_tenant *t, const char *name, const char *volume)
 {
-	qt_ctr_init(c);
-	c->id = qt_id_new("ctr");
-	c->tenant = t->id;
-	(void)qt_copy(c->name, sizeof(c->name), name);
-	(void)qt_copy(c->node, sizeof(c->node), "node-1");
-	c->created_ms = qt_now_ms();
-	c->memory_mb = 512;
+	new_ctr(c, t, name);
 	c->cpu_centi = 5050;
 	if (volume)
 		json_array_append_new(c->volumes, json_string(volume));
@@ -87,38 +54,14 @@ static long long n_usage(const struct qt_tenant *t)
 	return admin_int("XLEN quilt:{%s}:usage", t->id.s);
 }
 
-/* The text of field NAME of the last entry of a stream. */
-static void last_of(char *out, size_t size, const char *stream, const struct qt_tenant *t, const char *name)
-{
-	redisReply *r = admin("XREVRANGE quilt:{%s}:%s + - COUNT 1", t->id.s, stream), *f;
-
-	assert_int_equal(r->elements, 1);
-	f = r->element[0]->element[1];
-	out[0] = '\0';
-	for (size_t i = 0; i + 1 < f->elements; i += 2)
-		if (qt_streq(f->element[i]->str, name))
-			(void)qt_copy(out, size, f->element[i + 1]->str);
-	freeReplyObject(r);
-}
-
 static void expect_event(const struct qt_tenant *t, const struct qt_vol *v, const char *name, const char *event)
 {
-	json_t *have, *want = json_pack("{s:s, s:s, s:s}", "volume_id", v->id.s, "name", name, "event", event);
-	char kind[64], data[512];
-
-	last_of(kind, sizeof(kind), "events", t, "kind");
-	last_of(data, sizeof(data), "events", t, "data");
-	have = json_loads(data, 0, NULL);
-	assert_string_equal(kind, "volume_update");
-	if (!json_equal(have, want))
-		fail_msg("event: %s", data);
-	json_decref(have);
-	json_decref(want);
+	expect_last_event(t, "volume_update", json_pack("{s:s, s:s, s:s}", "volume_id", v->id.s, "name", name, "event", event));
 }
 
 static void test_life(void **state)
 {
-	struct qt_tenant t = new_tenant("life"), other = new_tenant("other");
+	struct qt_tenant t = new_tenant("life", NULL), other = new_tenant("other", NULL);
 	auto_vol struct qt_vol v, w, g = {0};
 	char text[256], old[QT_VOLNAME_MAX + 1];
 	json_t *m;
@@ -189,7 +132,7 @@ static void test_life(void **state)
 /* In use: by its name or its id, whatever state the container is in, until that is removed. */
 static void test_use(void **state)
 {
-	struct qt_tenant t = new_tenant("use");
+	struct qt_tenant t = new_tenant("use", NULL);
 	auto_vol struct qt_vol v, half;
 	auto_ctr struct qt_ctr a, b, c;
 	char old[QT_VOLNAME_MAX + 1], by_id[64];
@@ -198,17 +141,17 @@ static void test_use(void **state)
 	(void)state;
 	new_vol(&v, &t, "data");
 	new_vol(&half, &t, "half");
-	new_ctr(&a, &t, "a", "data:/x");
+	ctr_with(&a, &t, "a", "data:/x");
 	must_not(qt_store_ctr_reserve(worker, &a, 1, e), QT_E_VOLUME_NOT_FOUND);
 	assert_int_equal(admin_int("ZCARD quilt:{%s}:ctrs", t.id.s), 0);
 	assert_int_equal(admin_int("EXISTS quilt:{%s}:voluse:data", t.id.s), 0);
 	must(qt_store_vol_reserve(worker, &half, 42, e));
-	new_ctr(&c, &t, "c", "half:/x");
+	ctr_with(&c, &t, "c", "half:/x");
 	must_not(qt_store_ctr_reserve(worker, &c, 1, e), QT_E_VOLUME_NOT_FOUND);
 
 	make(&v);
 	(void)qt_fmt(by_id, sizeof(by_id), "%s:/x:ro", v.id.s);
-	new_ctr(&b, &t, "b", by_id);
+	ctr_with(&b, &t, "b", by_id);
 	must(qt_store_ctr_reserve(worker, &a, 1, e));
 	must(qt_store_ctr_reserve(worker, &b, 1, e));
 	users = qt_store_vol_users(worker, &t.id, &v.id, &(struct qt_err){0});
@@ -266,7 +209,7 @@ static void *attach_or_delete(void *arg)
 	struct qt_err e = {0};
 	int got;
 
-	new_ctr(&c, r->tenant, "x", "shared:/x");
+	ctr_with(&c, r->tenant, "x", "shared:/x");
 	(void)qt_fmt(c.name, sizeof(c.name), "n-%.26s", c.id.s + 4);
 	(void)pthread_barrier_wait(&line);
 	got = r->deletes ? qt_store_vol_deleting(s, &r->tenant->id, &r->vol->id, &e) : qt_store_ctr_reserve(s, &c, 1, &e);
@@ -290,7 +233,7 @@ static void race(struct racer *r, void *(*run)(void *))
 /* 100 creates against a quota of 10 give exactly 10. Who attaches a volume and who deletes it: never both. */
 static void test_races(void **state)
 {
-	struct qt_tenant t = new_tenant("race");
+	struct qt_tenant t = new_tenant("race", NULL);
 	struct racer r[RACERS] = {0};
 	unsigned wins = 0, losses = 0;
 
@@ -346,7 +289,7 @@ static void expect_full(int got, const struct qt_err *e, const char *quota, unsi
 /* Sums: what goes makes room again, exactly. */
 static void test_sums(void **state)
 {
-	struct qt_tenant t = new_tenant("sums");
+	struct qt_tenant t = new_tenant("sums", NULL);
 	auto_vol struct qt_vol v, w;
 	auto_ctr struct qt_ctr a, b;
 	struct qt_err e1 = {0}, e2 = {0}, e3 = {0}, e4 = {0};
@@ -359,8 +302,8 @@ static void test_sums(void **state)
 	expect_full(qt_store_vol_reserve(worker, &w, 1, &e1), &e1, "disk_bytes", 3 << 19, 1 << 20);
 	must(qt_store_vol_remove(worker, &t.id, &v.id, e));
 	make(&w);
-	new_ctr(&a, &t, "a", NULL);
-	new_ctr(&b, &t, "b", NULL);
+	ctr_with(&a, &t, "a", NULL);
+	ctr_with(&b, &t, "b", NULL);
 	must(qt_store_ctr_reserve(worker, &a, 1, e));
 	expect_full(qt_store_ctr_reserve(worker, &b, 1, &e2), &e2, "memory_mb", 1000, 512);
 	b.memory_mb = 488;
@@ -380,7 +323,7 @@ static void test_sums(void **state)
 
 static void test_list(void **state)
 {
-	struct qt_tenant t = new_tenant("list");
+	struct qt_tenant t = new_tenant("list", NULL);
 	struct qt_vol_list all, l;
 	char cursor[64] = "";
 	size_t n = 0;
@@ -415,7 +358,7 @@ static void test_list(void **state)
 /* FLUSHALL, then the runtime's records, the container before its volume. */
 static void test_restore(void **state)
 {
-	struct qt_tenant t = new_tenant("restore");
+	struct qt_tenant t = new_tenant("restore", NULL);
 	auto_vol struct qt_vol v, g = {0};
 	auto_ctr struct qt_ctr c;
 	struct qt_vol_list l;
@@ -423,7 +366,7 @@ static void test_restore(void **state)
 	(void)state;
 	new_vol(&v, &t, "data");
 	make(&v);
-	new_ctr(&c, &t, "c", "data:/x");
+	ctr_with(&c, &t, "c", "data:/x");
 	must(qt_store_ctr_reserve(worker, &c, 0, e));
 	freeReplyObject(admin("FLUSHALL"));
 	must(qt_store_ctr_restore(agent, &c, e));

@@ -1,7 +1,7 @@
 # With a Redis and a runtime of its own making: it links neither libqstore nor the runtime's client.
 check_PROGRAMS += tests/unit/test_life
-tests_unit_test_life_SOURCES = tests/unit/test_life.c tests/unit/life_images.c tests/unit/life_images.h tests/unit/life_snaps.c tests/unit/life_snaps.h tests/unit/life_volumes.c \
-	tests/unit/life_volumes.h
+tests_unit_test_life_SOURCES = tests/unit/test_life.c tests/unit/life_world.c tests/unit/life_world.h tests/unit/life_redis.c tests/unit/life_ops.c tests/unit/life_volumes.c \
+	tests/unit/life_snaps.c tests/unit/life_images.c
 tests_unit_test_life_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_life_LDADD = libqlife.a libqminit.a libqfiles.a libqwire.a libqmodel.a libqbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gpus

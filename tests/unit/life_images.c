@@ -11,8 +11,7 @@
 #include "cleanup.h"
 #include "images.h"
 #include "imgs.h"
-#include "life_images.h"
-#include "settle.h"
+#include "life_world.h"
 #include "str.h"
 
 static struct {
@@ -21,7 +20,7 @@ static struct {
 	char record[16385];
 } w;
 
-static const struct qt_id ID = {"img_1"}, TENANT = {"ten_1"};
+static const struct qt_id ID = {"img_1"};
 
 void img_world_clear(void)
 {
@@ -183,18 +182,6 @@ static void there(void)
 	strcpy(w.record, text);
 	free(text);
 	w.in_redis = w.in_rt = true;
-}
-
-static struct qt_settled settle(void)
-{
-	struct qt_settled did = {0};
-	struct qt_settle st = {0};
-
-	world_dies(0, 0, false);
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(qt_settle_all(&life, &st, &did, &(struct qt_err){0}), 0);
-	qt_settle_done(&st);
-	return did;
 }
 
 static void test_get(void **state)

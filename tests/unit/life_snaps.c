@@ -11,7 +11,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "inner.h"
-#include "life_snaps.h"
+#include "life_world.h"
 #include "snaps.h"
 #include "str.h"
 
@@ -22,8 +22,6 @@ static struct {
 	char record[16385];
 	unsigned restores;
 } w;
-
-static const struct qt_id TENANT = {"ten_1"};
 
 void snap_world_clear(void)
 {
@@ -329,7 +327,7 @@ static int copy(bool fork, bool start, struct qt_op_entry *x, struct qt_err *e)
 	r = fork ? qt_life_fork(&life, &source, &how, &c, &x->op, e) : qt_life_clone(&life, &w.redis, &how, &c, &x->op, e);
 	if (r < 0)
 		return -1;
-	world_is(&c.id);
+	world.id = c.id;
 	qt_ctr_done(&c);
 	return 0;
 }
@@ -353,7 +351,7 @@ static void test_take(void **state)
 	assert_snap_agreed();
 	assert_string_equal(json_string_value(json_object_get(x.op.result, "snapshot_id")), w.redis.id.s);
 	execute(&x);
-	assert_int_equal(world_asked(RT_SNAPSHOT), 1);
+	assert_int_equal(world.asked[RT_SNAPSHOT], 1);
 	qt_op_done(&x.op);
 	world_ctr()->state = QT_ST_STARTING;
 	assert_int_equal(take(&x, &e), -1);
@@ -467,7 +465,7 @@ static void test_copy(void **state)
 			assert_string_equal(json_string_value(json_object_get(x.op.result, "container_id")), world_ctr()->id.s);
 			assert_int_equal(json_array_size(x.op.downgrades), 1);
 			execute(&x);
-			assert_int_equal(world_asked(RT_CREATE), 2); /* the source's, and one */
+			assert_int_equal(world.asked[RT_CREATE], 2); /* the source's, and one */
 			/* One that rests stays as it is, and starts when it is asked to. */
 			(void)settle();
 			assert_agreed();

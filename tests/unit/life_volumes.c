@@ -10,8 +10,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
-#include "life_volumes.h"
-#include "settle.h"
+#include "life_world.h"
 #include "str.h"
 
 static struct {
@@ -21,13 +20,23 @@ static struct {
 	char record[16385];
 } w;
 
-static const struct qt_id ID = {"vol_1"}, TENANT = {"ten_1"};
+static const struct qt_id ID = {"vol_1"};
 
 void vol_world_clear(void)
 {
 	if (w.in_redis)
 		qt_vol_done(&w.redis);
 	memset(&w, 0, sizeof(w));
+}
+
+void vol_time_passes(void)
+{
+	if (!w.in_redis)
+		return;
+	if (w.redis.deadline_ms)
+		w.redis.deadline_ms = 1;
+	if (w.redis.deleting_ms)
+		w.redis.deleting_ms = 1;
 }
 
 /* --- Redis --------------------------------------------------------------------------------------------- */
@@ -234,25 +243,7 @@ static int rename_it(struct qt_err *e)
 	return qt_store_vol_get(NULL, &TENANT, ID.s, &v, e) < 0 ? -1 : qt_life_vol_rename(&life, &v, "other", old, e);
 }
 
-/* Time passes, and the agent comes by as often as it takes. */
-static struct qt_settled settle(void)
-{
-	struct qt_settled did = {0};
-	struct qt_settle st = {0};
-
-	world_dies(0, 0, false);
-	for (int i = 0; i < 3; i++) {
-		if (w.in_redis && w.redis.deadline_ms)
-			w.redis.deadline_ms = 1;
-		if (w.in_redis && w.redis.deleting_ms)
-			w.redis.deleting_ms = 1;
-		assert_int_equal(qt_settle_all(&life, &st, &did, &(struct qt_err){0}), 0);
-	}
-	qt_settle_done(&st);
-	return did;
-}
-
-static void assert_agreed(void)
+static void assert_vol_agreed(void)
 {
 	auto_vol struct qt_vol v = {0};
 
@@ -275,7 +266,7 @@ static void test_create(void **state)
 
 	(void)state;
 	assert_int_equal(create(&e), 0);
-	assert_agreed();
+	assert_vol_agreed();
 	assert_int_equal(w.created, 1);
 	assert_int_equal(qt_life_vol_size(&life, &w.redis, &bytes, &files, &e), 0);
 	assert_true(bytes == 42 && files == 3);
@@ -283,7 +274,7 @@ static void test_create(void **state)
 	assert_int_equal(e.code, QT_E_VOLUME_NAME_CONFLICT);
 	assert_true(w.in_rt);
 	assert_int_equal(delete(&(struct qt_err){0}), 0);
-	assert_agreed();
+	assert_vol_agreed();
 	assert_int_equal(w.deleted, 1);
 	w.no_room = true;
 	qt_err_reset(&e);
@@ -307,7 +298,7 @@ static void test_cut_off(void **state)
 				world_dies(how == 0 ? n : 0, how > 0 ? n : 0, how == 2);
 				(void)verbs[v](&(struct qt_err){0});
 				(void)settle();
-				assert_agreed();
+				assert_vol_agreed();
 				assert_int_equal(w.created, verbs[v] != create || w.in_redis || w.deleted ? 1 : 0);
 				assert_int_equal(w.deleted, w.created && !w.in_redis);
 				assert_int_equal(w.restores, 0);
@@ -329,8 +320,8 @@ static void test_in_use(void **state)
 	assert_int_equal(e.code, QT_E_VOLUME_IN_USE);
 	assert_int_equal(rename_it(&f), -1);
 	assert_int_equal(f.code, QT_E_VOLUME_IN_USE);
-	assert_agreed();
-	assert_int_equal(world_asked(RT_OBJ_DELETE), 0);
+	assert_vol_agreed();
+	assert_int_equal(world.asked[RT_OBJ_DELETE], 0);
 }
 
 static void test_flushall(void **state)
@@ -344,7 +335,7 @@ static void test_flushall(void **state)
 	w.in_redis = false;
 	did = settle();
 	assert_int_equal(did.restored, 1);
-	assert_agreed();
+	assert_vol_agreed();
 	assert_string_equal(w.redis.name, "other");
 	assert_int_equal(w.created, 1);
 	/* A record that nobody can read: whose it is, nobody can say. */
@@ -398,14 +389,14 @@ static void test_operation(void **state)
 	assert_int_equal(create(&(struct qt_err){0}), 0);
 	w.in_use = true;
 	assert_int_equal(execute(), QT_OP_FAILED);
-	assert_agreed();
+	assert_vol_agreed();
 	w.in_use = false;
 	/* The runtime does it, and nobody hears of it in time. */
 	world_dies(0, 1, true);
 	assert_int_equal(execute(), QT_OP_TIMED_OUT);
 	world_dies(0, 0, false);
 	assert_int_equal(execute(), QT_OP_SUCCEEDED);
-	assert_agreed();
+	assert_vol_agreed();
 	assert_int_equal(w.deleted, 1);
 	assert_int_equal(execute(), QT_OP_SUCCEEDED);
 	assert_int_equal(w.deleted, 1);

@@ -4,6 +4,7 @@ check_PROGRAMS += tests/store/test_account tests/store/test_acl tests/store/test
 qt_store_test_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(HIREDIS_CFLAGS) -DQT_SRCDIR='"$(abs_top_srcdir)"' \
 	-DQT_BUILDDIR='"$(abs_top_builddir)"'
 qt_store_test_harness = tests/store/redis.c tests/store/redis.h tests/store/check.h
+qt_store_test_scene = $(qt_store_test_harness) tests/store/scene.c tests/store/scene.h
 qt_store_test_libs = $(QT_STORE_LIBS) $(CMOCKA_LIBS)
 
 tests_store_test_account_SOURCES = tests/store/test_account.c $(qt_store_test_harness)
@@ -22,7 +23,7 @@ tests_store_test_ctl_SOURCES = tests/store/test_ctl.c $(qt_store_test_harness)
 tests_store_test_ctl_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_ctl_LDADD = $(qt_store_test_libs)
 
-tests_store_test_ctr_SOURCES = tests/store/test_ctr.c $(qt_store_test_harness)
+tests_store_test_ctr_SOURCES = tests/store/test_ctr.c $(qt_store_test_scene)
 tests_store_test_ctr_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_ctr_LDADD = $(qt_store_test_libs)
 
@@ -38,16 +39,16 @@ tests_store_test_schema_SOURCES = tests/store/test_schema.c $(qt_store_test_harn
 tests_store_test_schema_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_schema_LDADD = $(qt_store_test_libs)
 
-tests_store_test_snap_SOURCES = tests/store/test_snap.c $(qt_store_test_harness)
+tests_store_test_snap_SOURCES = tests/store/test_snap.c $(qt_store_test_scene)
 tests_store_test_snap_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_snap_LDADD = $(qt_store_test_libs)
 
-tests_store_test_vol_SOURCES = tests/store/test_vol.c $(qt_store_test_harness)
+tests_store_test_vol_SOURCES = tests/store/test_vol.c $(qt_store_test_scene)
 tests_store_test_vol_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_vol_LDADD = $(qt_store_test_libs)
-tests_store_test_gpu_SOURCES = tests/store/test_gpu.c $(qt_store_test_harness)
+tests_store_test_gpu_SOURCES = tests/store/test_gpu.c $(qt_store_test_scene)
 tests_store_test_gpu_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_gpu_LDADD = $(qt_store_test_libs)
-tests_store_test_img_SOURCES = tests/store/test_img.c $(qt_store_test_harness)
+tests_store_test_img_SOURCES = tests/store/test_img.c $(qt_store_test_scene)
 tests_store_test_img_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_img_LDADD = $(qt_store_test_libs)

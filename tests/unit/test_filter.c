@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/audit.h>
+#include <linux/btrfs.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -98,7 +100,7 @@ static int setup(void **state)
 
 	(void)state;
 	if (rt_filter_make(&filters[0], false, &e) < 0 || rt_filter_make(&filters[1], true, &e) < 0 ||
-	    rt_filter_make_tty(&tty, &e) < 0)
+	    rt_filter_make_ioctl(&tty, &e) < 0)
 		fail_msg("%s", e.msg);
 	return 0;
 }
@@ -221,6 +223,20 @@ static void nobody_types_into_a_terminal(void **state)
 	assert_int_equal(ask(&tty, SYS_read, 0, TIOCSTI, 0), SECCOMP_RET_ALLOW);
 }
 
+/* A subvolume in a volume would have a quota of its own, and be in no copy. What copies files by reference is not of that kind. */
+static void nobody_makes_subvolumes(void **state)
+{
+	static const uint64_t denied[] = {BTRFS_IOC_SUBVOL_CREATE, BTRFS_IOC_SUBVOL_CREATE_V2, BTRFS_IOC_SNAP_CREATE,	   BTRFS_IOC_SNAP_CREATE_V2,
+					  BTRFS_IOC_SNAP_DESTROY,  BTRFS_IOC_SUBVOL_SETFLAGS,  BTRFS_IOC_SET_RECEIVED_SUBVOL, UINT64_C(7) << 32 | BTRFS_IOC_SUBVOL_CREATE};
+	static const uint64_t allowed_[] = {FICLONE, FICLONERANGE, FIDEDUPERANGE, BTRFS_IOC_SUBVOL_GETFLAGS};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++)
+		assert_int_equal(ask(&tty, SYS_ioctl, 0, denied[i], 0), SECCOMP_RET_ERRNO | ENOTTY);
+	for (size_t i = 0; i < sizeof(allowed_) / sizeof(allowed_[0]); i++)
+		assert_int_equal(ask(&tty, SYS_ioctl, 0, allowed_[i], 0), SECCOMP_RET_ALLOW);
+}
+
 static void capabilities_are_the_reviewed_ones(void **state)
 {
 	(void)state;
@@ -255,7 +271,7 @@ int main(void)
 		cmocka_unit_test(the_list_is_the_reviewed_one),
 		cmocka_unit_test(other_ways_in_are_death),
 		cmocka_unit_test(arguments_are_compared_whole),
-		cmocka_unit_test(nobody_types_into_a_terminal),
+		cmocka_unit_test(nobody_types_into_a_terminal), cmocka_unit_test(nobody_makes_subvolumes),
 		cmocka_unit_test(capabilities_are_the_reviewed_ones),
 		cmocka_unit_test(volumes_have_their_places),
 	};

@@ -40,12 +40,12 @@ local function limited(sha, rate, burst, fields)
   return redis.call('HMGET', K.apikey(sha), unpack(fields))
 end
 
--- sha256, requests a second, burst, fields
-redis.register_function('qt_auth_limited', function(keys, args)
+-- sha256, requests a second, burst, fields. Also in a store that is full: who may not come in cannot delete.
+redis.register_function{ function_name = 'qt_auth_limited', flags = { 'allow-oom' }, callback = function(keys, args)
   return limited(args[1], tonumber(args[2]), tonumber(args[3]), rest_of(args, 4))
-end)
+end }
 
 -- key id, requests a second, burst, fields: for what was signed in the name of a key; as if the key itself had come
-redis.register_function('qt_auth_id', function(keys, args)
+redis.register_function{ function_name = 'qt_auth_id', flags = { 'allow-oom' }, callback = function(keys, args)
   return limited(redis.call('HGET', K.apikey_ids, args[1]) or '', tonumber(args[2]), tonumber(args[3]), rest_of(args, 4))
-end)
+end }

@@ -99,7 +99,7 @@ local function op_over(t, o, keep)
 end
 
 -- tenant, id, node, seconds that it is kept at least, field, value, ...
-redis.register_function('qt_op_submit', function(keys, args)
+local function op_submit(keys, args)
   local t, id, node, pairs_ = args[1], args[2], args[3], rest_of(args, 5)
   if redis.call('EXISTS', K.op(t, id)) == 1 then
     return fail('QT_EXISTS', id)
@@ -112,7 +112,10 @@ redis.register_function('qt_op_submit', function(keys, args)
   ops_trim(t)
   op_event(t, id)
   return 'OK'
-end)
+end
+redis.register_function('qt_op_submit', op_submit)
+-- The same of what stops or takes away, which a store that is full must not refuse.
+redis.register_function{ function_name = 'qt_op_submit_end', flags = { 'allow-oom' }, callback = op_submit }
 
 -- tenant, id, fields
 redis.register_function{ function_name = 'qt_op_get', flags = { 'no-writes' }, callback = function(keys, args)
@@ -200,6 +203,32 @@ redis.register_function{ function_name = 'qt_op_claim', flags = { 'allow-oom' },
   end
   op_event(t, id)
   return { token, redis.call('HMGET', K.op(t, id), unpack(rest_of(args, 8))) }
+end }
+
+-- node, consumer: its agent has begun, and is alone; so what an earlier one held is nobody's, and the next that is claimed.
+local LONG_IDLE = 86400000
+redis.register_function{ function_name = 'qt_op_orphan', flags = { 'allow-oom' }, callback = function(keys, args)
+  local node, from = args[1], '0-0'
+  for _, member in ipairs(redis.call('ZRANGE', K.node_due(node), 0, -1)) do
+    local t, id = string.match(member, '^([%w_]+)/([%w_]+)$')
+    if t then
+      redis.call('HDEL', K.op(t, id), 'lease_until_ms')
+    end
+  end
+  if redis.call('EXISTS', K.node_ops(node)) == 0 then
+    return 'OK'
+  end
+  repeat
+    local r = redis.pcall('XAUTOCLAIM', K.node_ops(node), GROUP, args[2], 0, from, 'COUNT', 100, 'JUSTID')
+    if r.err then -- nobody ever read of it
+      return 'OK'
+    end
+    from = r[1]
+    for _, entry in ipairs(r[2]) do
+      redis.call('XCLAIM', K.node_ops(node), GROUP, args[2], 0, entry, 'IDLE', LONG_IDLE, 'JUSTID')
+    end
+  until from == '0-0'
+  return 'OK'
 end }
 
 -- O if TOKEN holds it.

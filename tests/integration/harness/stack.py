@@ -10,7 +10,10 @@ import tempfile
 from .wait import wait_for
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
-PROGRAMS = ("redis", "runtime", "agent", "dns", "api", "stream", "nginx")
+# And what each makes below the run directory when it is ready, which its keeper takes away before it starts it.
+READY = {"redis": ("redis.sock",), "runtime": ("runtime.sock",), "agent": ("agent.ready",), "dns": ("dns.ready",), "api": ("api.sock", "api-slow.sock"),
+         "stream": ("stream.sock",), "nginx": ("nginx/nginx.pid",)}
+PROGRAMS = tuple(READY)
 
 
 def default_prefix():
@@ -77,6 +80,8 @@ class Stack:
             for name, value in {
                 "PREFIX": self.prefix, "ETC": self.etc, "STATE": self.state, "RUN": self.run,
                 "LISTEN": f"{self.host}:{self.port}", "POOL_DRIVER": self.driver, "POOL_SIZE": "4G",
+                # Here programs are killed far more often than they die.
+                "RESTART_MAX_MS": "200",
                 "IMAGES": " ".join(images), "CONF_LINES": lines, "DAEMON_ENV": " ".join(daemon_env),
             }.items():
                 f.write(f"QUILT_{name}='{value}'\n")
@@ -145,7 +150,13 @@ class Stack:
         self.epoch += 1
 
     def is_up(self, program):
-        return any(line.split()[:2] == [program, "up"] for line in self.command("status", check=False).stdout.splitlines())
+        """It runs, and is ready: what `stack start` waits for."""
+        try:
+            with open(f"/proc/{self.pid(program)}/stat", encoding="ascii", errors="replace") as f:
+                runs = f.read().rpartition(")")[2].split()[0] not in "ZX"
+        except (OSError, ValueError):
+            return False
+        return runs and all(os.path.exists(f"{self.run}/{name}") for name in READY[program]) and (program != "redis" or self.redis("PING") == "PONG")
 
     # --- its tools --------------------------------------------------------------------------------------
 

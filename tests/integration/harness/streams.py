@@ -14,7 +14,7 @@ class Stream:
 
     def __init__(self, api, method, path, body=None, headers=None, key=True, record=True, read=True, timeout=90):
         self.api, self.method, self.path, self.record = api, method, path, api.record if record else None
-        self.lines, self.raw, self.ended, self.error = [], b"", False, None
+        self.lines, self.raw, self.ended, self.error = [], bytearray(), False, None
         self.changed = threading.Condition()
         tls = ssl.create_default_context(cafile=api.stack.ca)
         self.connection = http.client.HTTPSConnection(api.stack.host, api.stack.port, context=tls, timeout=timeout)
