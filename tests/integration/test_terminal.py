@@ -1,6 +1,7 @@
 """Terminal sessions: a shell on a real terminal in the container, over WebSockets that may come and go."""
 import collections
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -261,7 +262,7 @@ def test_a_flood_to_a_reader_that_stops(stack, api, session):
 
 
 def test_a_thousand_leave_nothing(stack, make_tenant, make_container, census):
-    """Opened and closed by tenants that each have two clients: most shells exit, some sessions are deleted, some clients leave and come again."""
+    """Opened and closed by tenants that each have three clients: most shells exit, some sessions are deleted, some clients leave and come again."""
     def held():
         return collections.Counter(re.sub(r":\[\d+\]", "", os.readlink(f"/proc/{stack.pid('stream')}/fd/{fd}"))
                                    for fd in os.listdir(f"/proc/{stack.pid('stream')}/fd"))
@@ -283,14 +284,19 @@ def test_a_thousand_leave_nothing(stack, make_tenant, make_container, census):
                 t.type("exit\n")
                 assert t.until_closed() == 1000
 
-    apis = [make_tenant() for _ in range(4)]
+    apis = [make_tenant() for _ in range(6)]
     ids = [make_container(client=api)["container_id"] for api in apis]
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    # Of each tenant three at once, and as many whose records are just going: tenant_sessions is 8 in the harness.
+    pools = [concurrent.futures.ThreadPoolExecutor(3) for _ in apis]
+    with contextlib.ExitStack() as stay:
+        for pool in pools:
+            stay.enter_context(pool)
+
         def times(n):
-            for done in [pool.submit(one, apis[i % 4], ids[i % 4], i) for i in range(n)]:
+            for done in [pools[i % 6].submit(one, apis[i % 6], ids[i % 6], i) for i in range(n)]:
                 done.result()
 
-        times(32)  # what is there but once: connections of threads, of workers, keys
+        times(36)  # what is there but once: connections of threads, of workers, keys
         before, had = census(), held()
         times(1000 if stack.variant == "release" else 250)
     census.same_as(before)
