@@ -2,6 +2,7 @@
 #ifndef QT_HANDLERS_H
 #define QT_HANDLERS_H
 
+#include "gui_pass.h"
 #include "route.h"
 
 struct qt_create_req {
@@ -200,5 +201,9 @@ int qt_h_receipt_op(struct qt_call *c, struct qt_op *o, struct qt_err *e);
 
 /* Submit an operation of TYPE on K and make the 202 receipt (contract 4.1), with K's id, name and state when MORE. */
 int qt_h_receipt(struct qt_call *c, enum qt_op_type type, const struct qt_ctr *k, json_t *args, bool more, struct qt_err *e);
+
+int qt_h_gui_url(struct qt_call *c, struct qt_err *e);
+int qt_h_gui_file(struct qt_call *c, struct qt_err *e);
+int qt_h_gui_socket(struct qt_call *c, struct qt_err *e);
 
 #endif

@@ -66,7 +66,7 @@ int mi_check_request(const void *msg, size_t len, unsigned fds, struct mi_run *r
 
 	if (len < sizeof(*m) || len > MI_MSG_MAX || m->magic != MI_MAGIC)
 		return EPROTO;
-	if (m->kind < MI_PING || m->kind > MI_FORGET)
+	if (m->kind < MI_PING || m->kind > MI_DIAL)
 		return ENOSYS;
 	if (fds != fds_of(m))
 		return EPROTO;
@@ -76,6 +76,8 @@ int mi_check_request(const void *msg, size_t len, unsigned fds, struct mi_run *r
 		return check_exec(m, ret);
 	if (m->kind == MI_ATTACH || m->kind == MI_FORGET)
 		return m->key_len > 0 && len == sizeof(*m) + m->key_len ? 0 : EPROTO;
+	if (m->kind == MI_DIAL)
+		return m->cwd_len > 0 && m->cwd_len <= MI_DIAL_MAX && len == sizeof(*m) + m->cwd_len ? 0 : EPROTO;
 	if (len != sizeof(*m))
 		return EPROTO;
 	if (m->kind == MI_SIGNAL && (m->arg < 1 || m->arg > 64))

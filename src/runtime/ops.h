@@ -85,6 +85,7 @@ RT_HANDLER(logs);
 RT_HANDLER(check);
 RT_HANDLER(stats);
 RT_HANDLER(images);
+RT_HANDLER(image_file);
 RT_HANDLER(gpus);
 RT_HANDLER(snapshot);
 RT_HANDLER(obj_get);

@@ -38,6 +38,8 @@ struct qt_apikey {
 int qt_store_auth(struct qt_store *s, const char *key, struct qt_apikey *ret, struct qt_err *e);
 /* A token bucket a key (settings rate_per_second, rate_burst), one round trip with the above: RATE_LIMITED, *RETRY_AFTER_S set. */
 int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
+/* The same for who brings something that was signed in the name of the key, and not the key. */
+int qt_store_auth_id(struct qt_store *s, const struct qt_id *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
 /* PLAN is one of plans.def; NULL: the first. Names need not be unique. VALIDATION_ERROR. */
 int qt_store_tenant_create(struct qt_store *s, const char *name, const char *plan, struct qt_tenant *ret, struct qt_err *e);
 int qt_store_tenant_get(struct qt_store *s, const char *id, struct qt_tenant *ret, struct qt_err *e);
