@@ -49,12 +49,12 @@ static void taken(struct rt_copy *c, struct qt_err *e)
 
 static int take(struct rt_ctr *c, const struct qt_id *image, const char *name, struct rt_answer *a, struct qt_err *e)
 {
-	struct rt_copy *copy = rt_copy_new(c->rt, image, &c->id, e);
+	struct rt_copy *copy = rt_copy_new(c->rt, &c->tenant, image, &c->id, e);
 
 	if (!copy)
 		return -1;
 	copy->count = true;
-	if (rt_copy_add(copy, c->rt->store.ctr_fd, c->id.s, c->rt->store.layers_fd, name, false, 0, e) < 0 || rt_copy_wait(copy, &a->call, e) < 0) {
+	if (rt_copy_add(copy, c->rt->store.ctr_fd, c->id.s, c->rt->store.layers_fd, name, 0, e) < 0 || rt_copy_wait(copy, &a->call, e) < 0) {
 		rt_copy_free(copy);
 		return -1;
 	}
