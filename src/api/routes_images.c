@@ -128,7 +128,7 @@ const struct qt_route qt_routes_images[] = {
 	 .fn = qt_h_build_context},
 	{.id = "buildImage", .method = "POST", .path = "/api/oci/images/build", .summary = "Build an image from a Dockerfile, each step in a container",
 	 .scope = QT_SCOPE_TENANT, .body = build_body, .body_size = sizeof(struct qt_img_build_req), .body_defaults = &build_defaults, .ok = 202,
-	 .reply = &qt_reply_receipt, .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR, QT_E_BUILD_CONTEXT_NOT_FOUND, QT_E_QUOTA_EXCEEDED}, .fn = qt_h_img_build},
+	 .reply = &qt_reply_receipt, .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR, QT_E_BUILD_CONTEXT_NOT_FOUND}, .fn = qt_h_img_build},
 	{.id = "listImages", .method = "GET", .path = "/api/oci/images", .summary = "The tenant's pulled images, oldest first",
 	 .scope = QT_SCOPE_TENANT, .query = list_query, .ok = 200, .reply = &list, .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR},
 	 .fn = qt_h_img_list},

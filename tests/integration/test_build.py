@@ -333,3 +333,24 @@ def test_a_build_outlives_the_agent(stack, orphan):
     client, receipt = orphan
     goes_on(stack, client, receipt)
     wait_for(lambda: not [n for n in os.listdir(f"{stack.state}/spool") if client.tenant_id in n and ".op_" in n], what="its archive is gone")
+
+
+def test_contexts_of_a_node_have_a_bound(stack, make_tenant):
+    """128, and 8 of one tenant: whoever has eight loses his oldest, everybody else waits."""
+    spool, before = f"{stack.dir}/state/spool", set(os.listdir(f"{stack.dir}/state/spool"))
+    data, clients, r = tar(member("Dockerfile", b"FROM scratch\n")), [], None
+    try:
+        while r is None or r.status == 201:
+            assert len(clients) <= 17
+            clients.append(make_tenant(fresh_name("contexts")))
+            for _ in range(8):
+                r = clients[-1].post("/api/build-contexts", data, headers={"Content-Type": "application/x-tar"})
+                if r.status != 201:
+                    break
+        assert r.status == 503 and r["error_code"] == "UNAVAILABLE", r
+        assert len([n for n in os.listdir(spool) if ".op_" not in n]) == 128
+        assert clients[0].post("/api/build-contexts", data, headers={"Content-Type": "application/x-tar"}).status == 201
+        assert len([n for n in os.listdir(spool) if n.startswith(clients[0].tenant_id)]) == 8
+    finally:
+        for n in set(os.listdir(spool)) - before:
+            os.unlink(f"{spool}/{n}")
