@@ -93,7 +93,7 @@ def built(op):
 
 
 CONTEXT = re.compile(r"^file .*/spool/ten_\w+\.[0-9a-f]{8}-[0-9a-f-]{27}$")  # kept for the next builds, as what follows
-STEP = re.compile(r"^file .*/(objects/img_\w+|pool/img/img_\w+.*|pool/layers/0*[0-9a-f]+(/.*)?)$|^file .*/run/pids/")
+STEP = re.compile(r"^file .*/(objects/img_\w+|pool(\.dir)?/img/img_\w+.*|pool(\.dir)?/layers/0*[0-9a-f]+(/.*)?)$|^file .*/run/pids/")
 
 
 def nothing_is_left(stack, census, before):
