@@ -48,6 +48,7 @@ redis_conf_up() {
 	secret "$QUILT_ETC/redis-dns.secret" quilt-dns quilt-dns
 	secret "$QUILT_ETC/redis-stream.secret" quilt-stream quilt-stream
 	secret "$QUILT_ETC/redis-admin.secret" quilt-admin root
+	secret "$QUILT_ETC/gui.secret" gui quilt # links to desktops are signed with it
 	[ -e "$QUILT_ETC/redis.conf" ] || fill "$top/contrib/redis/redis.conf.in" "$QUILT_ETC/redis.conf"
 	sed -e "s|@ADMIN@|$(sha_of "$QUILT_ETC/redis-admin.secret")|" -e "s|@WORKER@|$(sha_of "$QUILT_ETC/redis.secret")|" \
 		-e "s|@AGENT@|$(sha_of "$QUILT_ETC/redis-agent.secret")|" -e "s|@DNS@|$(sha_of "$QUILT_ETC/redis-dns.secret")|" \
@@ -71,7 +72,7 @@ quilt_conf_up() {
 			echo "# quilt.conf(5); \`quiltctl config dump\` prints every setting."
 			printf '%s = %s\n' state_dir "$QUILT_STATE" run_dir "$QUILT_RUN" pool_dir "$QUILT_POOL" \
 				redis_socket "$QUILT_RUN/redis.sock" redis_secret_file "$QUILT_ETC/redis.secret" \
-				public_url "$QUILT_URL"
+				gui_secret_file "$QUILT_ETC/gui.secret" public_url "$QUILT_URL"
 			[ -z "$QUILT_CONF_LINES" ] || printf '%s\n' "$QUILT_CONF_LINES"
 		} >"$conf.new"
 		mv "$conf.new" "$conf"

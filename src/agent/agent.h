@@ -13,6 +13,7 @@
 #define AGENT_SLOTS    16    /* operations at once */
 #define AGENT_TENANT_SLOTS 4 /* of one tenant: a stop may take ten minutes, and others must not wait for it */
 #define AGENT_PULLS    4     /* pulls of images, of all tenants: they are as slow as registries like */
+#define AGENT_BUILDS   4     /* builds, the same */
 #define AGENT_QUEUE    128   /* that wait for a slot, and are "queued"; what is behind them stays in the stream, "accepted" */
 #define AGENT_LEASE_MS 8000  /* an operation of an agent that died is another's after it */
 #define AGENT_DUE_MAX  4096

@@ -43,9 +43,19 @@ static bool too_many_pulls(const struct agent *a)
 	return n >= AGENT_PULLS;
 }
 
+static bool too_many_builds(const struct agent *a)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < AGENT_SLOTS; i++)
+		n += a->slots[i].busy && a->slots[i].lease.op.type == QT_OPT_IMG_BUILD;
+	return n >= AGENT_BUILDS;
+}
+
 static bool must_wait(const struct agent *a, const struct qt_op *o)
 {
-	return held(a, &o->tenant, false) >= AGENT_TENANT_SLOTS || (o->type == QT_OPT_IMG_PULL && too_many_pulls(a));
+	return held(a, &o->tenant, false) >= AGENT_TENANT_SLOTS || (o->type == QT_OPT_IMG_PULL && too_many_pulls(a)) ||
+	       (o->type == QT_OPT_IMG_BUILD && too_many_builds(a));
 }
 
 /* The place in the queue of the oldest that may begin; n_queue if there is none. */

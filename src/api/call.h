@@ -18,7 +18,7 @@ struct qt_upgrade {
 };
 
 /* What the handler of a stream has begun (flag QT_R_STREAM): quilt-stream goes on with it. */
-enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS, QT_BEGUN_LOGS, QT_BEGUN_EXEC, QT_BEGUN_TERMINAL };
+enum qt_begun_kind { QT_BEGUN_NOTHING, QT_BEGUN_EVENTS, QT_BEGUN_LOGS, QT_BEGUN_EXEC, QT_BEGUN_TERMINAL, QT_BEGUN_GUI, QT_BEGUN_KINDS };
 struct qt_begun {
 	enum qt_begun_kind kind;
 	const char *type; /* the answer's content type */
@@ -46,6 +46,10 @@ struct qt_begun {
 		struct qt_session session;
 		struct qt_terminal ends;
 	} terminal;
+	struct {
+		struct qt_id tenant, container;
+		int fd; /* to the X server's RFB side */
+	} gui;
 };
 
 #define QT_PARAMS_MAX 3
@@ -93,6 +97,7 @@ struct qt_call {
 	int status;	   /* 0: the route's */
 	json_t *reply;	   /* the handler's; owned */
 	char *text;	   /* instead: free() */
+	size_t text_len;   /* of it; 0: it ends at its NUL */
 	const char *text_type;
 	struct qt_file *file; /* instead: its bytes (life/files.h); allocated */
 	char allow[64];	   /* of a 405 */

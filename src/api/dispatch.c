@@ -123,7 +123,7 @@ static void succeed(struct qt_call *c, struct qt_out *out, struct qt_err *e)
 		if (!out->text)
 			(void)qt_fail(e, QT_E_INTERNAL_ERROR, "%s has no answer that is JSON", c->route->id);
 	}
-	out->len = out->text ? strlen(out->text) : 0;
+	out->len = c->text_len ? c->text_len : out->text ? strlen(out->text) : 0;
 }
 
 void qt_dispatch_look(const char *method, const char *raw_uri, struct qt_look *ret)
@@ -145,8 +145,11 @@ void qt_dispatch_look(const char *method, const char *raw_uri, struct qt_look *r
 	if (!r)
 		return;
 	ret->flags = r->flags;
+	ret->is_gui = r->flags & QT_R_GUI && qt_id_parse(&ret->container, "ctr", params[0]);
 	for (unsigned i = 0; i < uri->n_query; i++) {
 		follow |= qt_streq(uri->query[i].name, "follow") && qt_streq(uri->query[i].value, "true");
+		if (r->flags & QT_R_GUI && qt_streq(uri->query[i].name, "gui_token"))
+			(void)qt_copy(ret->link, sizeof(ret->link), uri->query[i].value);
 		if (!(r->flags & QT_R_TOKEN) || !qt_streq(uri->query[i].name, "token"))
 			continue;
 		ret->n_token++;

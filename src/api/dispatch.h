@@ -3,6 +3,7 @@
 #define QT_DISPATCH_H
 
 #include "call.h"
+#include "gui_pass.h"
 
 /* What the front end (fcgi.c) read. Texts are "" when absent. */
 struct qt_in {
@@ -50,6 +51,9 @@ struct qt_look {
 	unsigned flags; /* of the route: QT_R_… */
 	unsigned n_token; /* how often ?token= came, where the route takes it */
 	char token[132];
+	bool is_gui;	      /* of QT_R_GUI: */
+	struct qt_id container;
+	char link[QT_GUI_PASS_MAX]; /* ?gui_token=, "": none */
 };
 void qt_dispatch_look(const char *method, const char *raw_uri, struct qt_look *ret);
 /* The flags of the route alone: QT_R_UPLOAD, where its body goes. 0 for what is no route. */

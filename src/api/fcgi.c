@@ -56,6 +56,19 @@ static void refuse_auth(FCGX_Request *r, enum qt_code code, bool large, unsigned
 		     qt_err_row(code)->name, code == QT_E_UNAUTHORIZED && large ? "_LARGE" : "", retry_after);
 }
 
+/* A key in a header says who it is, whatever else is there. */
+static int identify(struct qt_life *l, const FCGX_Request *r, const struct qt_credentials *cr, const struct qt_look *look, struct qt_apikey *key,
+		    char *cookie, unsigned *retry_after, struct qt_err *e)
+{
+	int rc = 0;
+
+	if (look->is_gui && cr->n_api_key + cr->n_authorization == 0)
+		rc = qt_gui_auth(l, &look->container, look->link, FCGX_GetParam("HTTP_COOKIE", r->envp), key, cookie, retry_after, e);
+	if (rc == 0)
+		return qt_identity_auth(l, cr, key, retry_after, e);
+	return rc < 0 ? -1 : 0;
+}
+
 static void answer_auth(struct qt_life *l, FCGX_Request *r)
 {
 	struct qt_credentials cr = {
@@ -69,6 +82,7 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 	} ways[] = {[QT_POOL_QUICK] = {"204 No Content", "X-Quilt-Pool: quilt_quick"},
 		    [QT_POOL_SLOW] = {"204 No Content", "X-Quilt-Pool: quilt_slow"},
 		    [QT_POOL_STREAM] = {"403 Forbidden", "X-Quilt-Error: STREAM"}};
+	char cookie[QT_GUI_COOKIE_MAX] = "";
 	struct qt_look look;
 	struct qt_apikey key;
 	struct qt_err e = {0};
@@ -80,17 +94,17 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 	qt_dispatch_look(method, uri, &look);
 	cr.token = look.token;
 	cr.n_token = look.n_token;
-	if (qt_identity_auth(l, &cr, &key, &retry_after, &e) == 0) {
+	if (identify(l, r, &cr, &look, &key, cookie, &retry_after, &e) == 0) {
 		/* Before nginx takes the body in: how much depends on the route. */
 		if (length > qt_upload_limit(l->conf, method, uri)) {
 			refuse_auth(r, QT_E_PAYLOAD_TOO_LARGE, true, 0);
 			return;
 		}
-		FCGX_FPrintF(r->out, "Status: %s\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\n%s\r\n\r\n", ways[look.pool].status,
-			     key.tenant.s, key.id.s, key.plan, ways[look.pool].header);
+		FCGX_FPrintF(r->out, "Status: %s\r\nX-Quilt-Tenant: %s\r\nX-Quilt-Key: %s\r\nX-Quilt-Plan: %s\r\nX-Quilt-Cookie: %s\r\n%s\r\n\r\n",
+			     ways[look.pool].status, key.tenant.s, key.id.s, key.plan, cookie, ways[look.pool].header);
 		return;
 	}
-	if (e.code == QT_E_STORE_UNAVAILABLE)
+	if (!qt_err_row(e.code)->show)
 		qt_log_err(QT_LOG_ERROR, &e, "request_id=%s auth", param(r, "QUILT_REQUEST_ID"));
 	refuse_auth(r, e.code, length > l->conf->max_body_bytes, retry_after);
 }
@@ -109,6 +123,10 @@ static void answer_denied(const FCGX_Request *r, const char *error, struct qt_ou
 	struct qt_err e = {0};
 	uint32_t retry;
 
+	if (qt_starts(param(r, "REQUEST_URI"), "/gui/") && code_of(error) == QT_E_UNAUTHORIZED) {
+		(void)qt_fail(&e, QT_E_UNAUTHORIZED, "the link to the desktop is not valid, or its time is over");
+		e.hint = "GET /api/containers/{id}/gui-url makes a new one.";
+	}
 	(void)qt_fail(&e, code_of(error), "%s",
 		      qt_streq(error, "RATE_LIMITED") ? "too many requests with this API key"
 						      : "a valid API key is needed");

@@ -154,7 +154,7 @@ int qt_h_files_read(struct qt_call *c, struct qt_err *e)
 /* --- archives -------------------------------------------------------------------------------------------- */
 
 /* That a client hears at once of a plain mistake: gzip by its magic, or whole blocks of tar. The rest is the operation's. */
-static int looks_like_archive(int fd, struct qt_err *e)
+int qt_h_looks_like_archive(int fd, struct qt_err *e)
 {
 	unsigned char magic[512];
 	ssize_t n = pread(fd, magic, sizeof(magic), 0);
@@ -170,7 +170,7 @@ static int archive_args(struct qt_call *c, struct qt_op *o, struct qt_err *e)
 	const struct qt_archive_req *q = c->req;
 	char path[FT_PATH_MAX];
 
-	if (plain(path, q ? "/path" : "path", q ? q->path : qt_query_str(c, "path", "/"), e) < 0 || looks_like_archive(c->upload, e) < 0)
+	if (plain(path, q ? "/path" : "path", q ? q->path : qt_query_str(c, "path", "/"), e) < 0 || qt_h_looks_like_archive(c->upload, e) < 0)
 		return -1;
 	json_object_set_new(o->args, "path", json_sprintf("/%s", path));
 	json_object_set_new(o->args, "strip_components", json_integer((json_int_t)(q ? q->strip : qt_query_u64(c, "strip_components", 0))));

@@ -3,6 +3,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "handlers.h"
+#include "life/gui.h"
 #include "images.h"
 #include "query.h"
 #include "str.h"
@@ -60,15 +61,11 @@ static int take_gpus(const struct qt_call *c, const struct qt_create_req *q, str
 
 static int check_image(const struct qt_create_req *q, struct qt_err *e)
 {
-	if (!q->oci && qt_streq(q->image, "prod-gui")) {
-		if (q->command)
-			return qt_fail_field(e, QT_E_VALIDATION_ERROR, "/command", "no command",
-					     "prod-gui does not take a command");
-		(void)qt_fail_field(e, QT_E_NOT_IMPLEMENTED, "/image", "prod; busybox", "prod-gui is not available yet");
-		e->hint = "Use a managed image: prod or busybox.";
-		return -1;
-	}
-	return 0;
+	if (q->oci || !qt_streq(q->image, QT_GUI_IMAGE) || !q->command)
+		return 0;
+	(void)qt_fail_field(e, QT_E_VALIDATION_ERROR, "/command", "no command", "prod-gui does not take a command");
+	e->hint = "Leave command out: the image starts its desktop itself. Run programs in it with exec, or use the image prod.";
+	return -1;
 }
 
 static void replace(json_t **to, const json_t *from)

@@ -23,6 +23,8 @@ void qt_begun_done(struct qt_begun *b)
 	}
 	if (b->kind == QT_BEGUN_TERMINAL)
 		qt_terminal_done(&b->terminal.ends);
+	if (b->kind == QT_BEGUN_GUI)
+		qt_reset_fd(&b->gui.fd, -1);
 	b->kind = QT_BEGUN_NOTHING;
 }
 

@@ -2,6 +2,7 @@
 #ifndef QT_HANDLERS_H
 #define QT_HANDLERS_H
 
+#include "gui_pass.h"
 #include "route.h"
 
 struct qt_create_req {
@@ -15,6 +16,12 @@ struct qt_create_req {
 struct qt_img_pull_req {
 	char reference[QT_IMAGE_MAX + 1], platform[64], user[256], password[1025];
 	bool force;
+};
+struct qt_img_build_req {
+	char context_id[64], reference[QT_IMAGE_MAX + 1], dockerfile[1024], target[129];
+	const json_t *args;
+	uint64_t memory_mb;
+	double cpu_percent;
 };
 struct qt_rename_req {
 	char new_name[QT_NAME_MAX + 2];
@@ -115,6 +122,12 @@ int qt_h_img_list(struct qt_call *c, struct qt_err *e);
 int qt_h_img_inspect(struct qt_call *c, struct qt_err *e);
 int qt_h_img_history(struct qt_call *c, struct qt_err *e);
 int qt_h_img_delete(struct qt_call *c, struct qt_err *e);
+int qt_h_build_context(struct qt_call *c, struct qt_err *e);
+int qt_h_img_build(struct qt_call *c, struct qt_err *e);
+int qt_h_op_logs(struct qt_call *c, struct qt_err *e);
+
+/* ARCHIVE_REFUSED: FD holds neither gzip nor whole blocks of tar, by its first bytes. */
+int qt_h_looks_like_archive(int fd, struct qt_err *e);
 int qt_h_exec(struct qt_call *c, struct qt_err *e);
 int qt_h_snap_create(struct qt_call *c, struct qt_err *e);
 int qt_h_ctr_fork(struct qt_call *c, struct qt_err *e);
@@ -188,5 +201,9 @@ int qt_h_receipt_op(struct qt_call *c, struct qt_op *o, struct qt_err *e);
 
 /* Submit an operation of TYPE on K and make the 202 receipt (contract 4.1), with K's id, name and state when MORE. */
 int qt_h_receipt(struct qt_call *c, enum qt_op_type type, const struct qt_ctr *k, json_t *args, bool more, struct qt_err *e);
+
+int qt_h_gui_url(struct qt_call *c, struct qt_err *e);
+int qt_h_gui_file(struct qt_call *c, struct qt_err *e);
+int qt_h_gui_socket(struct qt_call *c, struct qt_err *e);
 
 #endif

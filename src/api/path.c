@@ -42,6 +42,8 @@ static int decode(char *s, bool plus, struct qt_err *e)
 	return 0;
 }
 
+static const char index_page[] = "index.html";
+
 static int parse_query(struct qt_uri *u, char *q, struct qt_err *e)
 {
 	while (q && *q) {
@@ -89,6 +91,9 @@ int qt_uri_parse(struct qt_uri *ret, const char *raw, struct qt_err *e)
 			return qt_fail(e, QT_E_BAD_REQUEST, "the path has more than %d segments", QT_SEGMENTS_MAX);
 		if (decode(p, false, e) < 0)
 			return -1;
+		/* A page has what belongs to it beside itself only if its path ends so. */
+		if (*p == '\0' && !next && n == 2 && qt_streq(ret->segments[0], "gui"))
+			p = (char *)index_page;
 		if (*p == '\0' || qt_streq(p, ".") || qt_streq(p, ".."))
 			return qt_fail(e, QT_E_BAD_REQUEST, "an empty, \".\" or \"..\" segment in the path");
 		ret->segments[n++] = p;

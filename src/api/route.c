@@ -11,6 +11,7 @@
 const struct qt_route *const qt_route_tables[] = {
 	qt_routes_containers,
 	qt_routes_files,
+	qt_routes_gui,
 	qt_routes_jobs,
 	qt_routes_network,
 	qt_routes_operations,

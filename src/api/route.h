@@ -19,6 +19,7 @@ enum {
 	QT_R_STREAM = 1 << 4,	  /* served by quilt-stream */
 	QT_R_FOLLOW = 1 << 5,	  /* so with ?follow=true */
 	QT_R_TOKEN = 1 << 6,	  /* takes the API key as ?token=, too, for clients that cannot set headers */
+	QT_R_GUI = 1 << 7,	  /* of the container {id}: a pass (gui_pass.h) opens it, too */
 	QT_R_BYTES_TOO = 1 << 8,  /* may answer application/octet-stream */
 	QT_R_UPLOAD = 1 << 9,	  /* the body is an archive, raw or in JSON, and goes to a file (upload.h) */
 };
@@ -74,6 +75,7 @@ struct qt_route {
 /* A concern's table: ends with id NULL. */
 extern const struct qt_route qt_routes_containers[];
 extern const struct qt_route qt_routes_files[];
+extern const struct qt_route qt_routes_gui[];
 extern const struct qt_route qt_routes_jobs[];
 extern const struct qt_route qt_routes_network[];
 extern const struct qt_route qt_routes_operations[];

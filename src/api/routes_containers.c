@@ -156,7 +156,7 @@ static const struct qt_rfield checks_fields[] = {
 	{"managed_image_valid", "boolean", 0, NULL}, {"gui_backend_reachable", "boolean|null", 0, NULL}, {0}};
 static const struct qt_reply checks = {"Checks", checks_fields};
 static const struct qt_rfield created_fields[] = {
-	CONTAINER_FIELDS, {"exec_ready", "boolean", 0, NULL}, {"network_ready", "boolean", 0, NULL}, {"checks", "object", 0, &checks}, {0}};
+	CONTAINER_FIELDS, {"exec_ready", "boolean", 0, NULL}, {"network_ready", "boolean", 0, NULL}, {"gui_ready", "boolean", 1, NULL}, {"checks", "object", 0, &checks}, {0}};
 static const struct qt_reply created = {"ContainerCreated", created_fields};
 static const struct qt_rfield list_fields[] = {{"containers", "array", 0, &container}, {"pagination", "object", 0, &qt_reply_pagination}, {0}};
 static const struct qt_reply list = {"ContainerList", list_fields};
@@ -164,7 +164,7 @@ static const struct qt_rfield by_name_fields[] = {{"container_id", "string|null"
 static const struct qt_reply by_name = {"ContainerName", by_name_fields};
 static const struct qt_rfield ready_fields[] = {
 	{"container_id", "string", 0, NULL}, {"state", "string", 0, NULL}, {"uptime_seconds", "integer", 0, NULL}, {"ready", "boolean", 0, NULL},
-	{"exec_ready", "boolean", 0, NULL}, {"network_ready", "boolean", 0, NULL}, {"checks", "object", 0, &checks}, {0}};
+	{"exec_ready", "boolean", 0, NULL}, {"network_ready", "boolean", 0, NULL}, {"gui_ready", "boolean", 1, NULL}, {"checks", "object", 0, &checks}, {0}};
 static const struct qt_reply ready = {"Readiness", ready_fields};
 #define COUNT(name) {name, "integer", 0, NULL}
 static const struct qt_rfield cpu_fields[] = {{"usage_percent", "number", 0, NULL}, {0}};
@@ -221,13 +221,13 @@ const struct qt_route qt_routes_containers[] = {
 	 .body_defaults = &qt_create_defaults, .query = execution_query, .ok = 201, .reply = &created, .also_ok = 202, .also_reply = &qt_reply_receipt,
 	 .budget_ms = 30000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_PLAN_REQUIRED, QT_E_IMAGE_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_CONTAINER_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED,
-		    QT_E_NOT_IMPLEMENTED, QT_E_CAPACITY_FULL, RUNTIME_ERRORS},
+		    QT_E_CAPACITY_FULL, RUNTIME_ERRORS},
 	 .fn = qt_h_ctr_create},
 	{.id = "createContainerBatch", .method = "POST", .path = "/api/containers/batch", .summary = "Create several containers, in parallel",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW, .body = batch_body, .body_size = sizeof(struct qt_batch_req), .query = execution_query, .ok = 202,
 	 .reply = &batch_receipt, .budget_ms = 20000,
 	 .errors = {QT_E_PLAN_REQUIRED, QT_E_IMAGE_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_CONTAINER_NAME_CONFLICT, QT_E_QUOTA_EXCEEDED,
-		    QT_E_NOT_IMPLEMENTED, QT_E_CAPACITY_FULL, RUNTIME_ERRORS},
+		    QT_E_CAPACITY_FULL, RUNTIME_ERRORS},
 	 .fn = qt_h_ctr_batch},
 	{.id = "getContainer", .method = "GET", .path = "/api/containers/{id}", .summary = "What state is it in?", .scope = QT_SCOPE_TENANT,
 	 .ok = 200, .reply = &container, .budget_ms = 5000, .errors = {QT_E_CONTAINER_NOT_FOUND}, .fn = qt_h_ctr_get},

@@ -54,6 +54,30 @@ static const struct qt_field pull_body[] = {
 	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
+static int check_build_arg(const char *field, const char *name, const char *value, struct qt_err *e)
+{
+	return qt_check_env(field, name, value, false, e);
+}
+
+static const struct qt_field context_body[] = {
+	{.name = "content", .kind = QT_K_TEXT, .flags = QT_F_REQUIRED, .off = offsetof(struct qt_archive_req, content), .doc = "base64 of a tar or tar.gz"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
+	{0},
+};
+static const struct qt_img_build_req build_defaults = {.memory_mb = 1024, .cpu_percent = 100};
+static const struct qt_field build_body[] = {
+	{.name = "context_id", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_img_build_req, context_id), .min = 1, .doc = "of POST /api/build-contexts"},
+	{.name = "image_reference", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_img_build_req, reference), .min = 1, .check = check_reference,
+	 .example = "\"example.org/team/app:1\"", .doc = "what the image is called then"},
+	{.name = "dockerfile_path", .kind = QT_K_STR, .flags = QT_F_NULL, AT(qt_img_build_req, dockerfile), .doc = "inside the context; default Dockerfile"},
+	{.name = "build_args", .kind = QT_K_MAP, .flags = QT_F_NULL, .off = offsetof(struct qt_img_build_req, args), .size = 8192, .max = QT_ENV_MAX,
+	 .check = check_build_arg, .doc = "values of ARG instructions"},
+	{.name = "target_stage", .kind = QT_K_STR, .flags = QT_F_NULL, AT(qt_img_build_req, target), .doc = "name or number of the stage to stop behind; default the last"},
+	{.name = "memory_limit_mb", .kind = QT_K_U64, AT(qt_img_build_req, memory_mb), .min = 16, .max = 16777216, .doc = "of each step; default 1024"},
+	{.name = "cpu_limit_percent", .kind = QT_K_NUM, AT(qt_img_build_req, cpu_percent), .dmin = 0, .dmax = 102400, .doc = "of each step, of one cpu; default 100"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
+	{0},
+};
 static const struct qt_field delete_body[] = {{.name = "async_mode", .kind = QT_K_IGNORE}, {0}};
 struct no_req { char unused; };
 
@@ -73,6 +97,9 @@ static const struct qt_rfield image_fields[] = {
 static const struct qt_reply image = {"Image", image_fields};
 static const struct qt_rfield pulled_fields[] = {{"success", "boolean", 0, NULL}, {"image", "object", 0, &image}, {0}};
 static const struct qt_reply pulled = {"ImagePulled", pulled_fields};
+static const struct qt_rfield context_fields[] = {
+	{"context_id", "string", 0, NULL}, {"size_bytes", "integer", 0, NULL}, {"expires_at", "integer", 0, NULL}, {0}};
+static const struct qt_reply context = {"BuildContext", context_fields};
 static const struct qt_rfield list_fields[] = {{"images", "array", 0, &image}, {0}};
 static const struct qt_reply list = {"ImageList", list_fields};
 static const struct qt_rfield layer_fields[] = {
@@ -95,6 +122,13 @@ const struct qt_route qt_routes_images[] = {
 	 .ok = 200, .reply = &pulled, .also_ok = 202, .also_reply = &qt_reply_receipt, .budget_ms = 300000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_IMAGE_NOT_FOUND, QT_E_IMAGE_REFUSED, QT_E_REGISTRY_DENIED, QT_E_REGISTRY_ERROR, QT_E_QUOTA_EXCEEDED, QT_E_CONFLICT, RUNTIME_ERRORS},
 	 .fn = qt_h_img_pull},
+	{.id = "uploadBuildContext", .method = "POST", .path = "/api/build-contexts", .summary = "Upload what a build may copy from, as tar or tar.gz",
+	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW | QT_R_UPLOAD, .body = context_body, .body_size = sizeof(struct qt_archive_req), .ok = 201, .reply = &context,
+	 .budget_ms = 60000, .errors = {QT_E_VALIDATION_ERROR, QT_E_ARCHIVE_REFUSED, QT_E_PAYLOAD_TOO_LARGE, QT_E_INSUFFICIENT_STORAGE, QT_E_UNAVAILABLE},
+	 .fn = qt_h_build_context},
+	{.id = "buildImage", .method = "POST", .path = "/api/oci/images/build", .summary = "Build an image from a Dockerfile, each step in a container",
+	 .scope = QT_SCOPE_TENANT, .body = build_body, .body_size = sizeof(struct qt_img_build_req), .body_defaults = &build_defaults, .ok = 202,
+	 .reply = &qt_reply_receipt, .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR, QT_E_BUILD_CONTEXT_NOT_FOUND}, .fn = qt_h_img_build},
 	{.id = "listImages", .method = "GET", .path = "/api/oci/images", .summary = "The tenant's pulled images, oldest first",
 	 .scope = QT_SCOPE_TENANT, .query = list_query, .ok = 200, .reply = &list, .budget_ms = 5000, .errors = {QT_E_VALIDATION_ERROR},
 	 .fn = qt_h_img_list},

@@ -80,7 +80,7 @@ static int set_limits(const struct ft_limits *l, struct qt_err *e)
 static const char *const allowed[] = {
 	"read", "write", "pread64", "pwrite64", "lseek", "close", "fcntl", "ftruncate", "fstat", "newfstatat", "getdents64", "openat2",
 	"mkdirat", "unlinkat", "renameat", "renameat2", "linkat", "symlinkat", "fchmod", "utimensat",
-	"poll", "ppoll", "recvmsg", "sendmsg",
+	"readlinkat", "poll", "ppoll", "recvmsg", "sendmsg",
 	"brk", "munmap", "mremap", "madvise", "futex", "getrandom", "clock_gettime", "sysinfo",
 	"rt_sigreturn", "rt_sigprocmask", "rt_sigaction", "getpid", "gettid", "tgkill", "restart_syscall", "exit", "exit_group",
 #ifdef QT_SANITIZED
@@ -95,7 +95,7 @@ static void release(scmp_filter_ctx *ctx)
 }
 
 /* Owners, attributes (user.* alone: the others want a privilege that it does not have), and what overlayfs takes for "gone": a character device 0:0, for which nobody needs a privilege. */
-static int allow_layer(scmp_filter_ctx ctx)
+static int allow_more(scmp_filter_ctx ctx, enum ft_rights rights)
 {
 	const struct scmp_arg_cmp whiteout[2] = {SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, S_IFMT, S_IFCHR), SCMP_CMP64(3, SCMP_CMP_EQ, 0)};
 	int r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fchown), 0, NULL);
@@ -104,10 +104,10 @@ static int allow_layer(scmp_filter_ctx ctx)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fchownat), 0, NULL);
 	if (r == 0)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fsetxattr), 0, NULL);
-	return r < 0 ? r : seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mknodat), 2, whiteout);
+	return r < 0 || rights != FT_R_LAYER ? r : seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mknodat), 2, whiteout);
 }
 
-static int filter(bool layer, struct qt_err *e)
+static int filter(enum ft_rights rights, struct qt_err *e)
 {
 	QT_AUTO(release) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	const struct scmp_arg_cmp no_code = SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
@@ -119,14 +119,14 @@ static int filter(bool layer, struct qt_err *e)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &no_code);
 	if (r == 0)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, &no_code);
-	if (r == 0 && layer)
-		r = allow_layer(ctx);
+	if (r == 0 && rights != FT_R_PLAIN)
+		r = allow_more(ctx, rights);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	return r == 0 ? 0 : qt_fail_sys(e, -r, "install the system call filter");
 }
 
-int ft_lock(const struct ft_limits *limits, bool layer, struct qt_err *e)
+int ft_lock(const struct ft_limits *limits, enum ft_rights rights, struct qt_err *e)
 {
 	auto_close int root = -1;
 
@@ -135,10 +135,10 @@ int ft_lock(const struct ft_limits *limits, bool layer, struct qt_err *e)
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return qt_fail_sys(e, errno, "open the root");
-	/* Files of the tree's other users, and their modes. No CHOWN: everything made here is root's, but in a layer. */
-	if (rt_caps_drop(1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_FOWNER | (layer ? 1ULL << CAP_CHOWN | 1ULL << CAP_FSETID : 0)) < 0)
+	/* Files of the tree's other users, and their modes. No CHOWN: everything made here is root's, but in a layer and a build. */
+	if (rt_caps_drop(1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_FOWNER | (rights != FT_R_PLAIN ? 1ULL << CAP_CHOWN | 1ULL << CAP_FSETID : 0)) < 0)
 		return qt_fail_sys(e, errno, "give capabilities up");
-	if (filter(layer, e) < 0)
+	if (filter(rights, e) < 0)
 		return -1;
 	return qt_take_fd(&root);
 }

@@ -18,8 +18,11 @@ int ft_enter_container(struct qt_err *e);
 /* The user and mount namespaces are its own already; the tree becomes the root. */
 int ft_enter_volume(struct qt_err *e);
 
-/* Root of the tree's user namespace with two capabilities (a LAYER keeps its owners: four, and may make whiteouts), limits, and the filter: from here on nothing can be executed, started, connected, mapped as
+/* What more than two capabilities, and what goes with them: none; to give files away; and to make whiteouts, too. */
+enum ft_rights { FT_R_PLAIN, FT_R_OWNERS, FT_R_LAYER };
+
+/* Root of the tree's user namespace with RIGHTS, limits, and the filter: from here on nothing can be executed, started, connected, mapped as
  * code, or opened but by openat2(2). A descriptor of the root directory. */
-int ft_lock(const struct ft_limits *limits, bool layer, struct qt_err *e);
+int ft_lock(const struct ft_limits *limits, enum ft_rights rights, struct qt_err *e);
 
 #endif

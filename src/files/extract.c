@@ -16,8 +16,8 @@
 
 struct work {
 	int root_fd, fd;
+	const struct ft_extract_req *req;
 	const char *path;
-	uint32_t strip;
 	const struct ft_limits *limits;
 	uint64_t packed; /* the archive's own size */
 	bool writing;
@@ -85,6 +85,16 @@ static void tell(struct work *w)
 
 /* --- making ---------------------------------------------------------------------------------------------- */
 
+static int own(const struct work *w, const struct ft_member *m, int fd, struct qt_err *e)
+{
+	bool given = w->req->owners == FT_O_GIVEN;
+
+	/* In this order: a change of owner takes setuid and setgid away. */
+	if (w->req->owners != FT_O_ROOT && fchown(fd, given ? w->req->uid : m->uid, given ? w->req->gid : m->gid) < 0)
+		return ft_fail(e, errno, "set a file's owner");
+	return fchmod(fd, m->mode) == 0 ? 0 : ft_fail(e, errno, "set a file's mode");
+}
+
 static int make_file(struct work *w, struct archive *a, const struct ft_member *m, int dir, const char *name, struct qt_err *e)
 {
 	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = m->mtime}};
@@ -95,10 +105,10 @@ static int make_file(struct work *w, struct archive *a, const struct ft_member *
 	fd = ft_open_name(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
 		return ft_fail(e, errno, "make a file");
-	if (ft_unpack_data(a, m, fd, check_sums, w, e) < 0)
+	if (ft_unpack_data(a, m, fd, check_sums, w, e) < 0 || own(w, m, fd, e) < 0)
 		return -1;
 	(void)futimens(fd, times); /* one that the file system cannot hold is no reason to fail */
-	return fchmod(fd, m->mode) == 0 ? 0 : ft_fail(e, errno, "set a file's mode");
+	return 0;
 }
 
 static int make_dir(struct work *w, const struct ft_member *m, int dir, const char *name, struct qt_err *e)
@@ -106,8 +116,13 @@ static int make_dir(struct work *w, const struct ft_member *m, int dir, const ch
 	char whole[FT_PATH_MAX];
 	int fd;
 
-	if (mkdirat(dir, name, m->mode) == 0)
-		return 0;
+	if (mkdirat(dir, name, m->mode & 0777) == 0) {
+		auto_close int made = w->req->owners == FT_O_ROOT ? -1 : ft_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
+
+		if (w->req->owners == FT_O_ROOT)
+			return 0;
+		return made < 0 ? ft_fail(e, errno, "make a directory") : own(w, m, made, e);
+	}
 	if (errno != EEXIST)
 		return ft_fail(e, errno, "make a directory");
 	if (!ft_join(whole, w->path, m->name))
@@ -138,6 +153,16 @@ static int make_hard(struct work *w, const struct ft_member *m, int dir, const c
 	return linkat(from, from_name, dir, name, 0) == 0 ? 0 : ft_fail(e, errno, "make a hard link");
 }
 
+static int make_link(const struct work *w, const struct ft_member *m, int dir, const char *name, struct qt_err *e)
+{
+	bool given = w->req->owners == FT_O_GIVEN;
+
+	if (symlinkat(m->link, dir, name) < 0 ||
+	    (w->req->owners != FT_O_ROOT && fchownat(dir, name, given ? w->req->uid : m->uid, given ? w->req->gid : m->gid, AT_SYMLINK_NOFOLLOW) < 0))
+		return ft_fail(e, errno, "make a link");
+	return 0;
+}
+
 static int make(struct work *w, struct archive *a, const struct ft_member *m, struct qt_err *e)
 {
 	const char *name;
@@ -157,7 +182,7 @@ static int make(struct work *w, struct archive *a, const struct ft_member *m, st
 	}
 	if (ft_unpack_clear(dir, name, e) < 0)
 		return -1;
-	return symlinkat(m->link, dir, name) == 0 ? 0 : ft_fail(e, errno, "make a link");
+	return make_link(w, m, dir, name, e);
 }
 
 /* --- the two passes -------------------------------------------------------------------------------------- */
@@ -167,7 +192,9 @@ static int each(struct work *w, struct archive *a, struct archive_entry *en, str
 	struct ft_member m;
 
 	w->entries++;
-	if (ft_member_check(&m, en, w->strip, w->limits, &w->links, e) < 0)
+	if (w->req->name.len > 0 && w->entries > 1)
+		return qt_fail(e, QT_E_BAD_REQUEST, "only one member can be given a name");
+	if (ft_member_check(&m, en, w->req, w->limits, &w->links, e) < 0)
 		return -1;
 	w->bytes += m.size;
 	if (check_sums(w, a, e) < 0)
@@ -204,10 +231,10 @@ static int pass(struct work *w, struct qt_err *e)
 	}
 }
 
-int ft_extract(int root_fd, const char *path, uint32_t strip, int fd, const struct ft_limits *limits, void (*progress)(void *arg, unsigned percent),
-	       void *arg, struct ft_extract_rep *rep, struct qt_err *e)
+int ft_extract(int root_fd, const struct ft_extract_req *req, const char *path, int fd, const struct ft_limits *limits,
+	       void (*progress)(void *arg, unsigned percent), void *arg, struct ft_extract_rep *rep, struct qt_err *e)
 {
-	struct work w = {.root_fd = root_fd, .fd = fd, .path = path, .strip = strip, .limits = limits, .place.fd = -1, .progress = progress, .arg = arg};
+	struct work w = {.root_fd = root_fd, .fd = fd, .req = req, .path = path, .limits = limits, .place.fd = -1, .progress = progress, .arg = arg};
 	struct stat st;
 	int r;
 

@@ -26,8 +26,9 @@ struct ft_limits {
 #define FT_RATIO      200
 #define FT_RATIO_FREE (64U << 20)
 
-int ft_extract(int root_fd, const char *path, uint32_t strip, int fd, const struct ft_limits *limits, void (*progress)(void *arg, unsigned percent),
-	       void *arg, struct ft_extract_rep *rep, struct qt_err *e);
+/* What of REQ is not zero changes that, as files.def says: then owners (0 to 65535), all modes, and links wherever they lead are taken. */
+int ft_extract(int root_fd, const struct ft_extract_req *req, const char *path, int fd, const struct ft_limits *limits,
+	       void (*progress)(void *arg, unsigned percent), void *arg, struct ft_extract_rep *rep, struct qt_err *e);
 
 /* Does a symbolic link at NAME (plain, below the archive's top) stay below it if it leads to TARGET? Only leading ".." are taken, so that no other
  * link can change what the text says. */

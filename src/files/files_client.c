@@ -25,9 +25,9 @@ static int begin(struct qt_files *f, int *ours, int *theirs, struct qt_err *e)
 	return f->buf ? 0 : qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 }
 
-int qt_files_open(struct qt_files *f, struct rt_client *rt, const struct qt_id *id, struct qt_err *e)
+static int open_files(struct qt_files *f, struct rt_client *rt, const struct qt_id *id, bool build, struct qt_err *e)
 {
-	const struct rt_files_req req = {.id = *id};
+	const struct rt_files_req req = {.id = *id, .build = build};
 	auto_close int ours = -1, theirs = -1;
 	struct rt_files_rep rep;
 
@@ -35,6 +35,16 @@ int qt_files_open(struct qt_files *f, struct rt_client *rt, const struct qt_id *
 		return -1;
 	f->sock = qt_take_fd(&ours);
 	return 0;
+}
+
+int qt_files_open(struct qt_files *f, struct rt_client *rt, const struct qt_id *id, struct qt_err *e)
+{
+	return open_files(f, rt, id, false, e);
+}
+
+int qt_files_open_build(struct qt_files *f, struct rt_client *rt, const struct qt_id *id, struct qt_err *e)
+{
+	return open_files(f, rt, id, true, e);
 }
 
 int qt_files_open_layer(struct qt_files *f, struct rt_client *rt, const struct qt_id *image, const char *hex, bool *ret_there,

@@ -14,6 +14,8 @@ struct qt_files {
 /* Begin a conversation about the tree of a running container or a volume. CONTAINER_NOT_FOUND, VOLUME_NOT_FOUND, INVALID_STATE, and what the runtime
  * says when it cannot; CAPACITY_FULL when there are too many conversations. F is initialised in any case. */
 int qt_files_open(struct qt_files *f, struct rt_client *rt, const struct qt_id *id, struct qt_err *e);
+/* The same for a build, of a running container or an image that is being made: FT_PACK and all of FT_EXTRACT. */
+int qt_files_open_build(struct qt_files *f, struct rt_client *rt, const struct qt_id *id, struct qt_err *e);
 /* The same about the layer HEX that is unpacked for IMAGE, unless it is there: *RET_THERE, and then there is nobody to talk to, but RET_DIFF_ID
  * (FT_SHA256 + 1 bytes) is set. */
 int qt_files_open_layer(struct qt_files *f, struct rt_client *rt, const struct qt_id *image, const char *hex, bool *ret_there,

@@ -48,6 +48,11 @@ int ft_layer_init(struct qt_err *e)
 	return sha256 ? 0 : qt_fail(e, QT_E_INTERNAL_ERROR, "no SHA-256");
 }
 
+const struct evp_md_st *ft_sha256(void)
+{
+	return sha256;
+}
+
 static void free_archive(struct archive **a)
 {
 	if (*a)

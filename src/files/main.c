@@ -12,6 +12,7 @@
 #include "fdpass.h"
 #include "layer.h"
 #include "num.h"
+#include "pack.h"
 #include "str.h"
 #include "tree.h"
 
@@ -24,11 +25,22 @@ const char *__asan_default_options(void)
 }
 #endif
 
+/* What the runtime starts it as. */
+static const struct kind {
+	const char *name;
+	bool container; /* in its namespaces */
+	enum ft_rights rights;
+	bool hashes, packs;
+} kinds[] = {
+	{"container", true, FT_R_PLAIN, false, false}, {"volume", false, FT_R_PLAIN, false, false}, {"layer", false, FT_R_LAYER, true, false},
+	{"build", true, FT_R_OWNERS, true, true},      {"context", false, FT_R_PLAIN, true, true},
+};
+
 struct server {
 	int root_fd;
 	struct ft_limits limits;
 	uint64_t serial;
-	bool layer;
+	const struct kind *kind;
 	char diff_id[FT_SHA256 + 1];
 	char path[FT_PATH_MAX];
 	char in[RT_MSG_MAX], out[RT_MSG_MAX], entries[49152];
@@ -78,10 +90,12 @@ static int do_read(struct server *s, const struct ft_read_req *req, int pipe_fd,
 static int run(struct server *s, enum ft_op op, const union ft_req *q, int fd, union ft_rep *rep, struct qt_err *e)
 {
 	/* Each process is for one or the other. */
-	if (s->layer != (op == FT_LAYER))
+	if ((s->kind->rights == FT_R_LAYER) != (op == FT_LAYER) || (op == FT_PACK && !s->kind->packs))
 		return qt_fail(e, QT_E_BAD_REQUEST, "not here");
 	if (op == FT_LAYER)
 		return ft_layer(s->root_fd, q->layer.digest.s, fd, &s->limits, progress, s, s->diff_id, &rep->layer, e);
+	if (op == FT_PACK)
+		return ft_pack(s->root_fd, &q->pack, fd, &s->limits, progress, s, s->diff_id, &rep->pack, e);
 	/* All others begin with the path. */
 	if (ft_path(s->path, q->stat.path.s, e) < 0)
 		return -1;
@@ -99,9 +113,13 @@ static int run(struct server *s, enum ft_op op, const union ft_req *q, int fd, u
 	case FT_EXTRACT:
 		if (q->extract.strip > FT_STRIP_MAX)
 			return qt_fail(e, QT_E_VALIDATION_ERROR, "at most %d components are stripped", FT_STRIP_MAX);
-		return ft_extract(s->root_fd, s->path, q->extract.strip, fd, &s->limits, progress, s, &rep->extract, e);
+		if (q->extract.owners >= FT_O_COUNT || q->extract.mode > 07777 + 1 || strchr(q->extract.name.s, '/') || qt_streq(q->extract.name.s, "..") || qt_streq(q->extract.name.s, ".") ||
+		    (s->kind->rights == FT_R_PLAIN && (q->extract.owners || q->extract.mode || q->extract.name.len)))
+			return qt_fail(e, QT_E_BAD_REQUEST, "not here");
+		return ft_extract(s->root_fd, &q->extract, s->path, fd, &s->limits, progress, s, &rep->extract, e);
 	case FT_NONE:
 	case FT_LAYER:
+	case FT_PACK:
 	case FT_PROGRESS:
 	case FT_OP_COUNT:
 		break;
@@ -150,24 +168,24 @@ int main(int argc, char **argv)
 {
 	static struct server s;
 	struct qt_err e = {0};
-	bool container;
 
-	if (argc != 4 || !qt_u64(&s.limits.entries, argv[2], 1, UINT64_MAX) || !qt_u64(&s.limits.bytes, argv[3], 1, INT64_MAX)) {
+	for (size_t i = 0; argc == 4 && i < QT_LEN(kinds); i++)
+		if (qt_streq(argv[1], kinds[i].name))
+			s.kind = &kinds[i];
+	if (argc != 4 || !s.kind || !qt_u64(&s.limits.entries, argv[2], 1, UINT64_MAX) || !qt_u64(&s.limits.bytes, argv[3], 1, INT64_MAX)) {
 		fputs("quilt-files is started by quilt-runtime; see quilt-files(8)\n", stderr);
 		return 2;
 	}
-	container = qt_streq(argv[1], "container");
-	s.layer = qt_streq(argv[1], "layer");
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
 	/* Names in UTF-8 headers are converted to the C locale's ASCII, or else taken as they are. What that needs is read now, from the host; later no
 	 * library can open a file. */
 	(void)iconv_close(iconv_open("ANSI_X3.4-1968", "UTF-8"));
-	if (s.layer && ft_layer_init(&e) < 0) {
+	if (s.kind->hashes && ft_layer_init(&e) < 0) {
 		(void)send_error(&s, FT_NONE, &e);
 		return 1;
 	}
-	if ((container ? ft_enter_container(&e) : ft_enter_volume(&e)) < 0 || (s.root_fd = ft_lock(&s.limits, s.layer, &e)) < 0) {
+	if ((s.kind->container ? ft_enter_container(&e) : ft_enter_volume(&e)) < 0 || (s.root_fd = ft_lock(&s.limits, s.kind->rights, &e)) < 0) {
 		(void)send_error(&s, FT_NONE, &e);
 		return 1;
 	}

@@ -135,38 +135,55 @@ static int type_of(struct ft_member *m, struct archive_entry *en, struct qt_err 
 	}
 }
 
-static int check_link(struct ft_member *m, uint32_t strip, struct qt_err *e)
+static int check_link(struct ft_member *m, const struct ft_extract_req *req, struct qt_err *e)
 {
-	if (!m->link)
+	if (!m->link || !*m->link)
 		return ft_refuse(e, m->shown, "is a link to nothing");
-	if (m->kind == FT_M_LINK && !ft_link_stays(m->name, m->link))
+	if (m->kind == FT_M_LINK && req->owners == FT_O_ROOT && !ft_link_stays(m->name, m->link))
 		return ft_refuse(e, m->shown, "is a link that leads out of the archive");
 	if (m->kind == FT_M_LINK && strlen(m->link) >= FT_PATH_MAX)
 		return ft_refuse(e, m->shown, "is a link to too long a path");
 	if (m->kind != FT_M_HARD)
 		return 0;
-	if (ft_member_plain(m->source, m->shown, m->link, strip, e) < 0)
+	if (ft_member_plain(m->source, m->shown, m->link, req->strip, e) < 0)
 		return -1;
 	return m->source[0] ? 0 : ft_refuse(e, m->shown, "is a hard link to nothing that is unpacked");
 }
 
-int ft_member_check(struct ft_member *m, struct archive_entry *en, uint32_t strip, const struct ft_limits *limits, struct ft_links *links,
-		    struct qt_err *e)
+static int take_owner(struct ft_member *m, struct archive_entry *en, const struct ft_extract_req *req, struct qt_err *e)
+{
+	int64_t uid = archive_entry_uid(en), gid = archive_entry_gid(en);
+
+	m->mode = archive_entry_perm(en) & (req->owners == FT_O_ROOT ? 0777 : 07777);
+	if (req->mode > 0 && m->kind != FT_M_LINK)
+		m->mode = req->mode - 1;
+	if (req->owners != FT_O_ARCHIVE)
+		return 0;
+	if (uid < 0 || uid > FT_OWNER_MAX || gid < 0 || gid > FT_OWNER_MAX)
+		return ft_refuse(e, m->shown, "has an owner that no container has");
+	m->uid = (uid_t)uid;
+	m->gid = (gid_t)gid;
+	return 0;
+}
+
+int ft_member_check(struct ft_member *m, struct archive_entry *en, const struct ft_extract_req *req, const struct ft_limits *limits,
+		    struct ft_links *links, struct qt_err *e)
 {
 	int64_t size = archive_entry_size_is_set(en) ? archive_entry_size(en) : 0;
 
 	*m = (struct ft_member){.shown = archive_entry_pathname(en)};
-	if (ft_member_plain(m->name, m->shown, m->shown, strip, e) < 0 || type_of(m, en, e) < 0)
+	if (ft_member_plain(m->name, m->shown, m->shown, req->strip, e) < 0 || type_of(m, en, e) < 0 || take_owner(m, en, req, e) < 0)
 		return -1;
+	if (req->name.len > 0)
+		(void)qt_copy(m->name, sizeof(m->name), req->name.s);
 	if (size < 0 || (uint64_t)size > limits->bytes)
 		return ft_refuse(e, m->shown, "is larger than this server unpacks");
 	m->size = m->kind == FT_M_FILE ? (uint64_t)size : 0;
-	m->mode = archive_entry_perm(en) & 0777;
 	m->mtime = archive_entry_mtime_is_set(en) ? archive_entry_mtime(en) : 0;
 	m->skip = m->name[0] == '\0';
 	if (m->skip)
 		return 0;
-	if ((m->kind == FT_M_LINK || m->kind == FT_M_HARD) && check_link(m, strip, e) < 0)
+	if ((m->kind == FT_M_LINK || m->kind == FT_M_HARD) && check_link(m, req, e) < 0)
 		return -1;
 	if (ft_links_above(links, m->name) || (m->kind == FT_M_HARD && ft_links_above(links, m->source)))
 		return ft_refuse(e, m->shown, "lies below a link that the archive itself makes");

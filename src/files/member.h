@@ -22,6 +22,8 @@ struct ft_member {
 	const char *link;	    /* where a link leads, as the archive has it */
 	uint64_t size;
 	mode_t mode;
+	uid_t uid;
+	gid_t gid;
 	int64_t mtime;
 };
 
@@ -37,8 +39,10 @@ void ft_links_done(struct ft_links *l);
 /* The name of MEMBER made plain, the first STRIP components left out; "" if nothing is left. OUT has FT_PATH_MAX bytes. */
 int ft_member_plain(char *out, const char *member, const char *name, uint32_t strip, struct qt_err *e);
 
-/* Fill M from EN, or refuse it. M points into EN. */
-int ft_member_check(struct ft_member *m, struct archive_entry *en, uint32_t strip, const struct ft_limits *limits, struct ft_links *links,
+#define FT_OWNER_MAX 65535 /* of what a container has */
+
+/* Fill M from EN, as REQ wants it, or refuse it. M points into EN. */
+int ft_member_check(struct ft_member *m, struct archive_entry *en, const struct ft_extract_req *req, const struct ft_limits *limits, struct ft_links *links,
 		    struct qt_err *e);
 
 /* ARCHIVE_REFUSED: the archive's member "MEMBER" WHY. */

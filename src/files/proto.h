@@ -27,6 +27,12 @@ enum ft_op {
 	FT_OP_COUNT
 };
 
+enum ft_owners {
+	FT_O_ROOT,    /* everything is root's, without setuid, setgid and sticky; links stay inside the archive */
+	FT_O_ARCHIVE, /* as the archive says, modes and links, too */
+	FT_O_GIVEN,   /* the same, but for uid and gid */
+	FT_O_COUNT
+};
 enum ft_type { FT_T_FILE, FT_T_DIR, FT_T_LINK, FT_T_OTHER, FT_T_COUNT };
 const char *ft_type_name(enum ft_type t);
 

@@ -121,6 +121,9 @@ static int copy(struct qt_life *l, const struct origin *from, const struct qt_co
 		qt_op_done(o);
 		return -1;
 	}
+	/* One device, one container. */
+	qt_snap_downgrades(o, QT_NET_RESET, ret->gpu_count);
+	ret->gpu_count = 0;
 	if (describe(l, from, how, ret, o, e) < 0)
 		goto failed;
 	if (how->dry) {
@@ -166,6 +169,6 @@ int qt_life_fork(struct qt_life *l, const struct qt_ctr *c, const struct qt_copy
 	if (!spec)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	qt_op_init(op);
-	qt_snap_downgrades(op, how->network, c->gpu_count);
+	qt_snap_downgrades(op, how->network, 0);
 	return copy(l, &from, how, ret, op, e);
 }

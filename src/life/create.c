@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "gui.h"
 #include "inner.h"
 #include "str.h"
 #include "strv.h"
@@ -12,12 +13,22 @@
 #define IMAGES_BUDGET_MS  5000
 #define IMAGE_TEXTS	  5 /* of each image in the list (ops.def), the name first */
 
+static const char gui_hint[] = "The operator makes it: quiltctl image build prod-gui (docs/operations.md).";
+
 static void begin(const struct qt_life *l, struct qt_ctr *c)
 {
 	c->state = QT_ST_CREATED;
 	c->created_ms = qt_now_ms();
 	if (!c->node[0])
 		(void)qt_copy(c->node, sizeof(c->node), l->conf->node);
+}
+
+static int no_image(const char *name, struct qt_err *e)
+{
+	(void)qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "an image of this node", "there is no image \"%s\" on this node", name);
+	if (qt_streq(name, QT_GUI_IMAGE))
+		e->hint = gui_hint;
+	return -1;
 }
 
 static int find_image(struct qt_life *l, const char *name, struct qt_err *e)
@@ -41,8 +52,7 @@ static int find_image(struct qt_life *l, const char *name, struct qt_err *e)
 				return qt_fail(e, QT_E_RUNTIME_UNAVAILABLE, "the runtime's list of images is not one");
 		}
 		if (i == 0)
-			return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "an image of this node",
-					     "there is no image \"%s\" on this node", name);
+			return no_image(name, e);
 	}
 }
 
@@ -155,7 +165,7 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, stru
 
 	if (!argv || !env || !volumes || !gpus)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
+	if (qt_strv_command(&req.argv, argv, c, e) < 0 ||
 	    qt_strv_env(&req.env, env, c, NULL, e) < 0 ||
 	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0 || qt_life_gpus(l, c, gpus, &req.gpus, e) < 0)
 		return -1;
@@ -165,6 +175,8 @@ static int make(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, stru
 	req.record = rt_str(record);
 	if (rt_create(&l->rt, &req, &rep, b->budget_ms ? b->budget_ms : CREATE_BUDGET_MS, e) < 0) {
 		b->unsent = l->rt.unsent;
+		if (e->code == QT_E_IMAGE_NOT_FOUND && qt_ctr_has_gui(c))
+			e->hint = gui_hint;
 		if (b->unsent || !qt_answer_lost(e) || ask_again(l, c, b) < 0)
 			return -1;
 		qt_err_reset(e);
@@ -236,6 +248,7 @@ int qt_life_bring(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, st
 	}
 	memset(ready, 0, sizeof(*ready));
 	ready->state = c->state;
+	ready->has_gui = qt_ctr_has_gui(c);
 	moved = (struct qt_err){0};
 	if (c->state == QT_ST_RUNNING && qt_life_ready(l, c, ready, &moved) < 0)
 		ready->state = c->state; /* created all the same: exec_ready is false */

@@ -61,6 +61,7 @@ int qt_op_ctr_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_archive(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_vol_archive(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_img_pull(struct qt_life *l, struct qt_op *o, struct qt_err *e);
+int qt_op_img_build(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_ctr_batch(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_op_vol_delete(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 

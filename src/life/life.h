@@ -27,7 +27,9 @@ struct qt_ready {
 	enum qt_state state;
 	int64_t uptime_ms;
 	bool state_running, minit_responsive, network_configured, managed_image_valid;
-	/* exec_ready = the first, second and fourth; network_ready = the third; ready = both */
+	bool has_gui, gui_reachable; /* the second means something if the first is true */
+	/* exec_ready = state_running, minit_responsive and managed_image_valid; network_ready = network_configured; gui_ready = both and gui_reachable; ready = all that
+	 * there is of these */
 };
 bool qt_ready_exec(const struct qt_ready *r);
 json_t *qt_ready_view(const struct qt_ready *r, const char *container_id); /* contract 3.6 */

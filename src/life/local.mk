@@ -5,7 +5,11 @@ libqlife_a_SOURCES = \
 	src/life/op_batch.c src/life/op_container.c src/life/ops.c src/life/procs.c src/life/ready.c src/life/settle.c src/life/settle.h src/life/strv.c src/life/strv.h src/life/verbs.c
 libqlife_a_SOURCES += src/life/ids.c src/life/op_volume.c src/life/settle_in.h src/life/settle_vol.c src/life/volumes.c
 libqlife_a_SOURCES += src/life/sessions.c src/life/sessions.h
+libqlife_a_SOURCES += src/life/gui.c src/life/gui.h
 libqlife_a_SOURCES += src/life/fetch.c src/life/images.c src/life/images.h src/life/op_image.c src/life/secret.c src/life/settle_img.c
+libqlife_a_SOURCES += src/life/build.c src/life/build.h src/life/build_cache.c src/life/build_context.c src/life/build_copy.c src/life/build_ctr.c \
+	src/life/build_end.c src/life/build_from.c src/life/build_log.c src/life/build_meta.c src/life/build_run.c src/life/builds.h src/life/contexts.c \
+	src/life/contexts.h src/life/op_build.c src/life/steps.h
 libqlife_a_SOURCES += src/life/files.c src/life/files.h src/life/op_archive.c src/life/spool.c src/life/spool.h
 libqlife_a_SOURCES += src/life/copy.c src/life/copy_volumes.c src/life/op_copy.c src/life/op_snapshot.c src/life/settle_snap.c src/life/snap.c \
 	src/life/snap_in.h src/life/snaps.h

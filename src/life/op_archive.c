@@ -26,6 +26,7 @@ static int unpack(struct qt_life *l, struct qt_op *o, const struct qt_id *tree, 
 {
 	const char *path = json_string_value(json_object_get(o->args, "path"));
 	const struct ft_extract_req req = {.path = rt_str(path ? path : ""),
+					   .name = rt_str(""),
 					   .strip = (uint32_t)json_integer_value(json_object_get(o->args, "strip_components"))};
 	struct talk t = {l, o};
 	auto_files struct qt_files f = {.sock = -1};

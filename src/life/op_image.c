@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "build.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "fdio.h"
@@ -366,17 +367,17 @@ static void give_up(struct pull *p)
 }
 
 /* What the reference meant before goes at once, unless something stands on it: then the agent takes it away later (settle_img.c), as all that fails here. */
-static void drop_superseded(struct pull *p)
+void qt_img_drop_superseded(struct qt_life *l, const struct qt_img *i)
 {
 	struct qt_err ignored = {0};
 	struct qt_img_list list;
 
-	if (qt_store_img_list(p->l->store, &p->o->tenant, &list, &ignored) < 0)
+	if (qt_store_img_list(l->store, &i->tenant, &list, &ignored) < 0)
 		return;
-	for (size_t i = 0; i < list.n; i++) {
+	for (size_t k = 0; k < list.n; k++) {
 		qt_err_reset(&ignored);
-		if (list.v[i].untagged && qt_streq(list.v[i].reference, p->img.reference) && qt_streq(list.v[i].node, p->l->conf->node))
-			(void)qt_life_img_delete(p->l, &list.v[i], &ignored);
+		if (list.v[k].untagged && qt_streq(list.v[k].reference, i->reference) && qt_streq(list.v[k].node, l->conf->node))
+			(void)qt_life_img_delete(l, &list.v[k], &ignored);
 	}
 	qt_img_list_done(&list);
 }
@@ -387,7 +388,7 @@ static int pull(struct pull *p, struct qt_err *e)
 		return -1;
 	if (fetch_and_store(p, e) == 0 && qt_store_img_put(p->l->store, &p->img, e) == 0) {
 		tell(p->o, &p->img);
-		drop_superseded(p);
+		qt_img_drop_superseded(p->l, &p->img);
 		return 0;
 	}
 	/* When another has it by now, or nobody knows what Redis has, the image stays for who comes next. */

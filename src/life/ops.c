@@ -56,6 +56,7 @@ static const struct kind {
 	[QT_OPT_SNAP_CREATE] = {qt_op_snap_create, "snapshot is ready", false},
 	[QT_OPT_SNAP_CLONE] = {qt_op_snap_clone, "container is cloned", false},
 	[QT_OPT_IMG_PULL] = {qt_op_img_pull, "image is pulled", false},
+	[QT_OPT_IMG_BUILD] = {qt_op_img_build, "image is built", false},
 	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed", false},
 };
 

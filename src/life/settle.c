@@ -177,6 +177,23 @@ static int absent(struct qt_life *l, struct qt_ctr *c, bool twice, struct qt_set
 	return lost(l, c, ret, e);
 }
 
+/* A container of a build is its executor's to take away, as long as the operation is not over: 1. */
+static int over(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e)
+{
+	struct qt_op o;
+	int r;
+
+	if (qt_store_op_get(l->store, &c->tenant, c->build.s, &o, e) < 0) {
+		if (e->code != QT_E_OPERATION_NOT_FOUND)
+			return -1;
+		qt_err_reset(e);
+		return 1;
+	}
+	r = qt_op_final(o.status);
+	qt_op_done(&o);
+	return r;
+}
+
 /* C is Redis's word, S the runtime's, and asked for after C was read: a change that S does not show yet makes the move from C's state
  * fail. */
 static int mend(struct qt_life *l, struct qt_ctr *c, struct seen *s, bool twice, struct qt_settled *ret, struct qt_err *e)
@@ -186,6 +203,12 @@ static int mend(struct qt_life *l, struct qt_ctr *c, struct seen *s, bool twice,
 
 	if (s->making)
 		return 0;
+	if (c->build.s[0]) {
+		int is_over = over(l, c, e);
+
+		if (is_over != 0)
+			return is_over < 0 ? -1 : finish_delete(l, c, ret, e);
+	}
 	if (!s->there)
 		return absent(l, c, twice, ret, e);
 	if (s->state == RT_ST_CREATED && coming && overdue(c)) {

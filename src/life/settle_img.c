@@ -13,11 +13,27 @@
 #include "inner.h"
 #include "settle.h"
 #include "settle_in.h"
+#include "steps.h"
 #include "str.h"
 
 #define GET_BUDGET_MS 15000
 
-/* 1: the runtime has it, and RET, initialised here, is its record; 0: it has not; 2: with a record that nobody can read. */
+/* What a step of a build made is nobody's in Redis, and goes when no build has used it for long. */
+static bool is_step(struct qt_life *l, const struct qt_id *id, const struct rt_obj_get_rep *rep)
+{
+	struct rt_obj_delete_req del = {.id = *id};
+	json_t *step = qt_step_load(rep->record.s, rep->record.len);
+	struct rt_obj_delete_rep gone;
+
+	if (!step)
+		return false;
+	if (qt_step_old(l->conf, step))
+		(void)rt_obj_delete(&l->rt, &del, &gone, GET_BUDGET_MS, &(struct qt_err){0});
+	json_decref(step);
+	return true;
+}
+
+/* 1: the runtime has it, and RET, initialised here, is its record; 0: it has not; 2: with a record that nobody can read; 3: it is a build's. */
 static int see(struct qt_life *l, const struct qt_id *id, struct qt_img *ret, struct qt_err *e)
 {
 	struct rt_obj_get_req req = {.id = *id};
@@ -30,6 +46,8 @@ static int see(struct qt_life *l, const struct qt_id *id, struct qt_img *ret, st
 		qt_err_reset(e);
 		return 0;
 	}
+	if (is_step(l, id, &rep))
+		return 3;
 	if (qt_img_load(ret, rep.record.s, rep.record.len, &bad) < 0)
 		return 2;
 	if (qt_streq(ret->id.s, id->s) && qt_streq(ret->tenant.s, rep.tenant.s))
@@ -72,8 +90,8 @@ static int stray(struct qt_life *l, const struct qt_id *id, struct qt_settled *r
 	struct qt_img known;
 	int there = see(l, id, &seen, e);
 
-	if (there <= 0)
-		return there;
+	if (there <= 0 || there == 3)
+		return there < 0 ? -1 : 0;
 	if (there == 2) {
 		ret->strange++;
 		return 0;

@@ -5,9 +5,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "contexts.h"
 #include "str.h"
 
 static int open_dir(const struct qt_conf *conf, struct qt_err *e)
@@ -60,6 +63,8 @@ static int count(int dir, const char *name, void *arg)
 	size_t len = strlen(n->tenant->s);
 
 	(void)dir;
+	if (strchr(name, '.') && qt_context_id_ok(strchr(name, '.') + 1))
+		return 0; /* they have their own bounds */
 	n->all++;
 	n->of_tenant += strncmp(name, n->tenant->s, len) == 0 && name[len] == '.';
 	return 0;
@@ -129,12 +134,18 @@ static int sweep_one(int dir, const char *name, void *arg)
 	struct qt_id tenant;
 	struct qt_err e = {0};
 	struct qt_op op;
+	struct stat st;
 	const char *dot = strchr(name, '.');
 	char first[QT_ID_MAX + 1] = "";
 	bool final = true;
 
 	if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0)
 		return 0;
+	if (dot && qt_context_id_ok(dot + 1)) {
+		if (fstat(fd, &st) == 0 && time(NULL) - st.st_mtime > (time_t)s->l->conf->build_context_ttl_s)
+			(void)unlinkat(dir, name, 0);
+		return 0;
+	}
 	if (dot && dot - name < (ptrdiff_t)sizeof(first))
 		memcpy(first, name, (size_t)(dot - name));
 	if (dot && qt_id_parse(&tenant, NULL, first) && qt_store_op_get(s->l->store, &tenant, dot + 1, &op, &e) == 0) {

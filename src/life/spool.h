@@ -1,6 +1,8 @@
 /*
  * spool.h - uploaded archives on their way from a worker to the agent: STATE_DIR/spool, which both may write (setup makes it: the workers' user, the agent's group, setgid).
  *
+ * Build contexts lie there, too, as TENANT.UUID, for build_context_ttl_s (contexts.h).
+ *
  * A file without a name as long as it is received, so that a worker that dies leaves nothing; then TENANT.OPERATION until the operation is done. The worker
  * holds a lock on it (flock) until the operation is submitted. What is left of operations that are final, or were never submitted, the agent sweeps.
  */

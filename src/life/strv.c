@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gui.h"
 #include "strv.h"
 
 int qt_strv_words(struct rt_strv *ret, char *buf, size_t size, const json_t *command, struct qt_err *e)
@@ -18,6 +19,15 @@ int qt_strv_words(struct rt_strv *ret, char *buf, size_t size, const json_t *com
 int qt_strv_argv(struct rt_strv *ret, char *buf, const json_t *command, struct qt_err *e)
 {
 	return qt_strv_words(ret, buf, QT_STRV_BYTES, command, e);
+}
+
+int qt_strv_command(struct rt_strv *ret, char *buf, const struct qt_ctr *c, struct qt_err *e)
+{
+	if (qt_strv_argv(ret, buf, c->command, e) < 0)
+		return -1;
+	if (ret->n == 0 && qt_ctr_has_gui(c))
+		(void)rt_strv_add(ret, buf, QT_STRV_BYTES, QT_GUI_COMMAND);
+	return 0;
 }
 
 static int add(struct rt_strv *v, char *buf, const char *name, const char *value, struct qt_err *e)

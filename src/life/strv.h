@@ -12,6 +12,9 @@
 /* The strings of COMMAND into BUF (QT_STRV_BYTES). VALIDATION_ERROR if they do not fit. */
 int qt_strv_argv(struct rt_strv *ret, char *buf, const json_t *command, struct qt_err *e);
 
+/* What C's init is to start: its command, else that of its image if this has one; an empty list: it idles. */
+int qt_strv_command(struct rt_strv *ret, char *buf, const struct qt_ctr *c, struct qt_err *e);
+
 /* The same for minit, whose messages are longer: SIZE bytes of BUF. */
 int qt_strv_words(struct rt_strv *ret, char *buf, size_t size, const json_t *command, struct qt_err *e);
 

@@ -24,7 +24,7 @@ static int start_from(struct qt_life *l, struct qt_ctr *c, unsigned from, struct
 
 	if (!argv || !env || !volumes || !gpus)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (qt_strv_argv(&req.argv, argv, c->command, e) < 0 ||
+	if (qt_strv_command(&req.argv, argv, c, e) < 0 ||
 	    qt_strv_env(&req.env, env, c, NULL, e) < 0 ||
 	    qt_life_volumes(l, c, volumes, &req.volumes, e) < 0 || qt_life_gpus(l, c, gpus, &req.gpus, e) < 0)
 		return -1;

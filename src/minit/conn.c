@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -318,6 +319,8 @@ static void on_exec(struct slot *s, const struct mi_msg *m, const struct mi_run 
 		.umask = mi.umask,
 		.user = m->uid == MI_ID_DEFAULT && m->gid == MI_ID_DEFAULT ? &mi.user : NULL,
 		.flags = m->flags,
+		.device_env = mi.device_env,
+		.device_env_len = mi.device_env_len,
 		.fds = {m->flags & MI_EXEC_TTY ? -1 : fds[0], keep ? -1 : fds[1], keep ? -1 : fds[2]},
 	};
 	int sys;
@@ -370,6 +373,23 @@ static void on_forget(struct slot *s, const char *key)
 	(void)answer(s, MI_GONE, 0, 0, NULL, 0);
 }
 
+/* From inside, with what a process of the container may: a path leads nowhere else. A stream socket of AF_UNIX connects at once or not at all. */
+static void on_dial(struct slot *s, const char *path)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), sys = 0;
+
+	memcpy(to.sun_path, path, strlen(path) + 1); /* frame.c: it fits */
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
+		sys = errno;
+	if (sys == 0)
+		(void)answer_fds(s, MI_DIALED, 0, 0, NULL, 0, &fd, 1);
+	else
+		(void)answer(s, MI_FAILED, MI_STEP_NONE, (uint32_t)sys, NULL, 0);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 void mi_keep_signal(int place, int sig)
 {
 	if (has_process(KEPT + place))
@@ -409,6 +429,9 @@ static void obey(struct slot *s, const struct mi_msg *m, const struct mi_run *ru
 		break;
 	case MI_FORGET:
 		on_forget(s, run->key);
+		break;
+	case MI_DIAL:
+		on_dial(s, run->cwd);
 		break;
 	}
 }
@@ -463,7 +486,8 @@ void mi_conn_event(unsigned slot, uint32_t gen)
 
 bool mi_command_start(const struct mi_run *run)
 {
-	struct mi_launch l = {.run = *run, .uid = mi.uid, .gid = mi.gid, .umask = mi.umask, .user = &mi.user, .fds = {0, 1, 2}};
+	struct mi_launch l = {.run = *run, .uid = mi.uid, .gid = mi.gid, .umask = mi.umask, .user = &mi.user, .fds = {0, 1, 2},
+			      .device_env = mi.device_env, .device_env_len = mi.device_env_len};
 	int sys = 0;
 
 	slots[0].fd = -1;

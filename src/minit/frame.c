@@ -66,7 +66,7 @@ int mi_check_request(const void *msg, size_t len, unsigned fds, struct mi_run *r
 
 	if (len < sizeof(*m) || len > MI_MSG_MAX || m->magic != MI_MAGIC)
 		return EPROTO;
-	if (m->kind < MI_PING || m->kind > MI_FORGET)
+	if (m->kind < MI_PING || m->kind > MI_DIAL)
 		return ENOSYS;
 	if (fds != fds_of(m))
 		return EPROTO;
@@ -76,6 +76,8 @@ int mi_check_request(const void *msg, size_t len, unsigned fds, struct mi_run *r
 		return check_exec(m, ret);
 	if (m->kind == MI_ATTACH || m->kind == MI_FORGET)
 		return m->key_len > 0 && len == sizeof(*m) + m->key_len ? 0 : EPROTO;
+	if (m->kind == MI_DIAL)
+		return m->cwd_len > 0 && m->cwd_len <= MI_DIAL_MAX && len == sizeof(*m) + m->cwd_len ? 0 : EPROTO;
 	if (len != sizeof(*m))
 		return EPROTO;
 	if (m->kind == MI_SIGNAL && (m->arg < 1 || m->arg > 64))
@@ -90,6 +92,9 @@ int mi_check_config(const void *config, size_t len, struct mi_run *ret)
 	if (len < sizeof(*c) || len > MI_MSG_MAX || c->magic != MI_MAGIC || c->version != MI_VERSION)
 		return EPROTO;
 	if (!split(config, sizeof(*c), len, (const uint32_t[]){c->argv_len, c->env_len, c->cwd_len, c->user_len}, ret))
+		return EPROTO;
+	if (c->device_env_len > c->env_len ||
+	    (c->device_env_len > 0 && c->device_env_len < c->env_len && ret->env[c->env_len - c->device_env_len - 1] != '\0'))
 		return EPROTO;
 	if (c->cwd_len == 0 || c->uid > MI_ID_MAX || c->gid > MI_ID_MAX || c->umask > 0777 || c->log_file_bytes < 1024 ||
 	    c->stop_signal < 1 || c->stop_signal > 64)

@@ -13,7 +13,7 @@ struct mi_run {
 };
 
 /* MSG holds LEN bytes and is aligned as a struct mi_msg. 0, or an errno that says what is wrong; FDS is the number of descriptors that
- * came along. RET is set for MI_EXEC, and its key for MI_ATTACH and MI_FORGET. */
+ * came along. RET is set for MI_EXEC, its key for MI_ATTACH and MI_FORGET, its cwd for MI_DIAL. */
 int mi_check_request(const void *msg, size_t len, unsigned fds, struct mi_run *ret);
 
 /* The same for the config. */

@@ -15,8 +15,8 @@
 
 static char oom_score[8]; /* what children write into their oom_score_adj; "" if unknown */
 
-/* Room for every list that fits into a message. Only children touch it, in their copy. */
-static char *list[MI_MSG_MAX + 3];
+/* Room for every list that fits into a message, and for what devices bring. Only children touch it, in their copy. */
+static char *list[2 * MI_MSG_MAX + 4];
 
 void mi_launch_init(void)
 {
@@ -127,12 +127,23 @@ static char **point(char **at, const char *s, uint32_t len)
 	return at;
 }
 
-static bool has_home(char **env)
+static bool has(char **env, const char *text)
 {
+	size_t len = strcspn(text, "=") + 1;
+
 	for (; *env; env++)
-		if (strncmp(*env, "HOME=", 5) == 0)
+		if (strncmp(*env, text, len) == 0)
 			return true;
 	return false;
+}
+
+/* Those of S that ENV does not set, at its end; END is the place after its NULL. The new place. */
+static char **add(char **env, char **end, const char *s, uint32_t len)
+{
+	for (const char *past = s + len; s < past; s += strlen(s) + 1)
+		if (!has(env, s))
+			end[-1] = (char *)s, *end++ = NULL;
+	return end;
 }
 
 static char *home_of(const struct mi_user *user)
@@ -206,7 +217,8 @@ static _Noreturn void child(const struct mi_launch *l, int start_fd)
 	(void)umask((mode_t)l->umask);
 	env = point(list, l->run.argv, l->run.argv_len);
 	end = point(env, l->run.env, l->run.env_len);
-	if (l->user && l->user->home[0] && !has_home(env))
+	end = add(env, end, l->device_env, l->device_env_len);
+	if (l->user && l->user->home[0] && !has(env, "HOME="))
 		end[-1] = home_of(l->user), end[0] = NULL;
 	reset_signals();
 	give_up(MI_STEP_EXEC, execute(list, env));

@@ -12,6 +12,8 @@ struct mi_launch {
 	uint32_t uid, gid, umask;
 	uint32_t flags; /* MI_EXEC_* */
 	const struct mi_user *user; /* whose further groups and home directory go with these ids; NULL: nobody's */
+	const char *device_env; /* texts: further variables, but those whose names RUN has too */
+	uint32_t device_env_len;
 	int fds[3];	/* become 0 to 2; each is that number already, or above 2. With MI_EXEC_TTY: the same terminal three times */
 };
 

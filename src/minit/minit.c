@@ -228,6 +228,8 @@ static void configure(struct mi_run *run)
 		mi.gid = mi.user.gid;
 	}
 	mi.umask = c->umask;
+	mi.device_env = run->env + c->env_len - c->device_env_len; /* there the configuration stays, then */
+	mi.device_env_len = c->device_env_len;
 	mi.stop_signal = c->stop_signal;
 	memcpy(mi.cwd, run->cwd, c->cwd_len);
 	run->cwd = mi.cwd;
@@ -300,6 +302,7 @@ int main(void)
 		(void)mi_command_start(&run);
 		mi_write_status(false, 0);
 	}
-	(void)madvise(config, sizeof(config), MADV_DONTNEED);
+	if (mi.device_env_len == 0)
+		(void)madvise(config, sizeof(config), MADV_DONTNEED);
 	loop();
 }

@@ -24,6 +24,8 @@ struct mi_init {
 	uint32_t uid, gid, umask, stop_signal;
 	uint64_t started_mono_ms, command_ended_ms;
 	char cwd[MI_CWD_MAX];
+	const char *device_env; /* what the container's devices bring: texts, for each process that has no other of that name */
+	uint32_t device_env_len;
 	struct mi_user user; /* of the image: uid and gid are as above */
 };
 extern struct mi_init mi;

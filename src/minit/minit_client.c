@@ -330,6 +330,37 @@ int mi_forget(int fd, const char *key, int budget_ms, struct qt_err *e)
 	return m.kind == MI_GONE ? 0 : broke(&x, e);
 }
 
+/* What came is a process's word: anything but a connected stream socket could block whoever reads from it. */
+static bool is_connection(int fd)
+{
+	int domain = -1, type = -1;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+int mi_dial(int fd, const char *path, int budget_ms, int *ret, struct qt_err *e)
+{
+	struct mi_msg m = {.magic = MI_MAGIC, .kind = MI_DIAL, .cwd_len = (uint32_t)strlen(path) + 1};
+	int64_t deadline = qt_mono_ms() + budget_ms;
+	char buf[sizeof(m) + MI_DIAL_MAX];
+	struct expect x = {.fds = ret, .max_fds = 1};
+
+	*ret = -1;
+	if (m.cwd_len > MI_DIAL_MAX)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the path of a socket is too long");
+	memcpy(buf, &m, sizeof(m));
+	memcpy(buf + sizeof(m), path, m.cwd_len);
+	if (send_msg(fd, buf, sizeof(m) + m.cwd_len, NULL, 0, deadline, e) < 0 || answer_of(fd, &m, &x, deadline, e) < 0)
+		return -1;
+	if (m.kind == MI_FAILED && x.n_fds == 0)
+		return 0;
+	if (m.kind != MI_DIALED || x.n_fds != 1 || !is_connection(*ret))
+		return broke(&x, e);
+	return 1;
+}
+
 enum mi_answer mi_failed_answer(const struct mi_failed *f, const struct mi_exec *x, int *ret_exit_code, char *text, size_t size)
 {
 	const char *name = x->argv.s, *cwd = x->cwd ? x->cwd : "the working directory";

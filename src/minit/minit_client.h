@@ -48,6 +48,10 @@ int mi_attach(int fd, const char *key, int budget_ms, struct mi_kept *ret, int r
 /* Killed, if it runs, and forgotten. */
 int mi_forget(int fd, const char *key, int budget_ms, struct qt_err *e);
 
+/* Connect, inside the container, to the stream socket PATH (absolute, shorter than MI_DIAL_MAX): 1 and *RET, the caller's, a connected socket of AF_UNIX to be read
+ * and written without blocking (MSG_DONTWAIT: its flags are shared with the container's init); 0: nobody listens there. */
+int mi_dial(int fd, const char *path, int budget_ms, int *ret, struct qt_err *e);
+
 /* What the client is to be told of a failure. MI_ANSWER_EXIT: the exit code EXIT_CODE with the text as its stderr. MI_ANSWER_CWD: the
  * working directory is at fault. MI_ANSWER_BUSY: no room for a process now. MI_ANSWER_GONE: the container is stopping.
  * MI_ANSWER_BROKEN: anything else. The text names the program or the directory (cut) and the reason. */

@@ -20,11 +20,12 @@
 #include <stdint.h>
 
 #define MI_MAGIC   0x314e494dU /* "MIN1" */
-#define MI_VERSION 3U
+#define MI_VERSION 4U
 #define MI_MSG_MAX 196608U /* less than a socket's buffer: it is one packet */
 
 #define MI_EXECS_MAX 256U  /* at once in one container; MI_FAILED with MI_STEP_FORK and EAGAIN beyond */
 #define MI_CWD_MAX   4096U /* its NUL included */
+#define MI_DIAL_MAX  108U  /* the same of a socket's path: what sockaddr_un holds */
 #define MI_ID_MAX    65535U
 #define MI_KEEPS_MAX 64U  /* kept at once, those that ended included; MI_FAILED with EAGAIN when all of them run */
 #define MI_KEY_MAX   64U  /* its NUL included */
@@ -56,6 +57,7 @@ struct mi_config {
 	uint32_t umask;
 	uint32_t uid, gid;    /* inside the container, of the first command and the default of exec */
 	uint32_t stop_signal; /* sent to the command at stop; 15 if the image does not say */
+	uint32_t device_env_len; /* the last so many bytes of the environment: what the container's devices bring, for execs as well */
 	uint32_t user_len;    /* 0: uid and gid count; else a user as in an image, with its NUL, behind the working directory (user.h) */
 };
 
@@ -77,6 +79,8 @@ enum mi_kind {
 		    * same. No exec begins any more (MI_STEP_FORK, ESHUTDOWN). */
 	MI_ATTACH, /* with a key: this connection is about that kept exec from now on. Answered by MI_KEPT, or MI_FAILED with ENOENT */
 	MI_FORGET, /* with a key: kill it if it runs, and forget it. MI_GONE, also if there is none */
+	MI_DIAL,   /* connect to a listening stream socket of the container; cwd is its path. MI_DIALED, or MI_FAILED with connect()'s errno: ENOENT and
+		    * ECONNREFUSED say that nobody listens there */
 	/* answers */
 	MI_PONG = 64, /* a struct mi_pong follows */
 	MI_STARTED,   /* the program runs; arg: the pid as the container sees it, and the number of its process group and session. With a
@@ -87,6 +91,7 @@ enum mi_kind {
 	MI_KEPT,      /* a struct mi_kept follows, and two descriptors: a terminal's master and its struct mi_scroll (of an init of before there was one: the
 		       * master alone), or memfds of stdout and stderr */
 	MI_GONE,
+	MI_DIALED, /* with one descriptor: the connection, which does not block */
 };
 
 struct mi_msg {
@@ -95,7 +100,7 @@ struct mi_msg {
 	uint32_t arg, arg2; /* of a kept exec: arg is its time in ms, then SIGTERM and 2 s later SIGKILL (0: no end); arg2 the terminal's size,
 			     * rows << 16 | columns */
 	/* of MI_EXEC; 0 otherwise: the texts behind, in this order. cwd_len 0: the config's working directory. The key, with its NUL, is also
-	 * that of MI_ATTACH and MI_FORGET */
+	 * that of MI_ATTACH and MI_FORGET, and cwd the path of MI_DIAL */
 	uint32_t argv_len, env_len, cwd_len, key_len;
 	uint32_t flags; /* MI_EXEC_* */
 	uint32_t uid, gid; /* MI_ID_DEFAULT: those of the config */

@@ -38,7 +38,7 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(memory_mb,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "memory_limit_mb",   ""),
 	CTR(cpu_centi,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "cpu_limit_centi",   "hundredths of a percent of one cpu: 50 % is 5000"),
 	CTR(strict,      QT_FT_BOOL,  QT_CF_SPEC,     0, NULL,   "strict",            "1 or 0"),
-	CTR(gpu_count,   QT_FT_U32,   0,              0, NULL,   "gpu_count",         ""),
+	CTR(gpu_count,   QT_FT_U32,   QT_CF_SPEC,     0, NULL,   "gpu_count",         ""),
 	CTR(error,       QT_FT_STR,   QT_CF_RUN,      0, NULL,   "error",             "why, in state error"),
 	CTR(labels,      QT_FT_MAP,   QT_CF_SPEC, QT_LABELS_MAX, NULL,    "labels",            "JSON object of strings"),
 	CTR(environment, QT_FT_MAP,   QT_CF_SPEC, QT_ENV_MAX,    NULL,    "environment",       "JSON object of strings"),
@@ -47,6 +47,7 @@ static const struct qt_mfield ctr_fields[] = {
 	CTR(copied_from, QT_FT_ID,    0, 0,             NULL,    "copied_from",       "ctr_… or snap_…, whose data it began with; empty: none"),
 	CTR(snapshot,    QT_FT_ID,    0, 0,             "snap",  "from_snapshot",     "the snapshot that it was cloned from, or that of the container that it was forked from; empty: none"),
 	CTR(gpu_ids,     QT_FT_LIST,  0, 64,            NULL,    "gpu_ids",           "JSON array of strings: those that it has, gpu_count of them"),
+	CTR(build,       QT_FT_ID,    0, 0,             "op",    "build",             "the operation whose build this container is a part of: in no list, and of no event; empty: none"),
 	CTR(routes,      QT_FT_LIST,  0, QT_ROUTES_MAX, NULL,    "routes",            "JSON array of IPv4 networks: further routes inside"),
 };
 

@@ -4,6 +4,7 @@ libqmodel_a_SOURCES = \
 	src/model/check.c src/model/check.h \
 	src/model/ctr.c \
 	src/model/fields.c src/model/fields.h \
+	src/model/dockerfile.c src/model/dockerfile.h src/model/dockerfile.def src/model/dfwords.c \
 	src/model/img.c src/model/img.h src/model/imgref.c \
 	src/model/model.h \
 	src/model/op.c src/model/optypes.def \

@@ -59,6 +59,7 @@ struct qt_ctr {
 	bool strict;
 	struct qt_id copied_from; /* ctr_… or snap_…: whose data it began with; s[0] == 0: none, as of the next */
 	struct qt_id snapshot;	  /* that it was cloned from, or the container that it was forked from */
+	struct qt_id build;	  /* op_…, whose build it is a part of: then no list has it; s[0] == 0: none */
 	uint32_t gpu_count;
 	char error[128];      /* why, in state error */
 	json_t *labels;	      /* object of strings */

@@ -18,6 +18,7 @@
 #include "str.h"
 
 #define AT_ONCE	    4
+#define TENANT_ONCE 2 /* of one tenant: a copy may take minutes */
 #define FREEZE_MS   2000
 #define COUNT_MS    2000
 #define DIRTY_BYTES (UINT64_C(1) << 20) /* less is written faster than it is prepared */
@@ -32,25 +33,36 @@ static uint64_t now_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-static int flush(struct rt_copy *c, struct qt_err *e)
+/* Those of its trees that are copied; how many. */
+static unsigned to_copy(const struct rt_copy *c, struct rt_store_tree *trees)
 {
-	const struct rt_store *s = &c->rt->store;
-	uint64_t began = now_us();
+	unsigned n = 0;
 
 	for (unsigned i = 0; i < c->n_trees; i++)
-		if (s->driver->flush(c->trees[i].from_fd, s->trash_fd, e) < 0)
-			return -1;
+		if (c->trees[i].to_dir_fd >= 0)
+			trees[n++] = (struct rt_store_tree){c->trees[i].from_fd, c->trees[i].to_dir_fd, c->trees[i].to};
+	return n;
+}
+
+static int flush(struct rt_copy *c, struct qt_err *e)
+{
+	struct rt_store_tree trees[RT_COPY_TREES_MAX];
+	uint64_t began = now_us();
+
+	c->rt->store.driver->flush(trees, to_copy(c, trees), &(struct rt_store_taking){c->rt->store.new_fd, c->id.s});
 	c->result->flush_us = now_us() - began;
 	return rt_failpoint(RT_FP_copy_flushed, e);
 }
 
-static int copy_all(struct rt_copy *c, struct qt_err *e)
+/* STILL: nobody changes them now. 1: without that they cannot be copied as they are at one moment. */
+static int copy_all(struct rt_copy *c, bool still, struct qt_err *e)
 {
-	for (unsigned i = 0; i < c->n_trees; i++)
-		if (c->trees[i].to_dir_fd >= 0 &&
-		    c->rt->store.driver->copy(c->trees[i].from_fd, c->trees[i].to_dir_fd, c->trees[i].to, c->trees[i].read_only, e) < 0)
-			return -1;
-	return rt_failpoint(RT_FP_copy_copied, e);
+	const struct rt_store *store = &c->rt->store;
+	struct rt_store_tree trees[RT_COPY_TREES_MAX];
+	unsigned n = to_copy(c, trees);
+	int r = n > 0 ? store->driver->copy(trees, n, &(struct rt_store_taking){store->new_fd, c->id.s}, still, e) : 0;
+
+	return r == 0 ? rt_failpoint(RT_FP_copy_copied, e) : r;
 }
 
 /* A frozen process holds no lock of a file system. What it had written and nobody had brought to disk is part of the copy: the drivers
@@ -66,10 +78,22 @@ static int copy_frozen(struct rt_copy *c, struct qt_err *e)
 		return -1;
 	r = rt_failpoint(RT_FP_copy_frozen, e);
 	if (r == 0)
-		r = copy_all(c, e);
+		r = copy_all(c, true, e);
 	if (rt_cgroup_freeze(g, &c->source, false, FREEZE_MS, &worse) < 0)
 		qt_log_err(QT_LOG_WARN, &worse, "container %s: not thawed by who froze it", c->source.s);
 	c->result->paused_us = now_us() - began;
+	return r;
+}
+
+static int copy_how_it_must_be(struct rt_copy *c, struct qt_err *e)
+{
+	int r;
+
+	if (c->freeze)
+		return copy_frozen(c, e);
+	r = copy_all(c, false, e);
+	if (r == 1)
+		r = c->may_freeze ? copy_frozen(c, e) : copy_all(c, true, e);
 	return r;
 }
 
@@ -110,7 +134,7 @@ static int work(void *arg)
 	if (c->flush)
 		r = flush(c, &e);
 	if (r == 0)
-		r = c->freeze ? copy_frozen(c, &e) : copy_all(c, &e);
+		r = copy_how_it_must_be(c, &e);
 	if (r == 0)
 		r = limit_and_count(c, &e);
 	c->result->err = e;
@@ -119,7 +143,7 @@ static int work(void *arg)
 
 /* --- in the runtime ------------------------------------------------------------------------------------ */
 
-struct rt_copy *rt_copy_new(struct rt *rt, const struct qt_id *id, const struct qt_id *source, struct qt_err *e)
+struct rt_copy *rt_copy_new(struct rt *rt, const struct qt_id *tenant, const struct qt_id *id, const struct qt_id *source, struct qt_err *e)
 {
 	struct rt_copy *c = calloc(1, sizeof(*c));
 	void *shared = c ? mmap(NULL, sizeof(struct rt_copy_result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
@@ -131,6 +155,7 @@ struct rt_copy *rt_copy_new(struct rt *rt, const struct qt_id *id, const struct 
 	c->rt = rt;
 	c->result = shared;
 	c->id = *id;
+	c->tenant = *tenant;
 	if (source)
 		c->source = *source;
 	return c;
@@ -151,7 +176,7 @@ void rt_copy_free(struct rt_copy *c)
 	free(c);
 }
 
-int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir_fd, const char *to, bool read_only, uint64_t max_bytes,
+int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir_fd, const char *to, uint64_t max_bytes,
 		struct qt_err *e)
 {
 	auto_close int from_fd = openat(from_dir_fd, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -169,14 +194,13 @@ int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir
 	c->trees[c->n_trees].from_dir_fd = qt_take_fd(&from_dir);
 	c->trees[c->n_trees].from_fd = qt_take_fd(&from_fd);
 	c->trees[c->n_trees].to_dir_fd = qt_take_fd(&dir_fd);
-	c->trees[c->n_trees].read_only = read_only;
 	c->trees[c->n_trees++].max_bytes = max_bytes;
 	return 0;
 }
 
 static void thaw(struct rt_copy *c)
 {
-	const struct rt_ctr *ctr = c->freeze ? rt_ctr_find(&c->rt->ctrs, &c->source) : NULL;
+	const struct rt_ctr *ctr = c->may_freeze ? rt_ctr_find(&c->rt->ctrs, &c->source) : NULL;
 	struct qt_err e = {0};
 
 	if (ctr && ctr->state == RT_ST_RUNNING && !ctr->gone && rt_cgroup_freeze(c->rt->cgroups, &c->source, false, FREEZE_MS, &e) < 0)
@@ -195,11 +219,24 @@ static void take_out(struct rt_copy *c)
 		*p = c->next;
 }
 
+/* What a job that failed, or died, left unfinished. */
+static void drop_begun(struct rt_copy *c)
+{
+	struct qt_err e = {0};
+	char name[QT_ID_MAX + 8];
+
+	for (unsigned i = 0; i < c->n_trees; i++)
+		if (!rt_store_taking_name(name, sizeof(name), c->id.s, i) || rt_store_drop(&c->rt->store, c->rt->store.new_fd, name, &e) < 0)
+			qt_log_err(QT_LOG_ERROR, &e, "%s: something of a copy is left", c->id.s);
+}
+
 static void finish(struct rt_copy *c, struct qt_err *e)
 {
 	struct rt *rt = c->rt;
 
 	take_out(c);
+	if (e->code != QT_OK)
+		drop_begun(c);
 	c->done(c, e);
 	rt_copy_free(c);
 	start_next(rt);
@@ -249,13 +286,14 @@ static int start(struct rt_copy *c, struct qt_err *e)
 	size_t n = 0;
 
 	c->flush = runs && s->driver->flush && rt_cgroup_dirty(c->rt->cgroups, &c->source) >= DIRTY_BYTES;
-	c->freeze = runs && (c->consistency == RT_APP_CONSISTENT || !s->driver->at_once || c->n_trees > 1);
+	c->freeze = runs && (c->consistency == RT_APP_CONSISTENT || !s->driver->at_once);
+	c->may_freeze = c->freeze || (runs && c->n_trees > 1);
 	for (unsigned i = 0; i < c->n_trees; i++) {
 		keep[n++] = c->trees[i].from_fd;
 		if (c->trees[i].to_dir_fd >= 0)
 			keep[n++] = c->trees[i].to_dir_fd;
 	}
-	keep[n++] = s->trash_fd;
+	keep[n++] = s->new_fd;
 	keep[n++] = rt_cgroup_freeze_fd(c->rt->cgroups);
 	return rt_job_fork(&c->job, c->rt->loop, keep, n, work, c, ended, c, e);
 }
@@ -265,29 +303,52 @@ static bool only_counts(const struct rt_copy *c)
 	return c->n_trees == 1 && c->trees[0].to_dir_fd < 0;
 }
 
-/* Copies can take long, and keep nobody from counting. */
+/* How many of TENANT's are under way; of all, if it is NULL. Copies can take long, and keep nobody from counting. */
+static unsigned under_way(const struct rt_copy *c, const struct qt_id *tenant)
+{
+	unsigned n = 0;
+
+	for (const struct rt_copy *o = c->rt->copies; o; o = o->next)
+		n += o->job.pid != 0 && only_counts(o) == only_counts(c) && (!tenant || qt_streq(o->tenant.s, tenant->s));
+	return n;
+}
+
 static bool may_start(const struct rt_copy *c)
 {
-	unsigned running = 0;
-
-	for (const struct rt_copy *o = c->rt->copies; o; o = o->next) {
-		if (o->job.pid == 0)
-			continue;
-		running += only_counts(o) == only_counts(c);
-		/* Who thaws must not thaw for another. */
-		if (c->source.s[0] && qt_streq(o->source.s, c->source.s))
+	/* Who thaws must not thaw for another. */
+	for (const struct rt_copy *o = c->rt->copies; c->source.s[0] && o; o = o->next)
+		if (o->job.pid != 0 && qt_streq(o->source.s, c->source.s))
 			return false;
+	return under_way(c, NULL) < AT_ONCE && under_way(c, &c->tenant) < TENANT_ONCE;
+}
+
+/* Of those that may start the oldest of who has the fewest under way. */
+static struct rt_copy *next_of(struct rt *rt)
+{
+	struct rt_copy *best = NULL;
+	unsigned fewest = 0;
+
+	for (struct rt_copy *c = rt->copies; c; c = c->next) {
+		unsigned n;
+
+		if (c->job.pid != 0 || c->ended || !may_start(c))
+			continue;
+		n = under_way(c, &c->tenant);
+		if (!best || n < fewest) {
+			best = c;
+			fewest = n;
+		}
 	}
-	return running < AT_ONCE;
+	return best;
 }
 
 static void start_next(struct rt *rt)
 {
-	for (struct rt_copy *c = rt->copies; c; c = c->next) {
+	struct rt_copy *c;
+
+	while ((c = next_of(rt))) {
 		struct qt_err e = {0};
 
-		if (c->job.pid != 0 || c->ended || !may_start(c))
-			continue;
 		if (start(c, &e) < 0) {
 			finish(c, &e); /* which looks for the next */
 			return;

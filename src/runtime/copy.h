@@ -1,8 +1,9 @@
 /*
- * copy.h - copying and counting trees in jobs: a few at once, the others wait in order, and of one running container one at a time.
+ * copy.h - copying and counting trees in jobs: a few at once, and of one running container one at a time. The others wait in order, but whoever has
+ * the fewest under way is next, and nobody has more than half: a tenant with large copies keeps no other from his.
  *
- * A driver whose copies are at once (btrfs) takes them while the source runs. It is frozen only when that was asked for, or when
- * several trees must be of one moment; with the other drivers it is frozen for as long as the copying takes, whatever was asked. What the
+ * A driver whose copies are at once (btrfs) takes them while the source runs, several trees too. It is frozen only when that was asked for, or
+ * when the trees could not be had of one moment (store_moment.c); with the other drivers it is frozen for as long as the copying takes, whatever was asked. What the
  * job freezes it thaws; whatever becomes of the job, the runtime thaws once more, and so does the next runtime at its start.
  */
 #ifndef RT_COPY_H
@@ -11,6 +12,7 @@
 #include "runtime.h"
 
 #define RT_COPY_TREES_MAX 34
+#define RT_COPY_NAME	  112 /* of what is made; a layer's name fits (layers.h) */
 #define RT_COPY_MAX_MS	  600000 /* a job is ended then */
 
 struct rt_copy_result {
@@ -23,16 +25,17 @@ struct rt_copy {
 	struct rt_copy *next;
 	struct rt_job job;
 	struct qt_id id; /* what is made, or counted */
+	struct qt_id tenant; /* whose */
 	struct qt_id source; /* the container that is copied; "" if what is copied stands still by itself */
 	struct qt_id snapshot; /* that what is copied lies in; "" if it is none */
 	enum rt_consistency consistency;
 	bool count; /* tell bytes and files, of the copies, or, if there is no place for a copy, of the trees themselves */
-	bool flush, freeze;
+	bool flush;
+	bool freeze, may_freeze; /* from the beginning; if there is no other way */
 	bool ended; /* killed: DONE is told so */
 	struct {
 		int from_dir_fd, from_fd, to_dir_fd; /* owned; to_dir_fd -1: is only counted */
-		char from[QT_ID_MAX + 1], to[QT_ID_MAX + 1];
-		bool read_only;
+		char from[QT_ID_MAX + 1], to[RT_COPY_NAME];
 		uint64_t max_bytes;
 	} trees[RT_COPY_TREES_MAX];
 	unsigned n_trees;
@@ -45,11 +48,11 @@ struct rt_copy {
 	unsigned n_waiters;
 };
 
-/* SOURCE may be NULL. Given to rt_copy_start(), or to rt_copy_free(). */
-struct rt_copy *rt_copy_new(struct rt *rt, const struct qt_id *id, const struct qt_id *source, struct qt_err *e);
+/* ID is TENANT's, or will be. SOURCE may be NULL. Given to rt_copy_start(), or to rt_copy_free(). */
+struct rt_copy *rt_copy_new(struct rt *rt, const struct qt_id *tenant, const struct qt_id *id, const struct qt_id *source, struct qt_err *e);
 void rt_copy_free(struct rt_copy *c);
 /* FROM_DIR_FD/FROM becomes TO_DIR_FD/TO; TO_DIR_FD -1: counted only. MAX_BYTES 0: not limited. */
-int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir_fd, const char *to, bool read_only, uint64_t max_bytes,
+int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir_fd, const char *to, uint64_t max_bytes,
 		struct qt_err *e);
 /* DONE is called later, in the loop, in any case. */
 void rt_copy_start(struct rt_copy *c, void (*done)(struct rt_copy *c, struct qt_err *e), void *arg);

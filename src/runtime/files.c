@@ -140,7 +140,7 @@ int rt_files_connect(struct rt *rt, const struct qt_id *id, struct qt_err *e)
 
 /* --- the configuration --------------------------------------------------------------------------------- */
 
-int rt_files_config(const struct rt *rt, const struct rt_strv *argv, const struct rt_strv *env, const char *workdir,
+int rt_files_config(const struct rt *rt, const struct rt_strv *argv, const struct rt_strv *env, uint32_t device_env_len, const char *workdir,
 		    const char *user, uint32_t stop_signal, struct qt_err *e)
 {
 	auto_close int fd = memfd_create("minit-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -149,6 +149,7 @@ int rt_files_config(const struct rt *rt, const struct rt_strv *argv, const struc
 		.version = MI_VERSION,
 		.argv_len = argv->len,
 		.env_len = env->len,
+		.device_env_len = device_env_len,
 		.cwd_len = (uint32_t)strlen(workdir) + 1,
 		.log_file_bytes = (uint32_t)rt->conf.log_file_bytes,
 		.umask = 022,

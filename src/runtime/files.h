@@ -22,8 +22,8 @@ int rt_files_listen(struct rt *rt, const struct qt_id *id, struct qt_err *e);
 int rt_files_connect(struct rt *rt, const struct qt_id *id, struct qt_err *e);
 void rt_files_drop_socket(struct rt *rt, const char *id); /* idempotent */
 
-/* A sealed memfd with a struct mi_config and its texts, the caller's. */
-int rt_files_config(const struct rt *rt, const struct rt_strv *argv, const struct rt_strv *env, const char *workdir,
+/* A sealed memfd with a struct mi_config and its texts, the caller's. The last DEVICE_ENV_LEN bytes of ENV are what devices bring. */
+int rt_files_config(const struct rt *rt, const struct rt_strv *argv, const struct rt_strv *env, uint32_t device_env_len, const char *workdir,
 		    const char *user, uint32_t stop_signal, struct qt_err *e);
 
 #endif

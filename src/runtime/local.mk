@@ -28,6 +28,7 @@ libqrt_a_SOURCES = \
 	src/runtime/op_obj.c \
 	src/runtime/op_procs.c src/runtime/procs.c src/runtime/procs.h src/runtime/op_net.c \
 	src/runtime/op_read.c \
+	src/runtime/op_take.c \
 	src/runtime/open.c src/runtime/runtime.h \
 	src/runtime/ops.c src/runtime/ops.h \
 	src/runtime/peer.c src/runtime/peer.h \
@@ -37,6 +38,7 @@ libqrt_a_SOURCES = \
 	src/runtime/store.c src/runtime/store.h src/runtime/store_parts.h \
 	src/runtime/store_btrfs.c \
 	src/runtime/store_copy.c \
+	src/runtime/store_moment.c \
 	src/runtime/sweep.c \
 	src/runtime/tree.c src/runtime/tree.h \
 	src/runtime/undo.c src/runtime/undo.h \

@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "copy.h"
 #include "dirs.h"
 #include "failpoint.h"
 #include "fdio.h"
@@ -92,6 +93,11 @@ int rt_op_image_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct 
 	if (o && !o->making) {
 		rep->there = 1;
 		return 0;
+	}
+	if (rt_copy_of(rt, &req->id)) {
+		if (!rt_copy_of(rt, &req->id)->ended)
+			rt_copy_end(rt_copy_of(rt, &req->id));
+		return RT_AGAIN;
 	}
 	/* Begun by an agent that died, perhaps with other layers. */
 	if (o && give_up(rt, o, e) < 0)

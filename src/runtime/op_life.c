@@ -81,7 +81,8 @@ static int make_config(struct rt_ctr *c, const struct run *run, const struct rt_
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (rt_gpus_env(gpus, run->env, &env, buf, ENV_BYTES, e) < 0)
 		return -1;
-	return rt_files_config(c->rt, run->argv, &env, c->workdir[0] ? c->workdir : "/", run->user.s, run->stop_signal, e);
+	return rt_files_config(c->rt, run->argv, &env, env.len - run->env->len, c->workdir[0] ? c->workdir : "/", run->user.s,
+			       run->stop_signal, e);
 }
 
 static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const struct rt_gpus *gpus, struct qt_err *e)
@@ -338,10 +339,10 @@ static int add_layer(struct rt_copy *copy, const struct rt_ctr *c, const struct 
 	auto_close int snap = -1;
 
 	if (copy->source.s[0])
-		return rt_copy_add(copy, s->ctr_fd, req->from.s, s->ctr_fd, c->id.s, false, s->ctr_bytes, e);
+		return rt_copy_add(copy, s->ctr_fd, req->from.s, s->ctr_fd, c->id.s, s->ctr_bytes, e);
 	(void)qt_copy(copy->snapshot.s, sizeof(copy->snapshot.s), req->from.s);
 	snap = openat(s->snap_fd, req->from.s, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return rt_copy_add(copy, snap, "ctr", s->ctr_fd, c->id.s, false, s->ctr_bytes, e);
+	return rt_copy_add(copy, snap, "ctr", s->ctr_fd, c->id.s, s->ctr_bytes, e);
 }
 
 static int copy_layer(struct rt_ctr *c, const struct rt_create_req *req, struct rt_answer *a, struct qt_err *e)
@@ -356,7 +357,7 @@ static int copy_layer(struct rt_ctr *c, const struct rt_create_req *req, struct 
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	}
 	p->c = c;
-	copy = rt_copy_new(c->rt, &c->id, qt_id_parse(&from, "ctr", req->from.s) ? &from : NULL, e);
+	copy = rt_copy_new(c->rt, &c->tenant, &c->id, qt_id_parse(&from, "ctr", req->from.s) ? &from : NULL, e);
 	if (!copy || add_layer(copy, c, req, e) < 0 || rt_copy_wait(copy, &a->call, e) < 0) {
 		rt_copy_free(copy);
 		free_pending(p);

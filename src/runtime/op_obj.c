@@ -109,11 +109,11 @@ static int copy_volume(struct rt *rt, struct rt_obj *o, const struct rt_vol_make
 
 	if (dir < 0 || faccessat(dir, req->from_volume.s, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return qt_fail(e, QT_E_VOLUME_NOT_FOUND, "the snapshot does not hold this volume");
-	copy = rt_copy_new(rt, &o->id, NULL, e);
+	copy = rt_copy_new(rt, &o->tenant, &o->id, NULL, e);
 	if (!copy)
 		return -1;
 	(void)qt_copy(copy->snapshot.s, sizeof(copy->snapshot.s), req->from_snapshot.s);
-	if (rt_copy_add(copy, dir, req->from_volume.s, rt->store.vol_fd, o->id.s, false, o->max_bytes, e) < 0 ||
+	if (rt_copy_add(copy, dir, req->from_volume.s, rt->store.vol_fd, o->id.s, o->max_bytes, e) < 0 ||
 	    rt_copy_wait(copy, &a->call, e) < 0) {
 		rt_copy_free(copy);
 		return -1;
@@ -220,17 +220,17 @@ static int add_trees(struct rt_copy *copy, const struct rt_ctr *c, const struct 
 	auto_close int dir = rt_dir_make(s->snap_fd, req->snapshot.s, 0700, e);
 	const char *text = NULL;
 
-	if (dir < 0 || rt_copy_add(copy, s->ctr_fd, c->id.s, dir, "ctr", true, 0, e) < 0)
+	if (dir < 0 || rt_copy_add(copy, s->ctr_fd, c->id.s, dir, "ctr", 0, e) < 0)
 		return -1;
 	while ((text = rt_strv_next(&req->volumes, text)))
-		if (rt_copy_add(copy, s->vol_fd, text, dir, text, true, 0, e) < 0)
+		if (rt_copy_add(copy, s->vol_fd, text, dir, text, 0, e) < 0)
 			return -1;
 	return 0;
 }
 
 static int take(struct rt_ctr *c, struct rt_obj *o, const struct rt_snapshot_req *req, struct rt_answer *a, struct qt_err *e)
 {
-	struct rt_copy *copy = rt_copy_new(c->rt, &o->id, &c->id, e);
+	struct rt_copy *copy = rt_copy_new(c->rt, &o->tenant, &o->id, &c->id, e);
 
 	if (!copy)
 		return -1;
@@ -312,11 +312,11 @@ int rt_op_obj_get(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_a
 	}
 	if (count)
 		return rt_copy_wait(count, &a->call, e) < 0 ? -1 : RT_LATER;
-	count = rt_copy_new(rt, &o->id, NULL, e);
+	count = rt_copy_new(rt, &o->tenant, &o->id, NULL, e);
 	if (!count)
 		return -1;
 	count->count = true;
-	if (rt_copy_add(count, rt->store.vol_fd, o->id.s, -1, "", false, 0, e) < 0 || rt_copy_wait(count, &a->call, e) < 0) {
+	if (rt_copy_add(count, rt->store.vol_fd, o->id.s, -1, "", 0, e) < 0 || rt_copy_wait(count, &a->call, e) < 0) {
 		rt_copy_free(count);
 		return -1;
 	}
@@ -375,7 +375,7 @@ int rt_op_obj_delete(struct rt *rt, struct rt_ctr *c, const void *req_, struct r
 	(void)a;
 	if (!o)
 		return 0;
-	if (o->making && !is_image(&o->id)) {
+	if (o->making && (copy || !is_image(&o->id))) {
 		if (copy && !copy->ended)
 			rt_copy_end(copy);
 		return RT_AGAIN;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -16,6 +17,7 @@
 #include "layers.h"
 #include "log.h"
 #include "peer.h"
+#include "rootpath.h"
 #include "str.h"
 
 #define PING_MS	  1000
@@ -336,6 +338,26 @@ int rt_op_images(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_an
 		}
 		(void)qt_copy(after, sizeof(after), p.best);
 	}
+}
+
+int rt_op_image_file(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
+{
+	const struct rt_image_file_req *req = req_;
+	auto_close int root = rt_store_rootfs(&rt->store, req->image.s, e), dir = -1, fd = -1;
+	struct qt_err why = {0};
+	struct stat st;
+
+	(void)c;
+	if (root < 0)
+		return -1;
+	dir = qt_open_beneath(root, "usr/share/novnc", O_PATH | O_DIRECTORY, 0, &why);
+	if (dir >= 0)
+		fd = qt_open_beneath(dir, req->path.s, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &why);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return qt_fail(e, QT_E_NOT_FOUND, "there is no such file");
+	((struct rt_image_file_rep *)a->rep)->size_bytes = (uint64_t)st.st_size;
+	a->fds[0] = qt_take_fd(&fd);
+	return 0;
 }
 
 int rt_op_watch(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answer *a, struct qt_err *e)

@@ -60,6 +60,10 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It learns the names of the images. They are for all tenants."},
+	[RT_IMAGE_FILE] = {.roles = RT_ROLE_API | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 200, .fn = rt_op_image_file,
+		.uses = "DAC_OVERRIDE",
+		.hostile = "It can read what lies below one directory of a managed image, as every tenant can in a container of it. No link is followed, and the file is "
+			   "a regular one, opened for reading."},
 	[RT_GPUS] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_gpus,
 		.uses = "DAC_OVERRIDE (reading CDI specifications that changed)",
 		.hostile = "Not for workers: as list. The agent writes into Redis which GPUs there are."},
@@ -84,6 +88,10 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 		.uses = "SYS_ADMIN (trusted attributes), DAC_OVERRIDE (in a job)",
 		.hostile = "Not for workers. The list of directories that hide what is below them comes from the process that unpacked: each is opened below the layer, without "
 			   "following links, and gets one attribute that says so; 16 MiB of names at most."},
+	[RT_LAYER_TAKE] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_CREATED | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_layer_take,
+		.uses = "SYS_ADMIN (subvolumes, trusted attributes), DAC_OVERRIDE, CHOWN, FOWNER, FSETID, SETFCAP",
+		.hostile = "Not for workers. A hostile agent can copy what any container that does not run has written into an image of the same tenant, as by a snapshot. The "
+			   "layer's name is made of the image's id, and no other is taken: what a container wrote never stands under a registry's digest."},
 	[RT_SNAPSHOT] = {.roles = RT_ROLE_ALL, .states = RT_S_CREATED | RT_S_RUNNING | RT_S_EXITED, .flags = RT_MUTATES, .budget_ms = 8000, .fn = rt_op_snapshot,
 		.uses = "SYS_ADMIN (subvolumes, trusted attributes), DAC_OVERRIDE, CHOWN, FOWNER, FSETID, SETFCAP, KILL (through the freezer)",
 		.hostile = "It can copy every container's files for the tenant whose container it is, until the pool is full but for a reserve, and have the container "

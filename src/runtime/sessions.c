@@ -316,11 +316,11 @@ static int open_ns(pid_t pid, const char *kind, struct qt_err *e)
 	return fd >= 0 ? fd : qt_fail_sys(e, errno, "open the container's %s namespace", kind);
 }
 
-int rt_sessions_container(struct rt_sessions *s, const struct rt_ctr *c, int sock, struct qt_err *e)
+int rt_sessions_container(struct rt_sessions *s, const struct rt_ctr *c, bool build, int sock, struct qt_err *e)
 {
 	/* The init is not reaped as long as the journal says that it runs, so its number is its own. */
 	auto_close int user = open_ns(c->pid, "user", e), mnt = user < 0 ? -1 : open_ns(c->pid, "mnt", e);
-	struct start a = {.kind = "container", .sock = sock, .fds = {user, mnt}, .sync = {-1, -1}, .cgroup_fd = -1};
+	struct start a = {.kind = build ? "build" : "container", .sock = sock, .fds = {user, mnt}, .sync = {-1, -1}, .cgroup_fd = -1};
 
 	if (mnt < 0)
 		return -1;
@@ -379,9 +379,9 @@ int rt_sessions_volume(struct rt_sessions *s, const struct qt_id *id, int tree_f
 	return on_tree(s, id, (struct start){.kind = "volume", .sock = sock, .fds = {tree_fd}}, e);
 }
 
-int rt_sessions_image(struct rt_sessions *s, const struct qt_id *id, int tree_fd, bool read_only, int sock, struct qt_err *e)
+int rt_sessions_image(struct rt_sessions *s, const struct qt_id *id, int tree_fd, bool read_only, bool build, int sock, struct qt_err *e)
 {
-	return on_tree(s, id, (struct start){.kind = "volume", .sock = sock, .fds = {tree_fd}, .read_only = read_only}, e);
+	return on_tree(s, id, (struct start){.kind = build ? "context" : "volume", .sock = sock, .fds = {tree_fd}, .read_only = read_only}, e);
 }
 
 int rt_sessions_layer(struct rt_sessions *s, const struct qt_id *id, int tree_fd, int sock, struct qt_err *e)

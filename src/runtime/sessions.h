@@ -13,13 +13,14 @@ struct rt_sessions;
 int rt_sessions_open(struct rt_sessions **ret, struct rt *rt, const char *program, struct qt_err *e);
 void rt_sessions_close(struct rt_sessions *s); /* ends them all, and waits for it */
 
-/* Start one that talks over SOCK (borrowed) about the tree of the running container C; it is in C's cgroup, and ends with it at the latest. */
-int rt_sessions_container(struct rt_sessions *s, const struct rt_ctr *c, int sock, struct qt_err *e);
+/* Start one that talks over SOCK (borrowed) about the tree of the running container C; it is in C's cgroup, and ends with it at the latest. BUILD: it can
+ * pack, and give files to any user of the container. */
+int rt_sessions_container(struct rt_sessions *s, const struct rt_ctr *c, bool build, int sock, struct qt_err *e);
 
 /* The same about the directory TREE_FD (borrowed, root's on disk) of the volume ID, in a cgroup and with a range of user ids of its own. */
 int rt_sessions_volume(struct rt_sessions *s, const struct qt_id *id, int tree_fd, int sock, struct qt_err *e);
 /* The same about what is kept of the image ID, READ_ONLY or not; and about a layer that is unpacked for it. */
-int rt_sessions_image(struct rt_sessions *s, const struct qt_id *id, int tree_fd, bool read_only, int sock, struct qt_err *e);
+int rt_sessions_image(struct rt_sessions *s, const struct qt_id *id, int tree_fd, bool read_only, bool build, int sock, struct qt_err *e);
 int rt_sessions_layer(struct rt_sessions *s, const struct qt_id *id, int tree_fd, int sock, struct qt_err *e);
 
 /* How many work on ID's tree. End those, and wait: afterwards nobody holds the tree. */

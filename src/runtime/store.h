@@ -9,6 +9,7 @@
  *   POOL/layers/HEX/           fs/: a layer of pulled images, by the sha256 of its blob; shared by all images, of all tenants
  *   POOL/layers/ID.HEX/        the same while it is unpacked for the image ID, and a list of what hides all below it: opaque
  *   POOL/snap/ID/              ctr/, a container's tree, and for each captured volume vol_…/, a volume's tree
+ *   POOL/new/ID.N/             the copy of a tree, before it is moved to its place: what jobs work in, emptied at start
  *   POOL/trash/                what is to be deleted, by a job
  *
  * A tree is what a storage driver makes and copies; on btrfs it is a subvolume. None stands on another: each can go at any time.
@@ -26,7 +27,7 @@ struct rt_store_driver;
 struct rt_store {
 	const struct rt_store_driver *driver;
 	struct rt_loop *loop;
-	int pool_fd, images_fd, ctr_fd, vol_fd, snap_fd, img_fd, layers_fd, trash_fd;
+	int pool_fd, images_fd, ctr_fd, vol_fd, snap_fd, img_fd, layers_fd, new_fd, trash_fd;
 	bool limits; /* trees can be held to a size */
 	uint64_t ctr_bytes, vol_bytes; /* of the settings; 0: no bound */
 	struct rt_job emptier;

@@ -52,52 +52,21 @@ static int make(int dir_fd, const char *name, struct qt_err *e)
 	return ioctl(dir_fd, BTRFS_IOC_SUBVOL_CREATE, &args) < 0 ? qt_fail_sys(e, errno, "make a subvolume") : 0;
 }
 
-static int snapshot(int from_fd, int to_dir_fd, const char *name, bool read_only, struct qt_err *e)
-{
-	struct btrfs_ioctl_vol_args_v2 args = {.fd = from_fd, .flags = read_only ? BTRFS_SUBVOL_RDONLY : 0};
-
-	(void)qt_copy(args.name, sizeof(args.name), name);
-	return ioctl(to_dir_fd, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0 ? qt_fail_sys(e, errno, "make a subvolume's snapshot") : 0;
-}
-
 /* What a mount of the overlay left: copies in flight, and the name that its kernel gave it, which two must not have. */
-static int freshen(int tree_fd, struct qt_err *e)
+int rt_btrfs_freshen(int dir_fd, const char *name, struct qt_err *e)
 {
-	auto_close int work = openat(tree_fd, "work", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	auto_close int upper = openat(tree_fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int tree = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int work = openat(tree, "work", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int upper = openat(tree, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
+	if (tree < 0)
+		return qt_fail_sys(e, errno, "open a copy");
 	if (work < 0 && errno == ENOENT)
 		return 0; /* a volume */
 	if (work < 0 || upper < 0 || rt_dir_empty(work) < 0)
 		return qt_fail_sys(e, errno, "freshen a copy");
 	if (fremovexattr(upper, "trusted.overlay.uuid") < 0 && errno != ENODATA)
 		return qt_fail_sys(e, errno, "freshen a copy");
-	return 0;
-}
-
-static int copy(int from_fd, int to_dir_fd, const char *name, bool read_only, struct qt_err *e)
-{
-	auto_close int fd = -1;
-
-	if (snapshot(from_fd, to_dir_fd, name, read_only, e) < 0)
-		return -1;
-	if (read_only)
-		return 0; /* freshened when it is used */
-	fd = openat(to_dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? qt_fail_sys(e, errno, "open a copy") : freshen(fd, e);
-}
-
-/* A snapshot begins with writing out what is dirty in its source, while the source runs on. syncfs(2) would do the same for every
- * tenant of the pool. */
-static int flush(int tree_fd, int trash_fd, struct qt_err *e)
-{
-	struct btrfs_ioctl_vol_args args = {.fd = 0};
-
-	if (!qt_fmt(args.name, sizeof(args.name), "flush.%d", (int)getpid()))
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "a name too long");
-	if (snapshot(tree_fd, trash_fd, args.name, true, e) < 0)
-		return -1;
-	(void)ioctl(trash_fd, BTRFS_IOC_SNAP_DESTROY, &args); /* else with the trash */
 	return 0;
 }
 
@@ -108,6 +77,6 @@ const struct rt_store_driver rt_store_btrfs = {
 	.limits = limits,
 	.limit = limit,
 	.make = make,
-	.copy = copy,
-	.flush = flush,
+	.copy = rt_btrfs_copy,
+	.flush = rt_btrfs_flush,
 };

@@ -33,31 +33,41 @@ static int copy_part(int from_fd, int to_fd, const char *part, bool share, struc
 	return 0;
 }
 
-static int copy(int from_fd, int to_dir_fd, const char *name, bool share, struct qt_err *e)
+static int copy_one(const struct rt_store_tree *t, bool share, struct qt_err *e)
 {
-	auto_close int fd = rt_dir_make(to_dir_fd, name, 0700, e);
+	auto_close int fd = rt_dir_make(t->to_dir_fd, t->name, 0700, e);
 
 	if (fd < 0)
 		return -1;
 	for (size_t i = 0; i < QT_LEN(parts); i++)
-		if (copy_part(from_fd, fd, parts[i], share, e) < 0)
+		if (copy_part(t->from_fd, fd, parts[i], share, e) < 0)
 			return -1;
-	if (faccessat(from_fd, "work", F_OK, AT_SYMLINK_NOFOLLOW) == 0 && mkdirat(fd, "work", 0700) < 0)
+	if (faccessat(t->from_fd, "work", F_OK, AT_SYMLINK_NOFOLLOW) == 0 && mkdirat(fd, "work", 0700) < 0)
 		return qt_fail_sys(e, errno, "make a layer");
 	/* On disk before anybody writes down that it is there. */
 	return syncfs(fd) < 0 ? qt_fail_sys(e, errno, "sync a copy") : 0;
 }
 
-static int copy_bytes(int from_fd, int to_dir_fd, const char *name, bool read_only, struct qt_err *e)
+static int copy(const struct rt_store_tree *t, unsigned n, bool share, struct qt_err *e)
 {
-	(void)read_only;
-	return copy(from_fd, to_dir_fd, name, false, e);
+	for (unsigned i = 0; i < n; i++)
+		if (copy_one(&t[i], share, e) < 0)
+			return -1;
+	return 0;
 }
 
-static int copy_shared(int from_fd, int to_dir_fd, const char *name, bool read_only, struct qt_err *e)
+static int copy_bytes(const struct rt_store_tree *t, unsigned n, const struct rt_store_taking *where, bool still, struct qt_err *e)
 {
-	(void)read_only;
-	return copy(from_fd, to_dir_fd, name, true, e);
+	(void)where;
+	(void)still;
+	return copy(t, n, false, e);
+}
+
+static int copy_shared(const struct rt_store_tree *t, unsigned n, const struct rt_store_taking *where, bool still, struct qt_err *e)
+{
+	(void)where;
+	(void)still;
+	return copy(t, n, true, e);
 }
 
 static bool any(int pool_fd)

@@ -4,6 +4,19 @@
 
 #include "store.h"
 
+/* One tree that is to be copied: FROM_FD becomes TO_DIR_FD/NAME. */
+struct rt_store_tree {
+	int from_fd, to_dir_fd;
+	const char *name;
+};
+
+/* Where copies may be made before they are moved to their places: NEW_FD/ID.0, and so on. */
+struct rt_store_taking {
+	int new_fd;
+	const char *id;
+};
+bool rt_store_taking_name(char *to, size_t size, const char *id, unsigned i);
+
 /* How trees are made and copied. A tree is a directory of the pool: a container's with upper and work, a volume's with data. */
 struct rt_store_driver {
 	const char *name;
@@ -13,13 +26,20 @@ struct rt_store_driver {
 	int (*limit)(int tree_fd, uint64_t bytes, struct qt_err *e);
 	int (*make)(int dir_fd, const char *name, struct qt_err *e); /* an empty one */
 
-	/* In a job. A new tree TO_DIR_FD/NAME with what FROM_FD holds, `work` empty; READ_ONLY: it will never be written. What is there of it
-	 * after a failure is for the trash. */
-	int (*copy)(int from_fd, int to_dir_fd, const char *name, bool read_only, struct qt_err *e);
-	/* In a job: bring to disk what is dirty of the tree, while its users run on. NULL: there is no use in it. */
-	int (*flush)(int tree_fd, int trash_fd, struct qt_err *e);
+	/* In a job. New trees, `work` empty, all of one moment: if the driver is one of those that copy at once, although their users may run
+	 * on. 1: that did not work out, and nothing is left of them. STILL: nobody runs, or it does not matter, so that it always does.
+	 * What is there of them after a failure is for the trash. */
+	int (*copy)(const struct rt_store_tree *t, unsigned n, const struct rt_store_taking *where, bool still, struct qt_err *e);
+	/* In a job: bring to disk what is dirty of the trees, while their users run on. NULL: there is no use in it. */
+	void (*flush)(const struct rt_store_tree *t, unsigned n, const struct rt_store_taking *where);
 };
 extern const struct rt_store_driver rt_store_btrfs, rt_store_reflink, rt_store_copy;
+
+/* store_btrfs.c: what a copy of a tree needs before it is used. */
+int rt_btrfs_freshen(int dir_fd, const char *name, struct qt_err *e);
+/* store_moment.c */
+int rt_btrfs_copy(const struct rt_store_tree *t, unsigned n, const struct rt_store_taking *where, bool still, struct qt_err *e);
+void rt_btrfs_flush(const struct rt_store_tree *t, unsigned n, const struct rt_store_taking *where);
 
 /* copytree.c: everything below FROM_FD, which may change meanwhile, into the empty directory TO_FD: owners, modes, times, xattrs (but those
  * that name this very overlay), hard links, holes, fifos, sockets, links, and the whiteouts of overlayfs. SHARE: files share their

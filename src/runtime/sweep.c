@@ -223,6 +223,13 @@ static int tree_found(const char *name, void *arg, struct qt_err *e)
 	return rt_store_drop(&rt->store, rt->store.ctr_fd, name, e);
 }
 
+static int copy_found(const char *name, void *arg, struct qt_err *e)
+{
+	struct rt *rt = arg;
+
+	return rt_store_drop(&rt->store, rt->store.new_fd, name, e);
+}
+
 static bool object_known(struct rt *rt, const char *name)
 {
 	return rt_obj_find(&rt->objs, name) || rt_keep_is_bad(&rt->objs.keep, name);
@@ -296,7 +303,8 @@ int rt_sweep(struct rt *rt, struct qt_err *e)
 	if (links > 0)
 		qt_log(QT_LOG_WARN, "%d links belonged to no container, and are gone", links);
 	if (rt_dir_each(rt->sock_fd, socket_found, rt, e) < 0 || rt_dir_each(rt->ctr_state_fd, files_found, rt, e) < 0 ||
-	    rt_dir_each(rt->store.ctr_fd, tree_found, rt, e) < 0 || sweep_objects(rt, e) < 0)
+	    rt_dir_each(rt->store.ctr_fd, tree_found, rt, e) < 0 || rt_dir_each(rt->store.new_fd, copy_found, rt, e) < 0 ||
+	    sweep_objects(rt, e) < 0)
 		return -1;
 	rt_store_empty_trash(&rt->store);
 	return 0;

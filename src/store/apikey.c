@@ -70,17 +70,15 @@ int qt_store_auth(struct qt_store *s, const char *key, struct qt_apikey *ret, st
 	return r ? read_key(r, ret, e) : -1;
 }
 
-int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e)
+static int limited(struct qt_store *s, const char *function, const char *slot, const char *who, struct qt_apikey *ret, unsigned *retry_after_s,
+		   struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
 	auto_reply redisReply *r = NULL;
 	uint32_t after = 1;
-	char sha[65];
 
-	if (digest_of_sent(sha, key, e) < 0)
-		return -1;
-	qt_fcall(&w, "qt_auth_limited", false, qt_key_rate(sha).s);
-	qt_word(&w, sha);
+	qt_fcall(&w, function, false, slot);
+	qt_word(&w, who);
 	qt_word_i64(&w, (int64_t)s->rate_per_second);
 	qt_word_i64(&w, (int64_t)s->rate_burst);
 	qt_words_names(&w, &qt_apikey_table);
@@ -90,6 +88,20 @@ int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey 
 		*retry_after_s = after;
 	}
 	return r ? read_key(r, ret, e) : -1;
+}
+
+int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e)
+{
+	char sha[65];
+
+	if (digest_of_sent(sha, key, e) < 0)
+		return -1;
+	return limited(s, "qt_auth_limited", qt_key_rate(sha).s, sha, ret, retry_after_s, e);
+}
+
+int qt_store_auth_id(struct qt_store *s, const struct qt_id *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e)
+{
+	return limited(s, "qt_auth_id", "", key->s, ret, retry_after_s, e);
 }
 
 static bool printable(const char *s)

@@ -39,7 +39,7 @@ libqstore_a_SOURCES = \
 	src/store/keys.c src/store/keys.h \
 	src/store/node.c \
 	src/store/op.c \
-	src/store/op_agent.c \
+	src/store/op_agent.c src/store/oplog.c \
 	src/store/plans.def src/store/quotas.def \
 	src/store/session.c src/store/session_store.h \
 	src/store/snap.c src/store/snap_store.h \

@@ -38,6 +38,8 @@ struct qt_apikey {
 int qt_store_auth(struct qt_store *s, const char *key, struct qt_apikey *ret, struct qt_err *e);
 /* A token bucket a key (settings rate_per_second, rate_burst), one round trip with the above: RATE_LIMITED, *RETRY_AFTER_S set. */
 int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
+/* The same for who brings something that was signed in the name of the key, and not the key. */
+int qt_store_auth_id(struct qt_store *s, const struct qt_id *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
 /* PLAN is one of plans.def; NULL: the first. Names need not be unique. VALIDATION_ERROR. */
 int qt_store_tenant_create(struct qt_store *s, const char *name, const char *plan, struct qt_tenant *ret, struct qt_err *e);
 int qt_store_tenant_get(struct qt_store *s, const char *id, struct qt_tenant *ret, struct qt_err *e);
@@ -282,6 +284,14 @@ int qt_store_names(struct qt_store *s, const char *node, uint64_t *version, void
 
 /* An event without a change of state (oom). */
 int qt_store_event(struct qt_store *s, const struct qt_id *tenant, const char *kind, const json_t *data, struct qt_err *e);
+
+/* --- what steps of an operation wrote -------------------------------------------------------------------- */
+
+/* TEXT, valid UTF-8, goes behind what is there of O; the oldest go when there are 2,000. STEP: 0 for none. OPERATION_NOT_FOUND. */
+int qt_store_op_log(struct qt_store *s, const struct qt_op *o, const char *stream, unsigned step, const char *text, struct qt_err *e);
+/* At most MOST of what stands behind AFTER ("" from the first on): an array of objects cursor, timestamp_ms, stream, step, message; a new reference. */
+int qt_store_op_log_read(struct qt_store *s, const struct qt_id *tenant, const char *id, const char *after, unsigned most, enum qt_op_status *ret_status,
+			 json_t **ret, struct qt_err *e);
 
 /* --- reading events ------------------------------------------------------------------------------------ */
 

@@ -11,7 +11,7 @@
 #include "log.h"
 #include "quota.h"
 #include "str.h"
-#include "terminal.h"
+#include "ticket.h"
 
 #define WRITE_A_TURN 65536 /* bytes to one client before others have their turn */
 
@@ -47,6 +47,9 @@ struct sq_http {
 	struct qt_id tenant; /* whose stream is counted; "": none */
 	char request_id[65];
 };
+
+/* Those that a WebSocket comes of, and where nginx asks for it (nginx/quilt-server.conf.in). */
+static const char *const sockets[QT_BEGUN_KINDS] = {[QT_BEGUN_TERMINAL] = "/_quilt_ws", [QT_BEGUN_GUI] = "/_quilt_gui"};
 
 static unsigned n_clients;
 
@@ -295,15 +298,16 @@ static void drop_queue(struct sq_http *h)
 	h->queued = 0;
 }
 
-/* nginx goes on at /_quilt_ws, with a request that asks for the WebSocket and names the ticket: whether there will be one can only be said before it
+/* nginx goes on at a place of its own, with a request that asks for the WebSocket and names the ticket: whether there will be one can only be said before it
  * asks, and not at once (ws.c). */
 static int send_ticket(struct sq_http *h, struct qt_begun *b, struct qt_err *e)
 {
+	const char *where = sockets[b->kind];
 	char ticket[33], text[160];
 
 	if (sq_ticket_issue(b, ticket, e) < 0)
 		return -1;
-	(void)qt_fmt(text, sizeof(text), "HTTP/1.1 200 -\r\nX-Accel-Redirect: /_quilt_ws?%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", ticket);
+	(void)qt_fmt(text, sizeof(text), "HTTP/1.1 200 -\r\nX-Accel-Redirect: %s?%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", where, ticket);
 	if (!send_text(h, text, strlen(text)))
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	sq_http_end(h);
@@ -313,7 +317,7 @@ static int send_ticket(struct sq_http *h, struct qt_begun *b, struct qt_err *e)
 /* The head goes first, and is taken back if there will be no stream: nothing has been written yet. */
 static int begin_stream(struct sq_http *h, struct qt_out *out, bool head, struct qt_err *e)
 {
-	if (out->begun.kind == QT_BEGUN_TERMINAL)
+	if (sockets[out->begun.kind])
 		return send_ticket(h, &out->begun, e);
 	if (!send_head(h, out, true))
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");

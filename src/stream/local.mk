@@ -8,6 +8,7 @@ quilt_stream_SOURCES = \
 	src/stream/exec.c src/stream/exec.h \
 	src/stream/follow.c src/stream/follow.h \
 	src/stream/http.c src/stream/http.h \
+	src/stream/gui.c src/stream/gui.h \
 	src/stream/hub.c src/stream/hub.h \
 	src/stream/jobs.c \
 	src/stream/main.c \
@@ -17,7 +18,7 @@ quilt_stream_SOURCES = \
 	src/stream/termclient.c \
 	src/stream/terminal.c src/stream/terminal.h src/stream/terminal_in.h \
 	src/stream/termkeep.c \
-	src/stream/ticket.c \
+	src/stream/ticket.c src/stream/ticket.h \
 	src/stream/watch.c \
 	src/stream/ws.c
 libqstream_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "exec.h"
+#include "gui.h"
 #include "http.h"
 #include "hub.h"
 #include "installed.h"
@@ -32,7 +33,7 @@
 
 static const char usage[] =
 	"Usage: quilt-stream [-c FILE]\n\n"
-	"Serves what stays open: events, followed logs, output streams, terminals. HTTP on RUN_DIR/stream.sock, for nginx.\n\n"
+	"Serves what stays open: events, followed logs, output streams, terminals, desktops. HTTP on RUN_DIR/stream.sock, for nginx.\n\n"
 	"  -c, --config FILE     settings (default " QT_CONF_PATH ")\n"
 	"      --version         print the version and exit\n"
 	"  -h, --help            print this and exit\n\n"
@@ -53,6 +54,7 @@ static int watch_callback(struct lws *wsi, enum lws_callback_reasons reason, voi
 static const struct lws_protocols protocols[] = {
 	{.name = "http", .callback = sq_http_callback, .per_session_data_size = sizeof(struct sq_http *)},
 	{.name = "terminal", .callback = sq_ws_callback, .per_session_data_size = sizeof(struct sq_client *)},
+	{.name = "gui", .callback = sq_gui_callback, .per_session_data_size = sizeof(void *)},
 	{.name = "watch", .callback = watch_callback},
 	{0},
 };
@@ -162,14 +164,14 @@ static void too_long(lws_sorted_usec_list_t *sul)
 	(void)sul;
 }
 
-/* Whoever has a terminal is told to come again; whoever has a command run, that it is ended. */
+/* Whoever has a terminal or a desktop is told to come again; whoever has a command run, that it is ended. */
 static void stop(struct sq *sq)
 {
 	int64_t until = qt_mono_ms() + STOP_MS;
 	lws_sorted_usec_list_t wake = {0};
 
 	lws_sul_schedule(sq->lws, 0, &wake, too_long, STOP_MS * LWS_US_PER_MS);
-	while (sq_terminals_stop() + sq_execs_stop() > 0 && qt_left_ms(until) > 0 && lws_service(sq->lws, 0) >= 0)
+	while (sq_terminals_stop() + sq_execs_stop() + sq_guis_stop() > 0 && qt_left_ms(until) > 0 && lws_service(sq->lws, 0) >= 0)
 		continue;
 }
 

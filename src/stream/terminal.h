@@ -9,12 +9,6 @@ struct sq_client; /* one WebSocket */
 /* Begins what is done now and then, and takes up the sessions that there are. */
 void sq_terminals_open(struct sq *sq);
 
-/* What was begun waits for its WebSocket under a ticket, for some seconds. OUT has 33 bytes. */
-int sq_ticket_issue(struct qt_begun *b, char *out, struct qt_err *e);
-
-/* The client of a ticket, which is used up; NULL if there is none. */
-struct sq_client *sq_ticket_use(struct sq *sq, const char *ticket, struct lws *wsi);
-
 /* What a WebSocket is to write next: NULL if nothing. The caller's; TEXT says which kind of frame. */
 struct sq_blob *sq_client_next(struct sq_client *c, bool *text);
 /* After which it is to be closed with this code; 0: not yet. */

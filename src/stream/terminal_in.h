@@ -1,5 +1,5 @@
 /* terminal_in.h - what the parts of terminals share: terminal.c (reading, writing, the end), termclient.c (who is attached), termkeep.c (records; what is
- * done now and then), scroll.c, ticket.c. */
+ * done now and then), scroll.c. */
 #ifndef QT_STREAM_TERMINAL_IN_H
 #define QT_STREAM_TERMINAL_IN_H
 
@@ -62,10 +62,5 @@ void sq_writer_wake(struct sq_terminal *t);
 
 /* Tell the record, or that the session has ended. */
 void sq_terminal_record(struct sq_terminal *t, bool end);
-
-/* --- ticket.c -------------------------------------------------------------------------------------------- */
-
-/* Those that nobody used in time. */
-void sq_tickets_sweep(int64_t now_ms);
 
 #endif

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "str.h"
 #include "terminal_in.h"
+#include "ticket.h"
 
 #define TOUCH_MS   20000 /* how often the record hears of activity */
 #define SWEEP_MS   2000

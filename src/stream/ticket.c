@@ -1,12 +1,11 @@
-/* A WebSocket must be refused before it is one, and libwebsockets decides at once; so the request goes through the pipeline first, and what it began waits here
- * for the WebSocket, for some seconds. */
+#include "ticket.h"
+
+#include <stdlib.h>
 #include <string.h>
 
-#include "cleanup.h"
 #include "clock.h"
 #include "rnd.h"
 #include "str.h"
-#include "terminal_in.h"
 
 #define TICKET_MS 15000
 
@@ -16,7 +15,8 @@ struct ticket {
 	int64_t until;
 	struct qt_begun b;
 };
-static struct ticket *tickets;
+
+static struct ticket *all;
 
 int sq_ticket_issue(struct qt_begun *b, char *out, struct qt_err *e)
 {
@@ -31,38 +31,34 @@ int sq_ticket_issue(struct qt_begun *b, char *out, struct qt_err *e)
 	t->until = qt_mono_ms() + TICKET_MS;
 	t->b = *b;
 	b->kind = QT_BEGUN_NOTHING;
-	t->next = tickets;
-	tickets = t;
+	t->next = all;
+	all = t;
 	return 0;
 }
 
-static void ticket_free(struct ticket *t)
+bool sq_ticket_take(struct lws *wsi, enum qt_begun_kind kind, struct qt_begun *ret)
 {
-	qt_begun_done(&t->b);
-	free(t);
-}
+	static const char header[] = "x-quilt-ticket:";
+	char name[64];
 
-struct sq_client *sq_ticket_use(struct sq *sq, const char *name, struct lws *wsi)
-{
-	for (struct ticket **p = &tickets; *p; p = &(*p)->next) {
-		struct ticket *k = *p;
-		struct sq_terminal *t;
-		struct sq_client *c;
+	if (lws_hdr_custom_copy(wsi, name, sizeof(name), header, (int)sizeof(header) - 1) <= 0)
+		return false;
+	for (struct ticket **p = &all; *p; p = &(*p)->next) {
+		struct ticket *t = *p;
 
-		if (!qt_streq(k->name, name))
+		if (t->b.kind != kind || !qt_streq(t->name, name))
 			continue;
-		*p = k->next;
-		t = sq_terminal_of(sq, &k->b.terminal.session, &k->b.terminal.ends);
-		c = t ? sq_client_new(t, wsi) : NULL;
-		ticket_free(k);
-		return c;
+		*p = t->next;
+		*ret = t->b;
+		free(t);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 void sq_tickets_sweep(int64_t now_ms)
 {
-	for (struct ticket **p = &tickets; *p;) {
+	for (struct ticket **p = &all; *p;) {
 		struct ticket *t = *p;
 
 		if (t->until > now_ms) {
@@ -70,6 +66,7 @@ void sq_tickets_sweep(int64_t now_ms)
 			continue;
 		}
 		*p = t->next;
-		ticket_free(t);
+		qt_begun_done(&t->b);
+		free(t);
 	}
 }

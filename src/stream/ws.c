@@ -1,16 +1,18 @@
-/* WebSockets: between libwebsockets' callbacks and terminal.c. */
-#include "terminal.h"
-
-#define TICKET_MAX 64
+/* WebSockets of terminals: between libwebsockets' callbacks and terminal.c. */
+#include "terminal_in.h"
+#include "ticket.h"
 
 static int begin(struct lws *wsi, struct sq_client **place)
 {
-	static const char name[] = "x-quilt-ticket:";
-	char ticket[TICKET_MAX];
+	struct sq *sq = lws_context_user(lws_get_context(wsi));
+	struct sq_terminal *t;
+	struct qt_begun b;
 
-	if (lws_hdr_custom_copy(wsi, ticket, sizeof(ticket), name, (int)sizeof(name) - 1) <= 0)
+	if (!sq_ticket_take(wsi, QT_BEGUN_TERMINAL, &b))
 		return -1;
-	*place = sq_ticket_use(lws_context_user(lws_get_context(wsi)), ticket, wsi);
+	t = sq_terminal_of(sq, &b.terminal.session, &b.terminal.ends);
+	*place = t ? sq_client_new(t, wsi) : NULL;
+	qt_begun_done(&b);
 	return *place ? 0 : -1;
 }
 

@@ -304,3 +304,17 @@ struct rt_str rt_str(const char *text)
 {
 	return (struct rt_str){text, (uint32_t)strlen(text)};
 }
+
+void rt_layer_name(char *out, const struct qt_id *image)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *p = strchr(image->s, '_');
+	size_t n = p ? strlen(++p) : 0, at = RT_LAYER_NAME_MAX - 2 * n; /* qt_id: 32 of them at most */
+
+	memset(out, '0', RT_LAYER_NAME_MAX);
+	for (size_t i = 0; i < n; i++) {
+		out[at + 2 * i] = digits[(unsigned char)p[i] >> 4];
+		out[at + 2 * i + 1] = digits[(unsigned char)p[i] & 15];
+	}
+	out[RT_LAYER_NAME_MAX] = '\0';
+}

@@ -29,6 +29,17 @@ SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protoc
           "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
 
 
+# Of a container that is one with a desktop by its record alone.
+DESKTOP = {"getGuiUrl", "guiFile", "guiSocket"}
+
+
+def socket_of(r, stack):
+    """The headers of a request for a WebSocket, if R is about one."""
+    if r.id == "guiSocket":
+        return {k: v for k, v in SOCKET.items() if k != "Sec-WebSocket-Protocol"} | {"Origin": stack.url}
+    return SOCKET if r.id == "attachSession" else None
+
+
 class Route:
     def __init__(self, path, method, entry):
         self.path, self.method, self.id, self.entry = path, method.upper(), entry["operationId"], entry
@@ -279,6 +290,8 @@ def test_without_the_runtime(routes, stack, make_tenant):
     client = make_tenant("walk-runtime")
     running, ended = (client.post("/api/containers", {"name": name, "image": "busybox"})["container_id"] for name in ("walked", "ended"))
     assert client.post(f"/api/containers/{ended}/kill").status == 200
+    desk = client.post("/api/containers", {"name": "desk", "image": "busybox"})["container_id"]
+    stack.redis("HSET", f"quilt:{{{client.tenant_id}}}:ctr:{desk}", "image", "prod-gui")
     snapshot = client.operation(client.post(f"/api/containers/{running}/snapshot"))["result"]["snapshot_id"]
     values = {"name": client.post("/api/volumes", {"name": "walked"})["name"]}
     session = client.post("/api/terminal/sessions", {"container_id": running})["session_id"]
@@ -298,8 +311,8 @@ def test_without_the_runtime(routes, stack, make_tenant):
             more = "?execution=sync" if any(q["name"] == "execution" for q in r.query) else "?container_id=walked" if r.id == "attachSession" else ""
             if any(q["name"] == "reference" for q in r.query):
                 more = f"?reference={image}"
-            of = snapshot if "/snapshots/" in r.path else session if "/sessions/" in r.path else ended if r.id in STOPPED else running
-            a = client.request(r.method, r.url({**values, "id": of}) + more, r.body(), headers=SOCKET if r.id == "attachSession" else None)
+            of = snapshot if "/snapshots/" in r.path else session if "/sessions/" in r.path else ended if r.id in STOPPED else desk if r.id in DESKTOP else running
+            a = client.request(r.method, r.url({**values, "id": of}) + more, r.body(), headers=socket_of(r, stack))
             if (a.status >= 400 and a["error_code"] == "RUNTIME_UNAVAILABLE") != ("RUNTIME_UNAVAILABLE" in r.codes):
                 odd.append((r, a))
     finally:
@@ -333,6 +346,7 @@ def test_an_init_that_is_not_to_be_reached(routes, stack, make_tenant):
     client = make_tenant("walk-init")
     c = client.post("/api/containers", {"name": "walked", "image": "busybox", "memory_limit_mb": 32})["container_id"]
     session = client.post("/api/terminal/sessions", {"container_id": c})["session_id"]
+    stack.redis("HSET", f"quilt:{{{client.tenant_id}}}:ctr:{c}", "image", "prod-gui")
     socket = f"{stack.run}/c/{c}.sock"
     os.rename(socket, f"{socket}.away")
     try:
@@ -340,7 +354,7 @@ def test_an_init_that_is_not_to_be_reached(routes, stack, make_tenant):
             attach = r.id == "attachSession"
             body = {"container_id": c} if r.id == "createSession" else r.body()
             of = {"id": session if "/sessions/" in r.path else c}
-            refused(client.request(r.method, r.url(of) + (f"?container_id={c}" if attach else ""), body, headers=SOCKET if attach else None),
+            refused(client.request(r.method, r.url(of) + (f"?container_id={c}" if attach else ""), body, headers=socket_of(r, stack)),
                     503, "EXEC_NOT_READY")
     finally:
         os.rename(f"{socket}.away", socket)

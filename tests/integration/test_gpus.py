@@ -74,6 +74,10 @@ def test_inside(stack, gpus, rich):
     assert rich.exec(cid, "cat", "/opt/driver/driver")["stdout"] == "of the host\n"
     assert "Read-only" in rich.exec(cid, "/bin/sh", "-c", "echo x >/opt/driver/driver")["stderr"]
     wait_for(lambda: "gpu=0" in rich.get(f"/api/containers/{cid}/logs").text, what="the command has its environment")
+    # So has every exec, unless it says something else.
+    assert rich.exec(cid, "/bin/sh", "-c", "echo $QUILT_GPU")["stdout"] == "0\n"
+    r = rich.post(f"/api/containers/{cid}/exec", {"command": ["/bin/sh", "-c", "echo $QUILT_GPU"], "environment": {"QUILT_GPU": "mine"}})
+    assert r["stdout"] == "mine\n", r
     info = rich.get("/api/system/info").json
     assert info["features"]["gpu"] is True and info["limits"]["gpus"] == 2
     status = stack.ctl("status").stdout
@@ -136,7 +140,14 @@ def test_a_copy_has_none(stack, gpus, rich):
     copy = rich.get(f"/api/containers/{op['result']['container_id']}").json
     assert (copy["gpu_count"], copy["gpu_ids"]) == (0, []) and copy["state"] == "running"
     assert rich.exec(copy["container_id"], "ls", "/dev")["stdout"].count("quilt") == 0
-    for i in (cid, copy["container_id"]):
+    # A snapshot says it already, and so does what is made of it.
+    taken = rich.post(f"/api/containers/{cid}/snapshot")
+    clone = rich.post(f"/api/snapshots/{taken['snapshot_id']}/clone", {"name": fresh_name("g"), "resume_policy": "immediate"})
+    for op in (rich.operation(taken), rich.operation(clone)):
+        assert op["status"] == "succeeded" and op["capability_downgrades"] == ["gpu_count: a copy gets no GPUs"], op
+    assert rich.get(f"/api/containers/{clone['container_id']}")["gpu_count"] == 0
+    assert rich.delete(f"/api/snapshots/{taken['snapshot_id']}").status == 200
+    for i in (cid, copy["container_id"], clone["container_id"]):
         delete(rich, i)
 
 

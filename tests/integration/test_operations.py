@@ -1,4 +1,6 @@
 """Operations: each status, lists, cancelling, deadlines. What a kill -9 leaves: hostile/test_every_step.py."""
+import concurrent.futures
+
 import pytest
 
 from harness.fixtures import fresh_name
@@ -102,6 +104,23 @@ def test_others_do_not_wait(api, other_api, busy):
     for m in mine:
         wait_for(lambda: status_of(api, m["operation_id"]) == "succeeded", what="its turn comes")
         assert api.delete(f"/api/containers/{m['container_id']}").status == 200
+
+
+def test_others_do_not_wait_behind_a_full_queue(stack, api, other_api, busy):
+    """More than an agent's queue of 128 holds, of one tenant whose slots are taken for ten minutes: twelve are before others, and the rest is in a list of its own."""
+    node = f"quilt:node:{stack.settings['node']}"
+    who = api.get("/api/operations?status=running").json["operations"][0]["container_id"]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        mine = list(pool.map(lambda _: api.post(f"/api/containers/{who}/stop?execution=async"), range(150)))
+        assert {r.status for r in mine} == {202}, mine
+        assert stack.redis("ZCARD", f"{node}:ahead:{api.tenant_id}") == "12"
+        assert stack.redis("ZCARD", f"{node}:wait:{api.tenant_id}") == str(150 + 4 - 12)
+        made = later(other_api)
+        wait_for(lambda: status_of(other_api, made["operation_id"]) == "succeeded", what="another tenant's is done")
+        assert other_api.delete(f"/api/containers/{made['container_id']}").status == 200
+        assert {r.status for r in pool.map(lambda m: api.delete(m["status_url"]), mine)} == {200}
+    busy()
+    wait_for(lambda: stack.redis("EXISTS", f"{node}:ahead:{api.tenant_id}", f"{node}:wait:{api.tenant_id}") == "0", what="nothing is left of it")
 
 
 def test_cancelled_before_the_agent_sees_it(stack, api, other_api, stopped_agent):

@@ -312,6 +312,7 @@ def test_in_use(api, stack, container, cleaner):
         assert r.status == 409 and r["error_code"] == "INVALID_STATE" and r["details"]["state"] == "created", r
         r = api.delete(f"/api/snapshots/{s}")
         assert r.status == 409 and r["error_code"] == "SNAPSHOT_IN_USE", r
+        assert r["retry_after"] == 1 and r.headers["retry-after"] == "1" and "operation" in r["hint"], r
     finally:
         stack.start("agent")
     finish(api, cleaner, clone)

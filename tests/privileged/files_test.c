@@ -34,7 +34,7 @@ static int make(void **state)
 {
 	static struct rig r;
 
-	rig_make(&r, "tmpfs");
+	rig_make(&r, "btrfs");
 	rig_start(&r, NULL);
 	*state = &r;
 	return 0;

@@ -97,7 +97,7 @@ static int make(void **state)
 	int out;
 
 	*state = &r;
-	rig_make(&r, "tmpfs");
+	rig_make(&r, "btrfs");
 	for (size_t i = 0; i < 4; i++) {
 		assert_true(qt_fmt(path, sizeof(path), "%s/%s", r.dir, ((const char *const[]){"cdi", "cdi2", "host", "host/share"})[i]));
 		assert_int_equal(mkdir(path, 0755), 0);

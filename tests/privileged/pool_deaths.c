@@ -30,6 +30,7 @@ static const struct {
 
 struct ids {
 	struct qt_id source, volume, old_snap, ctr, vol, snap;
+	uint32_t consistency; /* of the snapshot */
 };
 
 /* One verb on C; refused or carried out, or nobody is there any more. */
@@ -52,7 +53,7 @@ static int ask(struct rt_client *c, const char *verb, const struct ids *id, stru
 	}
 	if (qt_streq(verb, "snapshot")) {
 		struct rt_snapshot_req req = {.id = id->source, .snapshot = id->snap, .volumes = {id->volume.s, (uint32_t)strlen(id->volume.s) + 1, 1},
-					      .record = {"", 0}};
+					      .consistency = id->consistency, .record = {"", 0}};
 		struct rt_snapshot_rep rep;
 
 		return rt_snapshot(c, &req, &rep, BUDGET_MS, e);
@@ -174,25 +175,35 @@ static bool read_text(const char *path, char *buf, size_t size)
 	return n > 0;
 }
 
-/* Has a job of the runtime come to its fail point? */
-static bool job_hangs(struct rig *r)
+/* How many jobs of the runtime have come to their fail point? */
+static unsigned jobs_hang(struct rig *r)
 {
 	char list[1024], name[32], *save = NULL;
+	unsigned n = 0;
 
 	if (!read_text(text("/proc/%d/task/%d/children", (int)r->pid, (int)r->pid), list, sizeof(list)))
-		return false;
+		return 0;
 	for (char *pid = strtok_r(list, " ", &save); pid; pid = strtok_r(NULL, " ", &save))
-		if (read_text(text("/proc/%s/comm", pid), name, sizeof(name)) && qt_streq(name, "qt-hangs\n"))
-			return true;
-	return false;
+		n += read_text(text("/proc/%s/comm", pid), name, sizeof(name)) && qt_streq(name, "qt-hangs\n");
+	return n;
+}
+
+static void wait_for_hanging(struct rig *r, unsigned want)
+{
+	int64_t deadline = qt_mono_ms() + BUDGET_MS;
+
+	while (jobs_hang(r) != want) {
+		assert_true(qt_mono_ms() < deadline);
+		(void)poll(NULL, 0, 2);
+	}
 }
 
 /* Ask in a process of its own, on a runtime whose job holds still with the source frozen. */
-static pid_t ask_and_hang(struct rig *r, const char *verb, const struct ids *id, const char *point)
+static pid_t ask_and_hang(struct rig *r, const char *verb, struct ids *id, const char *point)
 {
-	int64_t deadline = qt_mono_ms() + BUDGET_MS;
 	pid_t pid;
 
+	id->consistency = RT_APP_CONSISTENT;
 	rig_start(r, point);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -204,10 +215,7 @@ static pid_t ask_and_hang(struct rig *r, const char *verb, const struct ids *id,
 			_exit(255);
 		_exit(ask(&c, verb, id, &e) < 0 ? (int)e.code : 0);
 	}
-	while (!job_hangs(r)) {
-		assert_true(qt_mono_ms() < deadline);
-		(void)poll(NULL, 0, 2);
-	}
+	wait_for_hanging(r, 1);
 	assert_true(is_frozen(r, id->source) || qt_streq(verb, "vol_make"));
 	return pid;
 }
@@ -219,6 +227,83 @@ static int answer_of(pid_t pid)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+/* Nobody can promise that several trees are caught at one moment while they change: then the source stands still. */
+static void if_there_is_no_moment(void **state)
+{
+	struct rig *r = *state;
+	struct ids id = prepare(r);
+
+	rig_start(r, "copy_moment");
+	assert_true(snapshot(r, id.source, id.snap, RT_CRASH_CONSISTENT, id.volume.s).paused_us > 0);
+	assert_false(is_frozen(r, id.source));
+	rig_expect(r, 2, 1);
+	rig_census(r, 1, 1);
+	rig_term(r);
+	rig_start(r, NULL);
+	delete_container(r, id.source);
+	delete_object(r, id.snap);
+	delete_object(r, id.old_snap);
+	delete_object(r, id.volume);
+	rig_expect(r, 0, 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+#define LARGE 4
+
+static pid_t fork_and_hang(struct rig *r, struct qt_id source, const char *whose)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct rt_create_req req = rig_create_req(qt_id_new("ctr"));
+		struct rt_create_rep rep;
+		struct rt_client c;
+		struct qt_err e = {0};
+
+		req.from = rt_str(source.s);
+		if (!qt_id_parse(&req.tenant, "ten", whose) || rt_client_init(&c, text("%s/run/runtime.sock", r->dir), &e) < 0)
+			_exit(255);
+		_exit(rt_create(&c, &req, &rep, BUDGET_MS, &e) < 0 ? (int)e.code : 0);
+	}
+	return pid;
+}
+
+/* One tenant has four copies that do not end: another's begins nevertheless, at once. */
+static void nobody_waits_for_anothers_copies(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id source[LARGE + 1], listed[2 * LARGE + 2];
+	pid_t pid[LARGE + 1];
+
+	rig_start(r, NULL);
+	for (int i = 0; i <= LARGE; i++) {
+		struct rt_create_req req = rig_create_req(source[i] = qt_id_new("ctr"));
+		struct rt_create_rep rep;
+		struct qt_err e = {0};
+
+		assert_true(qt_id_parse(&req.tenant, "ten", i < LARGE ? "ten_a" : "ten_b"));
+		if (rt_create(&r->rt, &req, &rep, BUDGET_MS, &e) < 0)
+			fail_msg("create: %s", e.msg);
+	}
+	rig_term(r);
+	rig_start(r, "hang:copy_copied");
+	for (int i = 0; i <= LARGE; i++) {
+		pid[i] = fork_and_hang(r, source[i], i < LARGE ? "ten_a" : "ten_b");
+		wait_for_hanging(r, i < 2 ? (unsigned)i + 1 : i < LARGE ? 2 : 3);
+	}
+	rig_kill(r);
+	for (int i = 0; i <= LARGE; i++)
+		assert_int_equal(answer_of(pid[i]), QT_E_RUNTIME_UNAVAILABLE);
+	rig_start(r, NULL);
+	assert_int_equal(rig_list(r, listed, QT_LEN(listed)), LARGE + 1);
+	for (int i = 0; i <= LARGE; i++)
+		delete_container(r, source[i]);
+	rig_census(r, 0, 0);
+	rig_term(r);
 }
 
 static void runtime_dies_while_a_source_is_frozen(void **state)
@@ -310,9 +395,12 @@ int pool_deaths(int (*make_btrfs)(void **), int (*make_ext4)(void **), int (*unm
 		cmocka_unit_test_teardown(survives_every_fail_point, end),
 		cmocka_unit_test_teardown(runtime_dies_while_a_source_is_frozen, end),
 		cmocka_unit_test_teardown(deleted_while_it_is_made, end),
+		cmocka_unit_test_teardown(nobody_waits_for_anothers_copies, end),
 	};
+	const struct CMUnitTest on_btrfs[] = {cmocka_unit_test_teardown(if_there_is_no_moment, end)};
 
 	return cmocka_run_group_tests_name("deaths on btrfs", deaths, make_btrfs, unmake) +
+	       cmocka_run_group_tests_name("a moment on btrfs", on_btrfs, make_btrfs, unmake) +
 	       cmocka_run_group_tests_name("deaths with copies", deaths, make_ext4, unmake);
 }
 

@@ -61,6 +61,26 @@ static char base36(unsigned place)
 	return "0123456789abcdefghijklmnopqrstuvwxyz"[n % 36];
 }
 
+/* No tmpfs: Debian's kernel cannot map ids on one. Of the 512 MiB one test leaves hardly anything. */
+static void make_pool(struct rig *r, const char *pool)
+{
+	static const struct {
+		const char *pool, *size, *mkfs;
+	} kinds[] = {
+		{"btrfs", "1G", "mkfs.btrfs -q"},
+		{"xfs", "1G", "mkfs.xfs -q -m reflink=1"},
+		{"ext4", "512M", "mkfs.ext4 -q -m 0 -O ^has_journal"},
+	};
+	const char *size = getenv("QT_RIG_SIZE");
+	size_t i = 0;
+
+	while (i < QT_LEN(kinds) && !qt_streq(kinds[i].pool, pool))
+		i++;
+	assert_true(i < QT_LEN(kinds));
+	shell("truncate -s %s %s/img; %s %s/img >/dev/null 2>&1; mount -t %s -o loop,nosuid,nodev,noexec %s/img %s/pool; chmod 700 %s/pool; rm -rf %s/pool/lost+found",
+	      size && qt_streq(pool, "btrfs") ? size : kinds[i].size, r->dir, kinds[i].mkfs, r->dir, pool, r->dir, r->dir, r->dir, r->dir);
+}
+
 void rig_make(struct rig *r, const char *pool)
 {
 	static unsigned count;
@@ -74,14 +94,7 @@ void rig_make(struct rig *r, const char *pool)
 	(void)snprintf(r->prefix, sizeof(r->prefix), "x%c%c%c", base36(0), base36(1), base36(2));
 	assert_int_equal(chmod(r->dir, 0755), 0);
 	shell("mkdir %s/pool %s/state %s/run", r->dir, r->dir, r->dir);
-	if (!qt_streq(pool, "ext4"))
-		shell("truncate -s %s %s/img; mkfs.btrfs -q %s/img >/dev/null 2>&1; mount -o loop,nosuid,nodev,noexec %s/img %s/pool",
-		      getenv("QT_RIG_SIZE") ? getenv("QT_RIG_SIZE") : "1G", r->dir, r->dir, r->dir, r->dir);
-	else
-		/* No tmpfs: Debian's kernel cannot map ids on one. 512 MiB, of which one test leaves hardly anything. */
-		shell("truncate -s 512M %s/img; mkfs.ext4 -q -m 0 -O ^has_journal %s/img; mount -o loop,nosuid,nodev,noexec %s/img %s/pool; "
-		      "chmod 700 %s/pool; rmdir %s/pool/lost+found",
-		      r->dir, r->dir, r->dir, r->dir, r->dir, r->dir);
+	make_pool(r, pool);
 	shell("root=%s/pool/images/busybox/rootfs; mkdir -p $root; cd $root; mkdir bin etc tmp proc sys dev root run var; chmod 1777 tmp;"
 	      "cp /bin/busybox bin/; for p in sh ls cat sleep true echo ip id env kill mkdir hostname; do ln -s busybox bin/$p; done;"
 	      "printf 'name = busybox\\nversion = 1.35\\nkind = managed\\nsize_bytes = 2000000\\nrequire = /bin/sh\\nrequire = /bin/cat\\n'"
@@ -94,7 +107,7 @@ void rig_make(struct rig *r, const char *pool)
 	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 128 + (int)(getpid() / 256 % 128),
 	      (int)(getpid() % 256),
 	      1000000000U + (unsigned)(getpid() % 100) * 16777216U);
-	rig_set(r, qt_streq(pool, "reflink") ? "storage_driver = reflink" : "storage_driver = auto");
+	rig_set(r, "storage_driver = auto");
 }
 
 void rig_set(struct rig *r, const char *line)
@@ -273,7 +286,7 @@ void rig_reset(struct rig *r)
 {
 	rig_kill(r);
 	rig_shutdown(r);
-	shell("cd %s; rm -rf state/journal/* state/journal.bad/* state/ctr/* pool/ctr/*; find pool/snap pool/vol -mindepth 1 -inum 256 -exec btrfs property set -f -ts {} ro false \\; 2>/dev/null; rm -rf pool/snap/* pool/vol/* state/objects/*", r->dir);
+	shell("cd %s; rm -rf state/journal/* state/journal.bad/* state/ctr/* pool/ctr/* pool/new/* pool/snap/* pool/vol/* state/objects/*", r->dir);
 }
 
 /* --- containers ---------------------------------------------------------------------------------------- */
@@ -406,6 +419,7 @@ static const char *wrong(struct rig *r, unsigned n, unsigned running, unsigned *
 		{"layers", count_dir(r, "pool/layers"), r->layers},
 		{"objects", count_dir(r, "state/objects"), r->snapshots + r->volumes + r->images},
 		{"objects.bad", count_dir(r, "state/objects.bad"), 0},
+		{"new", count_dir(r, "pool/new"), 0},
 		{"trash", count_dir(r, "pool/trash"), 0},
 		{"sockets", count_dir(r, "run/c"), running},
 		{"cgroups", count_cgroups(r, false), running},

@@ -17,8 +17,8 @@ struct rig {
 	struct rt_client rt;
 };
 
-/* Make directories, pool and image. POOL: "ext4" (copies) or "btrfs" on a loop file, or "reflink": the same with that driver (QT_RIG_SIZE: of so many
- * bytes, 1G if not set). */
+/* Make directories, pool and image. POOL: "ext4" (copies), "xfs" (reflink) or "btrfs" (QT_RIG_SIZE: of so many bytes, 1G if not set), on a loop
+ * file; which driver it is the runtime finds out. */
 void rig_make(struct rig *r, const char *pool);
 /* A line of its configuration: "name = value", for the next start. */
 void rig_set(struct rig *r, const char *line);

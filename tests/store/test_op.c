@@ -488,6 +488,60 @@ static void test_flush(void **state)
 	qt_op_done(&y.op);
 }
 
+#define MANY  200
+#define AHEAD 12 /* src/store/lua/op.lua */
+
+static struct qt_id submit(const struct qt_id *who, const char *node)
+{
+	auto_op struct qt_op o;
+
+	new_op(&o, node);
+	o.tenant = *who;
+	must(qt_store_op_submit(worker, &o, e));
+	return o.id;
+}
+
+/* Whoever submits more than an agent's queue holds: others come after a few of his, his own keep their order, and what ends before its turn, or is
+ * forgotten, is left out. */
+static void test_fair(void **state)
+{
+	const struct qt_id others = {"ten_other"};
+	struct qt_id mine[MANY], one;
+	unsigned next = 0;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		mine[i] = submit(&tenant, "n12");
+	one = submit(&others, "n12");
+	assert_int_equal(admin_int("XLEN quilt:node:n12:ops"), AHEAD + 1);
+	assert_int_equal(admin_int("ZCARD quilt:node:n12:wait:%s", tenant.s), MANY - AHEAD);
+	for (int i = 20; i < 120; i++) {
+		auto_op struct qt_op g = {0};
+
+		if (i % 2 == 0)
+			must(qt_store_op_cancel(worker, &tenant, mine[i].s, &g, e));
+		else
+			freeReplyObject(admin("DEL quilt:{%s}:op:%s", tenant.s, mine[i].s));
+	}
+	for (int i = 0; i <= MANY - 100; i++) {
+		struct qt_op_entry x = {0};
+		bool of_others;
+
+		assert_int_equal(must(qt_store_op_next(agent, "n12", "a", 10000, LONG_MS, true, &x, e)), 1);
+		of_others = qt_streq(x.op.tenant.s, others.s);
+		assert_int_equal(of_others, i == AHEAD);
+		assert_string_equal(x.op.id.s, of_others ? one.s : mine[next].s);
+		next += !of_others;
+		next += next == 20 ? 100 : 0;
+		x.op.status = QT_OP_SUCCEEDED;
+		must(qt_store_op_finish(agent, &x, e));
+		qt_op_done(&x.op);
+	}
+	assert_int_equal(next, MANY);
+	assert_int_equal(admin_int("EXISTS quilt:node:n12:ahead:%s quilt:node:n12:wait:%s quilt:node:n12:ahead:%s", tenant.s, tenant.s, others.s), 0);
+	assert_int_equal(admin_int("XLEN quilt:node:n12:ops"), 0);
+}
+
 static void test_node(void **state)
 {
 	int64_t age = -1;
@@ -517,7 +571,7 @@ int main(void)
 		cmocka_unit_test(test_whole), cmocka_unit_test(test_views), cmocka_unit_test(test_queued),
 		cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_running), cmocka_unit_test(test_list), cmocka_unit_test(test_overdue),
 		cmocka_unit_test(test_lease), cmocka_unit_test(test_orphans), cmocka_unit_test(test_debris),
-		cmocka_unit_test(test_flush), cmocka_unit_test(test_node),
+		cmocka_unit_test(test_flush), cmocka_unit_test(test_fair), cmocka_unit_test(test_node),
 	};
 
 	return cmocka_run_group_tests(tests, up, down);

@@ -97,11 +97,18 @@ static void fill(void)
 			must(qt_store_snap_remove(worker, &t.id, &s.id, "removed", e));
 	}
 	qt_op_init(&o);
-	o.id = qt_id_new("op");
 	o.tenant = t.id;
 	(void)qt_copy(o.node, sizeof(o.node), "n");
+	o.id = qt_id_new("op");
 	must(qt_store_op_submit(worker, &o, e));
 	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, true, &x, e)), 1);
+	must(qt_store_op_log(agent, &o, "stdout", 1, "text", e));
+	/* More than have a place in the stream; their records have not all the fields. */
+	for (int i = 0; i < 16; i++) {
+		o.id = qt_id_new("op");
+		must(qt_store_op_submit(worker, &o, e));
+		freeReplyObject(admin("DEL quilt:{%s}:op:%s", t.id.s, o.id.s));
+	}
 	must(qt_store_usage_sample(agent, "n", 1000000, e));
 	x1.tenant = t.id;
 	x1.container = c.id;

@@ -3,7 +3,7 @@ check_PROGRAMS += tests/unit/test_life
 tests_unit_test_life_SOURCES = tests/unit/test_life.c tests/unit/life_world.c tests/unit/life_world.h tests/unit/life_redis.c tests/unit/life_ops.c tests/unit/life_volumes.c \
 	tests/unit/life_snaps.c tests/unit/life_images.c
 tests_unit_test_life_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
-tests_unit_test_life_LDADD = libqlife.a libqminit.a libqfiles.a libqwire.a libqmodel.a libqbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_life_LDADD = libqlife.a libqminit.a libqfiles.a libqwire.a libqmodel.a libqbase.a $(JANSSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gpus
 tests_unit_test_gpus_SOURCES = tests/unit/test_gpus.c
 tests_unit_test_gpus_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -20,6 +21,7 @@
 #include "query.h"
 #include "route.h"
 #include "life/files.h"
+#include "str.h"
 #include "upload.h"
 
 static void urls(void **state)
@@ -33,6 +35,11 @@ static void urls(void **state)
 		{"/api/containers/a%2Fb", QT_OK, "api|containers|a/b"},
 		{"/api/x?limit=3&state=a+b", QT_OK, "api|x"},
 		{"/api/%63ontainers", QT_OK, "api|containers"},
+		{"/gui/ctr_1/?gui_token=x", QT_OK, "gui|ctr_1|index.html"},
+		{"/gui/ctr_1/app/", QT_E_BAD_REQUEST, NULL},
+		{"/gui/", QT_E_BAD_REQUEST, NULL},
+		{"/gui//", QT_E_BAD_REQUEST, NULL},
+		{"/api/ctr_1/", QT_E_BAD_REQUEST, NULL},
 		{"/api//x", QT_E_BAD_REQUEST, NULL},
 		{"/api/", QT_E_BAD_REQUEST, NULL},
 		{"/api/..", QT_E_BAD_REQUEST, NULL},
@@ -209,9 +216,19 @@ static void looks(void **state)
 		{"GET", "/ws/nothing?token=a", QT_POOL_STREAM, 0, ""},
 		{"POST", "/api/terminal/sessions?token=a", QT_POOL_SLOW, 0, ""},
 	};
+	static const char id[] = "ctr_0123456789abcdefghjkmnpqrs";
 	struct qt_look look;
+	char uri[128];
 
 	(void)state;
+	assert_true(qt_fmt(uri, sizeof(uri), "/gui/%s/?gui_token=a", id));
+	qt_dispatch_look("GET", uri, &look);
+	assert_true(look.is_gui && look.pool == QT_POOL_SLOW && qt_streq(look.container.s, id) && qt_streq(look.link, "a"));
+	assert_true(qt_fmt(uri, sizeof(uri), "/gui/%s/websockify?token=a", id));
+	qt_dispatch_look("GET", uri, &look);
+	assert_true(look.is_gui && look.pool == QT_POOL_STREAM && !look.link[0] && look.n_token == 0);
+	qt_dispatch_look("GET", "/gui/a-name/vnc.html", &look);
+	assert_false(look.is_gui);
 	for (size_t i = 0; i < QT_LEN(cases); i++) {
 		qt_dispatch_look(cases[i].method, cases[i].uri, &look);
 		assert_int_equal(look.pool, cases[i].pool);
@@ -248,6 +265,73 @@ static void origins(void **state)
 			fail_msg("%s at %s", cases[i].origin, cases[i].host);
 	assert_true(qt_list_has("chat, terminal", "terminal"));
 	assert_false(qt_list_has("terminals,term", "terminal"));
+}
+
+/* What one signed, another finds good: for the same kind, container and time, and for nothing else. */
+static void passes(void **state)
+{
+	char path[] = "/tmp/qt-secret-XXXXXX", link[QT_GUI_PASS_MAX], text[QT_GUI_PASS_MAX], tail[2] = "";
+	struct qt_id a = qt_id_new("ctr"), b = qt_id_new("ctr");
+	struct qt_gui_pass p = {.until_s = 1000, .tenant = qt_id_new("ten"), .key = qt_id_new("key")}, got;
+	struct qt_conf conf = {0};
+	struct qt_err e = {0}, none = {0};
+	int fd = mkstemp(path);
+	size_t len;
+
+	(void)state;
+	(void)qt_copy(conf.gui_secret_file, sizeof(conf.gui_secret_file), path);
+	/* Too little of a secret is none. */
+	assert_int_equal(qt_gui_sign(link, &conf, QT_GUI_LINK, &a, &p, &none), -1);
+	assert_int_equal(none.code, QT_E_INTERNAL_ERROR);
+	assert_int_equal(write(fd, "0123456789abcdef0123456789abcdef", 32), 32);
+	assert_int_equal(qt_gui_sign(link, &conf, QT_GUI_LINK, &a, &p, &e), 0);
+	assert_int_equal(qt_gui_verify(&got, &conf, QT_GUI_LINK, &a, link, 999, &e), 0);
+	assert_true(got.until_s == 1000 && qt_streq(got.key.s, p.key.s) && qt_streq(got.tenant.s, p.tenant.s));
+	e = (struct qt_err){0};
+	assert_int_equal(qt_gui_verify(&got, &conf, QT_GUI_LINK, &a, link, 1000, &e), -1);
+	assert_int_equal(e.code, QT_E_UNAUTHORIZED);
+	assert_int_equal(qt_gui_verify(&got, &conf, QT_GUI_COOKIE_PASS, &a, link, 999, &(struct qt_err){0}), -1);
+	assert_int_equal(qt_gui_verify(&got, &conf, QT_GUI_LINK, &b, link, 999, &(struct qt_err){0}), -1);
+	/* No byte of it can be another, missing or more. */
+	len = strlen(link);
+	for (size_t i = 0; i < len; i++) {
+		memcpy(text, link, len + 1);
+		text[i] = text[i] == '1' ? '2' : '1';
+		assert_int_equal(qt_gui_verify(&got, &conf, QT_GUI_LINK, &a, text, 999, &(struct qt_err){0}), -1);
+		memcpy(text, link, len + 1);
+		text[i] = '\0';
+		assert_int_equal(qt_gui_verify(&got, &conf, QT_GUI_LINK, &a, text, 999, &(struct qt_err){0}), -1);
+	}
+	for (const char *more = "0.~ ="; *more; more++) {
+		tail[0] = *more;
+		assert_true(qt_fmt(text, sizeof(text), "%s%s", link, tail));
+		assert_int_equal(qt_gui_verify(&got, &conf, QT_GUI_LINK, &a, text, 999, &(struct qt_err){0}), more[0] == '.' ? 0 : -1);
+	}
+	/* Another secret: all links are void. */
+	assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+	assert_int_equal(qt_gui_verify(&got, &conf, QT_GUI_LINK, &a, link, 999, &(struct qt_err){0}), -1);
+	(void)close(fd);
+	(void)unlink(path);
+}
+
+static void cookies(void **state)
+{
+	static const char header[] = "a=b; x" QT_GUI_COOKIE "=no;" QT_GUI_COOKIE "=one; " QT_GUI_COOKIE "=;  " QT_GUI_COOKIE "=two=2; " QT_GUI_COOKIE;
+	char value[QT_GUI_PASS_MAX], *large = calloc(1, 9000);
+	size_t at = 0;
+
+	(void)state;
+	assert_true(qt_gui_cookie_next(value, header, &at));
+	assert_string_equal(value, "one");
+	assert_true(qt_gui_cookie_next(value, header, &at));
+	assert_string_equal(value, "two=2");
+	assert_false(qt_gui_cookie_next(value, header, &at));
+	assert_false(qt_gui_cookie_next(value, header, &at));
+	memset(large, 'a', 8999);
+	memcpy(large, QT_GUI_COOKIE "=", sizeof(QT_GUI_COOKIE));
+	at = 0;
+	assert_false(qt_gui_cookie_next(value, large, &at));
+	free(large);
 }
 
 static void openapi_is_current(void **state)
@@ -372,7 +456,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(content_is_taken_out), cmocka_unit_test(modes_of_files), cmocka_unit_test(limits_of_bodies),
 		cmocka_unit_test(urls),		cmocka_unit_test(long_urls),   cmocka_unit_test(routes),
-		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(looks), cmocka_unit_test(origins),
+		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(looks), cmocka_unit_test(origins), cmocka_unit_test(passes), cmocka_unit_test(cookies),
 		cmocka_unit_test(openapi_is_current),
 	};
 

@@ -18,6 +18,8 @@
 
 #include "cleanup.h"
 #include "files/extract.h"
+#include "files/layer.h"
+#include "files/pack.h"
 #include "files/tree.h"
 #include "str.h"
 
@@ -360,7 +362,7 @@ static void unpack_fd(int fd, const char *path, uint32_t strip, const struct ft_
 {
 	struct ft_extract_rep rep;
 	struct qt_err e = {0};
-	int r = ft_extract(root_fd, path, strip, fd, l, NULL, NULL, &rep, &e);
+	int r = ft_extract(root_fd, &(struct ft_extract_req){.strip = strip, .name = rt_str("")}, path, fd, l, NULL, NULL, &rep, &e);
 
 	close(fd);
 	if (e.code != want)
@@ -556,7 +558,7 @@ static void shapes_are_whole(void **state)
 	for (unsigned op = 1; op < FT_OP_COUNT; op++) {
 		assert_non_null(ft_shapes[op].name);
 		/* main.c takes the path of any request by the first one's shape. */
-		if (op != FT_PROGRESS && op != FT_LAYER) {
+		if (op != FT_PROGRESS && op != FT_LAYER && op != FT_PACK) {
 			assert_string_equal(ft_shapes[op].req[0].name, "path");
 			assert_int_equal(ft_shapes[op].req[0].off, offsetof(struct ft_stat_req, path));
 		}
@@ -566,7 +568,7 @@ static void shapes_are_whole(void **state)
 /* Every prefix and every flipped bit of a request is decoded or refused, never more. */
 static void mangled_requests(void **state)
 {
-	const struct ft_extract_req req = {.path = rt_str("a/b"), .strip = 3};
+	const struct ft_extract_req req = {.path = rt_str("a/b"), .strip = 3, .name = rt_str("n")};
 	const struct rt_head h = {.magic = RT_MAGIC, .op = FT_EXTRACT, .serial = 7};
 	unsigned char buf[256];
 	struct qt_err e = {0};
@@ -595,6 +597,95 @@ static void mangled_requests(void **state)
 	}
 }
 
+/* --- packing --------------------------------------------------------------------------------------------- */
+
+static void globs(void **state)
+{
+	static const struct {
+		const char *pattern, *name;
+		bool fits;
+	} rows[] = {
+		{"*", "a", true},	   {"a*c", "abbc", true},  {"a*c", "abbd", false}, {"?", "ab", false},	    {"[a-c]x", "bx", true}, {"[^a-c]x", "bx", false},
+		{"[!a]x", "bx", true},	   {"[]x]", "]", true},	   {"[x", "x", false},	   {"\\*", "*", true},	    {"\\*", "a", false},    {"a\\", "a\\", true},
+		{"*.txt", "x.txt", true},  {"*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false}, {"", "", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(rows); i++)
+		if (ft_glob(rows[i].pattern, rows[i].name) != rows[i].fits)
+			fail_msg("%s and %s", rows[i].pattern, rows[i].name);
+}
+
+static void ignored(void **state)
+{
+	static const char lines[] = "*.log\0**/tmp\0a/**/z\0!keep.log\0docs\0!docs/README\0";
+	const struct rt_strv v = {lines, sizeof(lines) - 1, 6}, none = {"", 0, 0};
+	static const struct {
+		const char *path;
+		bool out;
+	} rows[] = {
+		{"x.log", true}, {"d/x.log", false}, {"keep.log", false}, {"tmp", true}, {"d/e/tmp", true}, {"d/tmp/file", true}, {"a/z", true}, {"a/b/c/z", true},
+		{"b/z", false}, {"docs", true}, {"docs/x", true}, {"docs/README", false}, {"docsx", false}, {"", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(rows); i++)
+		if (ft_ignored(&v, rows[i].path) != rows[i].out)
+			fail_msg("%s", rows[i].path);
+	assert_false(ft_ignored(&none, "x"));
+}
+
+/* As one line: files, dirs, entries, and whether it failed. */
+static enum qt_code pack(const char *pattern, const char *out, struct ft_pack_rep *rep, char *digest)
+{
+	struct ft_pack_req req = {.ignore = {"out\0", 4, 1}, .max_bytes = 1000};
+	char patterns[256];
+	struct qt_err e = {0};
+	int fd = open(out, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), r;
+
+	req.patterns = (struct rt_strv){patterns, 0, 0};
+	assert_true(rt_strv_add(&req.patterns, patterns, sizeof(patterns), pattern));
+	r = ft_pack(root_fd, &req, fd, &limits, NULL, NULL, digest, rep, &e);
+	assert_int_equal(r == 0, e.code == QT_OK);
+	close(fd);
+	return e.code;
+}
+
+static void trees_are_packed(void **state)
+{
+	char first[FT_SHA256 + 1], digest[FT_SHA256 + 1], out[100];
+	struct ft_pack_rep rep;
+	struct qt_err e = {0};
+
+	(void)state;
+	assert_int_equal(ft_layer_init(&e), 0);
+	(void)qt_fmt(out, sizeof(out), "%s/packed.tar", outside);
+	shell("cd %s && mkdir -p d/e/f d/out o && echo 1 > d/a && echo 2 > d/e/b && ln -s ../a d/e/l && mkfifo d/p && echo 3 > out && echo 4 > x.c && echo 5 > y.c && ln -s /d link && "
+	      "mknod d/never p && ln -s / o/up", inside);
+	assert_int_equal(pack("d", out, &rep, first), QT_OK);
+	assert_int_equal(rep.dirs, 1);
+	assert_int_equal(rep.entries, 6); /* a, e, e/b, e/f, e/l, out */
+	shell("test \"$(tar tf %s | tr '\\n' ' ')\" = 'a e/ e/b e/f/ e/l out/ '", out);
+	shell("touch -d @1 %s/d/a %s/d/e", inside, inside);
+	assert_int_equal(pack("/d/", out, &rep, digest), QT_OK);
+	assert_string_equal(first, digest);
+	shell("echo 9 > %s/d/a", inside);
+	assert_int_equal(pack("link", out, &rep, digest), QT_OK); /* leads to d, inside */
+	assert_string_not_equal(first, digest);
+	assert_int_equal(pack("*.c", out, &rep, digest), QT_OK);
+	assert_int_equal(rep.files, 2);
+	assert_int_equal(pack("d/*/b", out, &rep, digest), QT_OK);
+	assert_int_equal(rep.files, 1);
+	assert_int_equal(pack("missing", out, &rep, digest), QT_E_FILE_NOT_FOUND);
+	assert_int_equal(pack("out", out, &rep, digest), QT_E_FILE_NOT_FOUND);
+	assert_int_equal(pack("*.none", out, &rep, digest), QT_E_FILE_NOT_FOUND);
+	assert_int_equal(pack("../x.c", out, &rep, digest), QT_E_VALIDATION_ERROR);
+	assert_int_equal(pack("d/p", out, &rep, digest), QT_E_FILE_NOT_FOUND);
+	shell("head -c 2000 /dev/zero > %s/big", inside);
+	assert_int_equal(pack("big", out, &rep, digest), QT_E_PAYLOAD_TOO_LARGE);
+	shell("rm %s", out);
+}
+
 #define TREE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -605,6 +696,7 @@ int main(void)
 		TREE(files_are_deleted),		TREE(lists_have_pages),		   TREE(good_archives),
 		TREE(evil_archives),			TREE(not_archives),		   TREE(bombs),
 		TREE(sparse_and_long),			TREE(many_members),
+		cmocka_unit_test(globs),		cmocka_unit_test(ignored),	   TREE(trees_are_packed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

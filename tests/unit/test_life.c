@@ -61,20 +61,22 @@ static void test_states(void **state)
 static void test_ready(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < 16; i++) {
+	for (unsigned i = 0; i < 64; i++) {
 		struct qt_ready r = {.state = QT_ST_RUNNING, .uptime_ms = 2999, .state_running = i & 1, .minit_responsive = i & 2,
-				     .network_configured = i & 4, .managed_image_valid = i & 8};
-		bool exec = (i & 11) == 11, network = i & 4;
+				     .network_configured = i & 4, .managed_image_valid = i & 8, .has_gui = i & 16, .gui_reachable = i & 32};
+		bool exec = (i & 11) == 11, network = i & 4, has_gui = i & 16, gui = exec && network && i & 32;
 		json_t *v = qt_ready_view(&r, "ctr_1"), *c = json_object();
 
 		assert_int_equal(qt_ready_exec(&r), exec);
 		assert_int_equal(json_is_true(json_object_get(v, "exec_ready")), exec);
 		assert_int_equal(json_is_true(json_object_get(v, "network_ready")), network);
-		assert_int_equal(json_is_true(json_object_get(v, "ready")), exec && network);
+		assert_int_equal(json_is_true(json_object_get(v, "ready")), exec && network && (!has_gui || gui));
 		assert_int_equal(json_integer_value(json_object_get(v, "uptime_seconds")), 2);
 		qt_ready_add(&r, c);
-		assert_int_equal(json_object_size(c), 3);
-		assert_true(json_is_null(json_object_get(json_object_get(c, "checks"), "gui_backend_reachable")));
+		assert_int_equal(json_object_size(c), has_gui ? 4 : 3);
+		assert_int_equal(json_is_true(json_object_get(c, "gui_ready")), has_gui && gui);
+		assert_int_equal(json_is_null(json_object_get(json_object_get(c, "checks"), "gui_backend_reachable")), !has_gui);
+		assert_int_equal(json_is_true(json_object_get(json_object_get(c, "checks"), "gui_backend_reachable")), has_gui && i & 32);
 		json_decref(v);
 		json_decref(c);
 	}

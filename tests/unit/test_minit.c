@@ -224,6 +224,53 @@ static void kept_execs_outlive_their_connection(void **state)
 	rig_done(&r);
 }
 
+/* A connection to what listens there, or the word that nobody does. */
+static void sockets_are_dialled(void **state)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	char dir[] = "/tmp/qt-dial-XXXXXX", path[64], text[3], long_path[MI_DIAL_MAX + 1];
+	struct qt_err e = {0};
+	struct rig r;
+	int conn, listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, theirs;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_true(qt_fmt(path, sizeof(path), "%s/vnc", dir));
+	rig_start(&r, "", NULL);
+	conn = rig_connect(&r);
+	assert_int_equal(mi_dial(conn, path, PATIENCE_MS, &fd, &e), 0);
+	assert_int_equal(fd, -1);
+	(void)qt_copy(to.sun_path, sizeof(to.sun_path), path);
+	assert_int_equal(bind(listener, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(mi_dial(conn, path, PATIENCE_MS, &fd, &e), 0); /* it does not listen yet */
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(mi_dial(conn, path, PATIENCE_MS, &fd, &e), 1);
+	theirs = accept(listener, NULL, NULL);
+	assert_int_equal(send(fd, "hi", 3, 0), 3);
+	assert_int_equal(recv(theirs, text, 3, MSG_WAITALL), 3);
+	assert_string_equal(text, "hi");
+	(void)close(theirs);
+	assert_int_equal(recv(fd, text, 3, MSG_WAITALL), 0);
+	(void)close(fd);
+	/* No room in its queue is no reason to wait: minit has others to serve. */
+	for (int n = 0, got = 1; got == 1; n++) {
+		assert_true(n < 16);
+		got = mi_dial(conn, path, PATIENCE_MS, &fd, &e);
+		assert_true(got >= 0);
+		qt_close(fd);
+	}
+	memset(long_path, 'a', sizeof(long_path) - 1);
+	long_path[0] = '/';
+	long_path[sizeof(long_path) - 1] = '\0';
+	assert_int_equal(mi_dial(conn, long_path, PATIENCE_MS, &fd, &e), -1);
+	(void)close(conn);
+	assert_int_equal(rig_stop(&r), 0);
+	rig_done(&r);
+	(void)close(listener);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
 /* Reads until TEXT was seen. */
 static void until_text(int fd, const char *text)
 {
@@ -586,6 +633,8 @@ static void bad_peers_are_dropped(void **state)
 		{MI_EXEC, 0, 0, sizeof(struct mi_msg), 3, EPROTO},
 		{MI_EXEC, 0, 5, sizeof(struct mi_msg) + 4, 3, EPROTO},
 		{MI_EXEC, 0, 4, sizeof(struct mi_msg) + 4, 2, EPROTO},
+		{MI_DIAL, 0, 0, sizeof(struct mi_msg), 0, EPROTO},
+		{MI_DIAL, 0, 4, sizeof(struct mi_msg) + 4, 0, EPROTO},
 	};
 	static const int null[4] = {0, 0, 0, 0};
 	int64_t deadline = qt_mono_ms() + PATIENCE_MS;
@@ -630,6 +679,7 @@ int main(void)
 		cmocka_unit_test(exec_streams_and_codes),
 		cmocka_unit_test(kept_execs_outlive_their_connection),
 		cmocka_unit_test(terminals_are_kept),
+		cmocka_unit_test(sockets_are_dialled),
 		cmocka_unit_test(exec_failures_are_told_apart),
 		cmocka_unit_test(disconnect_takes_the_group),
 		cmocka_unit_test(background_survives),

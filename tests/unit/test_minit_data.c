@@ -55,7 +55,7 @@ static size_t valid_request(struct frame *f)
 
 static size_t valid_config(struct frame *f)
 {
-	*f = (struct frame){.c = {.magic = MI_MAGIC, .version = MI_VERSION, .argv_len = 11, .env_len = 8, .cwd_len = 5, .log_file_bytes = 4096,
+	*f = (struct frame){.c = {.magic = MI_MAGIC, .version = MI_VERSION, .argv_len = 11, .env_len = 8, .device_env_len = 4, .cwd_len = 5, .log_file_bytes = 4096,
 				  .umask = 022, .stop_signal = 15}};
 	memcpy((char *)f + sizeof(f->c), TEXTS, sizeof(TEXTS));
 	return sizeof(f->c) + sizeof(TEXTS);

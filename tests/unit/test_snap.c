@@ -135,7 +135,7 @@ static void test_spec(void **state)
 	assert_string_equal(b.workdir, "/srv");
 	assert_true(b.memory_mb == 64 && b.cpu_centi == 2550 && b.strict && json_equal(a.environment, b.environment) &&
 		    json_equal(a.command, b.command));
-	assert_true(b.id.s[0] == '\0' && b.name[0] == '\0' && b.ip[0] == '\0' && b.pid == 0 && b.gpu_count == 0 &&
+	assert_true(b.id.s[0] == '\0' && b.name[0] == '\0' && b.ip[0] == '\0' && b.pid == 0 && b.gpu_count == 1 && json_array_size(b.gpu_ids) == 0 &&
 		    b.state == QT_ST_CREATED);
 	qt_ctr_done(&b);
 	json_object_set_new(spec, "command", json_string("rm"));

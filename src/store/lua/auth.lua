@@ -17,9 +17,8 @@ redis.register_function{ function_name = 'qt_auth', flags = { 'no-writes' }, cal
   return key_of(args[1]) or redis.call('HMGET', K.apikey(args[1]), unpack(rest_of(args, 2)))
 end }
 
--- sha256, requests a second, burst, fields: a token bucket by the server's clock. Also in a store that is full: who may not come in cannot delete.
-redis.register_function{ function_name = 'qt_auth_limited', flags = { 'allow-oom' }, callback = function(keys, args)
-  local sha, rate, burst = args[1], tonumber(args[2]), tonumber(args[3])
+-- A token bucket by the server's clock; then the key's fields.
+local function limited(sha, rate, burst, fields)
   local bad = key_of(sha)
   if bad then
     return bad
@@ -38,5 +37,15 @@ redis.register_function{ function_name = 'qt_auth_limited', flags = { 'allow-oom
   redis.set_repl(redis.REPL_NONE)
   redis.call('HSET', K.rate(sha), 'tokens', string.format('%.6f', tokens - 1), 'at', string.format('%.6f', now))
   redis.set_repl(redis.REPL_ALL)
-  return redis.call('HMGET', K.apikey(sha), unpack(rest_of(args, 4)))
+  return redis.call('HMGET', K.apikey(sha), unpack(fields))
+end
+
+-- sha256, requests a second, burst, fields. Also in a store that is full: who may not come in cannot delete.
+redis.register_function{ function_name = 'qt_auth_limited', flags = { 'allow-oom' }, callback = function(keys, args)
+  return limited(args[1], tonumber(args[2]), tonumber(args[3]), rest_of(args, 4))
+end }
+
+-- key id, requests a second, burst, fields: for what was signed in the name of a key; as if the key itself had come
+redis.register_function{ function_name = 'qt_auth_id', flags = { 'allow-oom' }, callback = function(keys, args)
+  return limited(redis.call('HGET', K.apikey_ids, args[1]) or '', tonumber(args[2]), tonumber(args[3]), rest_of(args, 4))
 end }

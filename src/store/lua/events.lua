@@ -11,6 +11,9 @@ end
 
 -- C is the container's hash as it is now.
 local function ctr_event(t, c, name)
+  if c.build and c.build ~= '' then
+    return -- a build's own
+  end
   event(t, 'container_update', cjson.encode({ container_id = c.id, name = c.name, state = c.state, event = name }))
 end
 

@@ -30,6 +30,7 @@ function K.imgs(t) return K.of(t, 'imgs') end
 function K.imgrefs(t) return K.of(t, 'imgrefs') end
 function K.used(t) return K.of(t, 'used') end
 function K.op(t, id) return K.of(t, 'op:' .. id) end
+function K.op_log(t, id) return K.of(t, 'oplog:' .. id) end
 function K.ops(t) return K.of(t, 'ops') end
 function K.fence(t) return K.of(t, 'fence') end
 function K.events(t) return K.of(t, 'events') end
@@ -51,6 +52,8 @@ function K.node_gpus(n) return 'quilt:node:' .. n .. ':gpus' end
 function K.node_vols(n) return 'quilt:node:' .. n .. ':vols' end
 function K.node_names(n) return 'quilt:node:' .. n .. ':names' end
 function K.node_ops(n) return 'quilt:node:' .. n .. ':ops' end
+function K.node_ahead(n, t) return 'quilt:node:' .. n .. ':ahead:' .. t end
+function K.node_wait(n, t) return 'quilt:node:' .. n .. ':wait:' .. t end
 function K.node_due(n) return 'quilt:node:' .. n .. ':due' end
 function K.node_snaps(n) return 'quilt:node:' .. n .. ':snaps' end
 function K.node_expiry(n) return 'quilt:node:' .. n .. ':expiry' end

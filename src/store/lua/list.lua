@@ -26,7 +26,8 @@ end }
 redis.register_function{ function_name = 'qt_ctr_list', flags = { 'no-writes' }, callback = function(keys, args)
   local t, state, fields = args[1], args[2], rest_of(args, 5)
   return page_by_time(K.ctrs(t), tonumber(args[3]), args[4], function(id)
-    if state == '' or redis.call('HGET', K.ctr(t, id), 'state') == state then
+    local c = redis.call('HMGET', K.ctr(t, id), 'state', 'build')
+    if (state == '' or c[1] == state) and (not c[2] or c[2] == '') then
       return redis.call('HMGET', K.ctr(t, id), unpack(fields))
     end
   end)

@@ -13,7 +13,7 @@ end
 
 -- What is not about a container (src/model/optypes.def), and where its id stands.
 local TARGET = { ['snapshot.create'] = 'snapshot', ['volume.delete'] = 'volume', ['volume.archive_upload'] = 'volume',
-  ['image.pull'] = 'image' }
+  ['image.pull'] = 'image', ['image.build'] = 'image' }
 local TARGET_FIELD = { container = 'container_id', snapshot = 'snapshot_id', volume = 'volume', image = 'image' }
 
 -- The contract's record (4.2), as qt_op_view() in C; a test compares the two. Put together by hand, since cjson cannot tell {} from [].
@@ -39,9 +39,35 @@ local function op_event(t, id)
   event(t, 'operation_update', op_view(hash(K.op(t, id))))
 end
 
-local function acknowledge(node, entry)
+-- So many entries a tenant has in a node's stream, the agent's slots for it included; the rest wait in a list of their own, in order. What
+-- others submit is never behind more than that.
+local AHEAD = 12
+
+local function refill(node, t)
+  local ahead, wait = K.node_ahead(node, t), K.node_wait(node, t)
+  while redis.call('ZCARD', ahead) < AHEAD do
+    local next_ = redis.call('ZPOPMIN', wait)
+    if #next_ == 0 then
+      return
+    end
+    -- One that expired while it waited is nobody's any more.
+    if redis.call('EXISTS', K.op(t, next_[1])) == 1 then
+      redis.call('XADD', K.node_ops(node), '*', 'tenant', t, 'op', next_[1])
+      redis.call('ZADD', ahead, next_[2], next_[1])
+    end
+  end
+end
+
+local function enqueue(node, t, id)
+  redis.call('ZADD', K.node_wait(node, t), redis.call('INCR', K.fence(t)), id)
+  refill(node, t)
+end
+
+local function acknowledge(node, entry, t, id)
   redis.call('XACK', K.node_ops(node), GROUP, entry)
   redis.call('XDEL', K.node_ops(node), entry)
+  redis.call('ZREM', K.node_ahead(node, t), id)
+  refill(node, t)
 end
 
 local function op_begin(t, o)
@@ -95,6 +121,7 @@ local function op_over(t, o, keep)
   redis.call('HDEL', K.op(t, o.id), 'lease_until_ms')
   redis.call('EXPIRE', K.op(t, o.id), keep)
   redis.call('ZREM', K.node_due(o.node), t .. '/' .. o.id)
+  redis.call('ZREM', K.node_wait(o.node, t), o.id)
   op_event(t, o.id)
 end
 
@@ -108,7 +135,7 @@ local function op_submit(keys, args)
   redis.call('EXPIRE', K.op(t, id), args[4])
   redis.call('ZADD', K.ops(t), field_in(pairs_, 'created_ms'), id)
   redis.call('ZADD', K.node_due(node), field_in(pairs_, 'deadline_ms'), t .. '/' .. id)
-  redis.call('XADD', K.node_ops(node), '*', 'tenant', t, 'op', id)
+  enqueue(node, t, id)
   ops_trim(t)
   op_event(t, id)
   return 'OK'
@@ -186,7 +213,7 @@ redis.register_function{ function_name = 'qt_op_claim', flags = { 'allow-oom' },
   local node, entry, consumer, lease, begins, t, id = args[1], args[2], args[3], tonumber(args[4]), args[5] == '1', args[6], args[7]
   local o, now = hash(K.op(t, id)), now_ms()
   if not o or FINAL[o.status] then
-    acknowledge(node, entry)
+    acknowledge(node, entry, t, id)
     return fail('QT_OP_OVER', id)
   end
   if (tonumber(o.lease_until_ms) or 0) > now then
@@ -244,7 +271,7 @@ redis.register_function{ function_name = 'qt_op_begin', flags = { 'allow-oom' },
   if not o then
     local is = redis.call('HGET', K.op(t, id), 'status')
     if not is or FINAL[is] then
-      acknowledge(args[1], args[2])
+      acknowledge(args[1], args[2], t, id)
       return fail('QT_OP_OVER', id)
     end
     return fail('QT_LEASE', id)
@@ -297,7 +324,7 @@ redis.register_function{ function_name = 'qt_op_finish', flags = { 'allow-oom' }
   end
   redis.call('HSET', K.op(t, id), unpack(rest_of(args, 7)))
   redis.call('HSET', K.op(t, id), 'updated_ms', now, 'completed_ms', now)
-  acknowledge(args[1], args[2])
+  acknowledge(args[1], args[2], t, id)
   op_over(t, o, args[6])
   return 'OK'
 end }
@@ -328,4 +355,37 @@ redis.register_function{ function_name = 'qt_op_overdue', flags = { 'allow-oom' 
     end
   end
   return n
+end }
+
+-- What a step of an operation wrote: so many entries are kept.
+local LOG_KEPT = 2000
+
+-- tenant, id, seconds that it is kept, stream, step, text
+redis.register_function('qt_op_log', function(keys, args)
+  local t, id = args[1], args[2]
+  if redis.call('EXISTS', K.op(t, id)) == 0 then
+    return fail('QT_NO_OP', id)
+  end
+  redis.call('XADD', K.op_log(t, id), 'MAXLEN', '~', LOG_KEPT, '*', 'stream', args[4], 'step', args[5], 'text', args[6])
+  redis.call('EXPIRE', K.op_log(t, id), args[3])
+  return 'OK'
+end)
+
+-- tenant, id, most, the entry after which they are: the status, then of each entry id, stream, step and text
+redis.register_function{ function_name = 'qt_op_log_read', flags = { 'no-writes' }, callback = function(keys, args)
+  local t, id = args[1], args[2]
+  local out = { redis.call('HGET', K.op(t, id), 'status') }
+  if not out[1] then
+    return fail('QT_NO_OP', id)
+  end
+  for _, entry in ipairs(redis.call('XRANGE', K.op_log(t, id), '(' .. args[4], '+', 'COUNT', tonumber(args[3]))) do
+    local f = {}
+    for i = 1, #entry[2], 2 do
+      f[entry[2][i]] = entry[2][i + 1]
+    end
+    for _, v in ipairs({ entry[1], f.stream or '', f.step or '', f.text or '' }) do
+      out[#out + 1] = v
+    end
+  end
+  return out
 end }

@@ -33,7 +33,7 @@ class Census:
     """Only what bears this instance's name, directories or processes is counted: other stacks may come and go beside it."""
 
     # Redis keys that a container's life rightly leaves: streams of events and usage, operations, jobs and tombstones kept for a day, clocks.
-    REDIS_KEEPS = re.compile(r"(:events|:gone:|:fence|:idem|:used$|quilt:rate:|:usage|:op:|:ops|:job:|:jobs|ratelimit|:rl:|:bucket|heartbeat|quilt:node)")
+    REDIS_KEEPS = re.compile(r"(:events|:gone:|:fence|:idem|:used$|quilt:rate:|:usage|:op:|:oplog:|:ops|:job:|:jobs|ratelimit|:rl:|:bucket|heartbeat|quilt:node)")
 
     def __init__(self, stack):
         self.stack = stack

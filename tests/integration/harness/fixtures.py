@@ -22,9 +22,9 @@ def fresh_name(prefix="t"):
 
 @pytest.fixture(scope="session")
 def stack(request):
-    """One stack for the whole run. It has the prod image only if a selected test is marked with it."""
-    needs_prod = any(item.get_closest_marker("prod") for item in request.session.items)
-    s = Stack(images=("busybox", "prod") if needs_prod else ("busybox",))
+    """One stack for the whole run. It has a larger image only if a selected test is marked with it."""
+    more = [image for marker, image in (("prod", "prod"), ("gui", "prod-gui")) if any(item.get_closest_marker(marker) for item in request.session.items)]
+    s = Stack(images=("busybox", *more))
     try:
         s.up()
         yield s
