@@ -12,6 +12,7 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "installed.h"
 #include "log.h"
 #include "str.h"
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "installed.h"
 #include "log.h"
 #include "openapi.h"
 #include "pool.h"

@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "fdio.h"
 #include "idem.h"
+#include "installed.h"
 #include "openapi.h"
 #include "route.h"
 #include "str.h"

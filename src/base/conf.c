@@ -7,12 +7,9 @@
 #include "cleanup.h"
 #include "conf.h"
 #include "fdio.h"
+#include "installed.h"
 #include "num.h"
 #include "str.h"
-
-#ifndef QT_SYSCONFDIR
-#error "QT_SYSCONFDIR comes from the build"
-#endif
 
 static const struct setting {
 	const char *name;

@@ -15,8 +15,6 @@ struct qt_conf {
 #undef QT_SET_NUM
 };
 
-#define QT_CONF_PATH QT_SYSCONFDIR "/quilt/quilt.conf"
-
 /* Defaults, then the lines `name = value` of the file at PATH ('#' begins a comment). An unknown name, a name given twice and a
  * value out of bounds are errors that tell the line. PATH NULL: QT_CONF_PATH, which may be absent. */
 int qt_conf_load(struct qt_conf *c, const char *path, struct qt_err *e);

@@ -2,6 +2,7 @@
 
 #include "cleanup.h"
 #include "ctl.h"
+#include "installed.h"
 #include "str.h"
 
 #define BIT(o) (1U << CTL_##o)
@@ -17,6 +18,8 @@ const struct ctl_cmd ctl_cmds[] = {
 	{"key",    "list",   NULL,     BIT(TENANT),              0,           true,  ctl_key_list,      "all keys, or a tenant's, without what is secret"},
 	{"key",    "revoke", "KEY_ID", 0,                        0,           true,  ctl_key_revoke,    "end a key, at once"},
 	{"image",  "list",   NULL,     0,                        0,           false, ctl_image_list,    "the images on this node"},
+	{"image",  "build",  "NAME...", BIT(FRESH),              0,           false, ctl_image_build,   "make managed images from Debian packages, into the pool; with --fresh, with today's packages"},
+	{"image",  "verify", "[NAME...]", 0,                     0,           false, ctl_image_verify,  "are managed images what was made; tells what is not"},
 	{"status", NULL,     NULL,     0,                        0,           true,  ctl_status,        "are Redis, the runtime, the agent and the workers there"},
 	{"config", "dump",   NULL,     BIT(DOC),                 0,           false, ctl_config_dump,   "print every setting; with --doc, what it is"},
 };
@@ -32,6 +35,7 @@ static const struct {
 	[CTL_UNTIL]  = {"--until",  "DATE"},
 	[CTL_DOC]    = {"--doc",    NULL},
 	[CTL_JSON]   = {"--json",   NULL},
+	[CTL_FRESH]  = {"--fresh",  NULL},
 };
 /* clang-format on */
 const size_t ctl_cmd_count = QT_LEN(ctl_cmds);
@@ -115,10 +119,22 @@ static int take_option(struct ctl *c, const struct ctl_cmd *k, int argc, char *c
 	return wrong(e, "this command has no option", arg);
 }
 
-int ctl_parse(struct ctl *c, const struct ctl_cmd **ret, int argc, char *const *argv, struct qt_err *e)
+/* One operand goes into c->operand, several to the front of ARGV: whatever they overwrite has been read. */
+static int take_operand(struct ctl *c, const struct ctl_cmd *k, char **argv, int i, int *n, struct qt_err *e)
+{
+	if (!k->operand || (c->operand && !strstr(k->operand, "...")))
+		return wrong(e, "one argument too many:", argv[i]);
+	if (!c->operand)
+		c->operand = argv[i];
+	argv[(*n)++] = argv[i];
+	return CTL_OK;
+}
+
+int ctl_parse(struct ctl *c, const struct ctl_cmd **ret, int argc, char **argv, struct qt_err *e)
 {
 	const struct ctl_cmd *k = find(argc, argv);
 	bool only_operands = false;
+	int n = 0;
 
 	if (!k)
 		return wrong(e, argc > 0 ? "there is no such command:" : "a command is missing", argc > 0 ? argv[0] : "");
@@ -128,13 +144,13 @@ int ctl_parse(struct ctl *c, const struct ctl_cmd **ret, int argc, char *const *
 		} else if (!only_operands && argv[i][0] == '-') {
 			if (take_option(c, k, argc, argv, &i, e) != CTL_OK)
 				return CTL_USAGE;
-		} else if (!k->operand || c->operand) {
-			return wrong(e, "one argument too many:", argv[i]);
-		} else {
-			c->operand = argv[i];
+		} else if (take_operand(c, k, argv, i, &n, e) != CTL_OK) {
+			return CTL_USAGE;
 		}
 	}
-	if (k->operand && !c->operand)
+	argv[n] = NULL;
+	c->operands = argv;
+	if (k->operand && !c->operand && k->operand[0] != '[')
 		return wrong(e, "this is missing:", k->operand);
 	for (unsigned o = 0; o < CTL_OPT_COUNT; o++)
 		if ((k->must & (1U << o)) && !c->opt[o])

@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "ctl.h"
+#include "installed.h"
 #include "str.h"
 
 struct args {

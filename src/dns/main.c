@@ -14,6 +14,7 @@
 #include "client.h"
 #include "clock.h"
 #include "feed.h"
+#include "installed.h"
 #include "log.h"
 #include "netdns.h"
 #include "server.h"

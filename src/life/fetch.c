@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "fdio.h"
 #include "images.h"
+#include "installed.h"
 #include "str.h"
 
 #define PROGRAM	 QT_LIBEXECDIR "/quilt-pull"

@@ -187,7 +187,7 @@ static int describe(struct pull *p, struct qt_err *e)
 static int begin(struct pull *p, bool *there, struct qt_err *e)
 {
 	struct rt_image_begin_req req = {.id = p->img.id, .tenant = p->img.tenant};
-	char buf[4096];
+	char buf[QT_IMG_LAYERS_MAX * (FT_SHA256 + 1)];
 	struct rt_image_begin_rep rep;
 	json_t *d;
 	size_t i;

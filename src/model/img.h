@@ -5,7 +5,7 @@
 #include "fields.h"
 
 #define QT_DIGEST_MAX	  71 /* sha256:<64 hexadecimal digits> */
-#define QT_IMG_LAYERS_MAX 48
+#define QT_IMG_LAYERS_MAX 127
 #define QT_TAG_MAX	  128
 
 /* What a reference says, made whole: "nginx" is docker.io/library/nginx:latest. */

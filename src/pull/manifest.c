@@ -113,7 +113,7 @@ int pl_manifest_parse(const json_t *doc, uint64_t max_bytes, struct pl_manifest 
 		return -1;
 	if (!one_of(text(config, "mediaType"), configs) || m.config_size > PL_CONFIG_MAX)
 		return bad("its configuration is not that of an image of containers, or larger than 8 MiB", e);
-	if (!json_is_array(layers) || json_array_size(layers) == 0 || json_array_size(layers) > PL_LAYERS_MAX)
+	if (!json_is_array(layers) || json_array_size(layers) == 0 || json_array_size(layers) > QT_IMG_LAYERS_MAX)
 		return bad("it has no layers, or more than 127", e);
 	m.n_layers = (unsigned)json_array_size(layers);
 	json_array_foreach(layers, i, l) {
@@ -126,8 +126,6 @@ int pl_manifest_parse(const json_t *doc, uint64_t max_bytes, struct pl_manifest 
 		/* What a layer has is decided where it is topmost. */
 		if (seen_above(layers, i))
 			continue;
-		if (m.n == QT_IMG_LAYERS_MAX)
-			return bad("it has more than 48 layers; build it with fewer, or squash it", e);
 		if (x.size > max_bytes || m.layers_size + x.size > max_bytes)
 			return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has more than %llu bytes, which is the most that this server pulls",
 				       (unsigned long long)max_bytes);

@@ -22,7 +22,6 @@
 #define PL_MANIFEST_MAX (4U << 20)
 #define PL_CONFIG_MAX	(8U << 20)
 #define PL_INDEX_MAX	64  /* manifests in an index */
-#define PL_LAYERS_MAX	127 /* in a manifest; how many of them differ is bounded by QT_IMG_LAYERS_MAX */
 #define PL_REDIRECTS	3
 #define PL_TRIES	4
 #define PL_THREADS	3

@@ -7,10 +7,7 @@
 #include "cleanup.h"
 #include "dirs.h"
 #include "log.h"
-#include "parts.h"
 #include "str.h"
-
-_Static_assert(RT_IMAGE_LAYERS <= RT_LAYERS_MAX, "an overlay takes them all");
 
 bool rt_layer_hex_ok(const char *hex)
 {
@@ -77,7 +74,7 @@ int rt_image_layers(struct rt *rt, const char *image, int *fds, unsigned *n, str
 		*n = fds[0] >= 0;
 		return fds[0] < 0 ? -1 : 0;
 	}
-	if (!o || o->layers.n > RT_IMAGE_LAYERS)
+	if (!o || o->layers.n > RT_LAYERS_MAX)
 		return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "", "the image is not on this node any more");
 	/* The list has the bottom first. */
 	while ((p = rt_strv_next(&o->layers, p))) {

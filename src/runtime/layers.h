@@ -3,10 +3,10 @@
 #define RT_LAYERS_H
 
 #include "runtime.h"
+#include "spawn.h"
 
 #define RT_LAYER_HEX	64
 #define RT_LAYER_NAME	(QT_ID_MAX + 1 + RT_LAYER_HEX + 1) /* "ID.HEX" */
-#define RT_IMAGE_LAYERS 48 /* of one image; as RT_LAYERS_MAX (parts.h) */
 
 /* 64 hexadecimal digits in lower case? */
 bool rt_layer_hex_ok(const char *hex);
@@ -16,7 +16,7 @@ bool rt_layer_of(const struct rt_obj *image, const char *hex);
 /* Is IMAGE, a managed one's name or a pulled one's id, there for TENANT? IMAGE_NOT_FOUND. */
 int rt_image_check(struct rt *rt, const struct qt_id *tenant, const char *image, struct qt_err *e);
 
-/* What a container of IMAGE stands on, the topmost first: FDS has RT_IMAGE_LAYERS places, *N of them are the caller's afterwards. IMAGE_NOT_FOUND. */
+/* What a container of IMAGE stands on, the topmost first: FDS has RT_LAYERS_MAX places, *N of them are the caller's afterwards. IMAGE_NOT_FOUND. */
 int rt_image_layers(struct rt *rt, const char *image, int *fds, unsigned *n, struct qt_err *e);
 
 /* Does a container or a snapshot stand on it? */

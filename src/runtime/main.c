@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "dnssock.h"
 #include "harden.h"
+#include "installed.h"
 #include "log.h"
 #include "num.h"
 #include "ops.h"

@@ -9,7 +9,7 @@ static const struct rt_field rows[] = {
 #define R(type, name, max) {#name, RT_F_##type, offsetof(struct rt_obj_entry, name), max}
 	R(ID, id, 0),	      R(ID, tenant, 0),	 R(U64, created_ms, 0),	   R(U64, max_bytes, 0),
 	R(U64, size_bytes, 0), R(U64, files, 0), R(BLOB, record, 16384),
-	R(STR, image, 128),    R(STRV, layers, 4096),
+	R(STR, image, 128),    R(STRV, layers, 8320),
 #undef R
 };
 static const uint8_t n_rows[] = {7, 9};

@@ -31,8 +31,8 @@ static int check_layers(const struct rt_strv *layers, struct qt_err *e)
 {
 	const char *p = NULL;
 
-	if (layers->n == 0 || layers->n > RT_IMAGE_LAYERS)
-		return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has %u layers; this server takes 1 to %d", layers->n, RT_IMAGE_LAYERS);
+	if (layers->n == 0 || layers->n > RT_LAYERS_MAX)
+		return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has %u layers; this server takes 1 to %d", layers->n, RT_LAYERS_MAX);
 	while ((p = rt_strv_next(layers, p)))
 		if (!rt_layer_hex_ok(p))
 			return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: a layer's digest is not one");

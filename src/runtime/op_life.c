@@ -62,7 +62,7 @@ static int connect_net(void *arg, pid_t pid, struct qt_err *e)
 }
 
 struct layers {
-	int fds[RT_IMAGE_LAYERS];
+	int fds[RT_LAYERS_MAX];
 	unsigned n;
 };
 

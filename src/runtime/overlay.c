@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -39,27 +41,63 @@ static int name_in_parent(int fd, int parent_fd, char *name, size_t size, struct
 	return 0;
 }
 
+/* What an overlay is told. Paths are descriptor numbers, relative to /proc/self/fd, so what the container reads in its mountinfo names nothing of the host. */
+struct told {
+	char lower[RT_LAYERS_MAX * 8], upper[NAME_MAX + 16], work[NAME_MAX + 16];
+};
+
+#define FSCONFIG_MAX 255 /* bytes of a value that fsconfig(2) takes */
+#define FIXED(X)     X("redirect_dir", "nofollow") X("metacopy", "off") X("index", "off") X("xino", "off")
+
 static int set(int fs, const char *key, const char *value, struct qt_err *e)
 {
 	return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? qt_fail_sys(e, errno, "overlay: %s", key) : 0;
 }
 
-/* Paths are descriptor numbers, relative to /proc/self/fd: fsconfig(2) takes no more than 255 bytes, kernels before 6.5 take all
- * layers in one string, and what the container reads in its mountinfo names nothing of the host. */
-static int configure(int fs, const char *lower, const char *upper, const char *work, struct qt_err *e)
+static int make_detached(const struct told *t, struct qt_err *e)
 {
-	/* clang-format off */
-	static const char *const fixed[][2] = {
-		{"source", "overlay"}, {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}, {"xino", "off"},
-	};
-	/* clang-format on */
+#define ROW(key, value) {key, value},
+	static const char *const fixed[][2] = {{"source", "overlay"}, FIXED(ROW)};
+#undef ROW
+	auto_close int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+	int fd;
 
+	if (fs < 0)
+		return qt_fail_sys(e, errno, "open overlayfs");
 	for (size_t i = 0; i < QT_LEN(fixed); i++)
 		if (set(fs, fixed[i][0], fixed[i][1], e) < 0)
 			return -1;
-	if (set(fs, "lowerdir", lower, e) < 0 || set(fs, "upperdir", upper, e) < 0 || set(fs, "workdir", work, e) < 0)
+	if (set(fs, "lowerdir", t->lower, e) < 0 || set(fs, "upperdir", t->upper, e) < 0 || set(fs, "workdir", t->work, e) < 0)
 		return -1;
-	return fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ? qt_fail_sys(e, errno, "make the overlay") : 0;
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return qt_fail_sys(e, errno, "make the overlay");
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+	return fd >= 0 ? fd : qt_fail_sys(e, errno, "mount the overlay");
+}
+
+/* Many layers: mount(2) takes a page of options, on every kernel, but attaches what it makes. In the runtime's mount namespace, which is its own (harden.c),
+ * over the root, which nobody meets: only ".." of the root leads there. */
+static int make_attached(const struct told *t, struct qt_err *e)
+{
+#define ROW(key, value) "," key "=" value
+	auto_close int top = -1;
+	struct statfs st;
+	char options[4096], path[40];
+	int fd;
+
+	if (!qt_fmt(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s" FIXED(ROW), t->lower, t->upper, t->work))
+		return qt_fail(e, QT_E_UNAVAILABLE, "too many layers for the descriptors in use");
+#undef ROW
+	if (mount("overlay", "/", "overlay", MS_NODEV | MS_NOSUID, options) < 0)
+		return qt_fail_sys(e, errno, "mount the overlay");
+	top = open("/..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (top < 0 || fstatfs(top, &st) < 0 || st.f_type != OVERLAYFS_SUPER_MAGIC || !qt_fmt(path, sizeof(path), "/proc/self/fd/%d", top))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the overlay is not where it was mounted");
+	fd = open_tree(top, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (fd < 0)
+		(void)qt_fail_sys(e, errno, "take the overlay");
+	(void)umount2(path, MNT_DETACH);
+	return fd;
 }
 
 /* The kernel keeps the credentials of who makes an overlay, and acts in its upper directory with them. Host root is nobody in an
@@ -81,25 +119,23 @@ static int become(uint32_t id, struct qt_err *e)
 	return 0;
 }
 
-static int configure_in_fds(int fs, uint32_t uid_base, const char *lower, const char *upper, const char *work,
-			    struct qt_err *e)
+static int make_in_fds(uint32_t uid_base, const struct told *t, struct qt_err *e)
 {
 	struct qt_err worse = {0};
 	auto_close int back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	auto_close int fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int rc;
+	auto_close int made = -1;
 
 	if (back < 0 || fds < 0 || fchdir(fds) < 0)
 		return qt_fail_sys(e, errno, "go to the descriptors");
-	rc = become(uid_base, e);
-	if (rc == 0)
-		rc = configure(fs, lower, upper, work, e);
+	if (become(uid_base, e) == 0)
+		made = strlen(t->lower) <= FSCONFIG_MAX ? make_detached(t, e) : make_attached(t, e);
 	/* A runtime that went on as somebody else would fail at everything: better to begin anew. */
 	if (become(0, &worse) < 0)
 		abort();
 	if (fchdir(back) < 0)
 		return qt_fail_sys(e, errno, "go back");
-	return rc;
+	return qt_take_fd(&made);
 }
 
 /* The clones that an overlay is made of: the layers, and behind them what holds the upper and work directories. */
@@ -144,8 +180,9 @@ static int trees_add(struct trees *t, int dir_fd, int userns_fd, struct qt_err *
 int rt_overlay_make(const struct rt_spawn *what, int userns_fd, struct qt_err *e)
 {
 	QT_AUTO(trees_done) struct trees t = {.n = 0};
-	auto_close int parent = -1, fs = -1;
-	char lower[256] = "", upper[NAME_MAX + 16], work[NAME_MAX + 16], up_name[NAME_MAX + 1], work_name[NAME_MAX + 1];
+	struct told told = {.lower = ""};
+	auto_close int parent = -1;
+	char up_name[NAME_MAX + 1], work_name[NAME_MAX + 1];
 	size_t at = 0;
 	int fd;
 
@@ -155,9 +192,9 @@ int rt_overlay_make(const struct rt_spawn *what, int userns_fd, struct qt_err *e
 		fd = trees_add(&t, what->lower_fds[i], userns_fd, e);
 		if (fd < 0)
 			return qt_context(e, "layer");
-		if (!qt_fmt(lower + at, sizeof(lower) - at, "%s%d", i ? ":" : "", fd))
+		if (!qt_fmt(told.lower + at, sizeof(told.lower) - at, "%s%d", i ? ":" : "", fd))
 			return qt_fail(e, QT_E_UNAVAILABLE, "too many layers for the descriptors in use");
-		at += strlen(lower + at);
+		at += strlen(told.lower + at);
 	}
 	parent = openat(what->upper_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (parent < 0)
@@ -168,21 +205,15 @@ int rt_overlay_make(const struct rt_spawn *what, int userns_fd, struct qt_err *e
 	fd = trees_add(&t, parent, userns_fd, e);
 	if (fd < 0)
 		return qt_context(e, "upper directory");
-	if (!qt_fmt(upper, sizeof(upper), "%d/%s", fd, up_name) || !qt_fmt(work, sizeof(work), "%d/%s", fd, work_name))
+	if (!qt_fmt(told.upper, sizeof(told.upper), "%d/%s", fd, up_name) || !qt_fmt(told.work, sizeof(told.work), "%d/%s", fd, work_name))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "the names of upper and work are too long");
 	for (;;) {
-		qt_reset_fd(&fs, fsopen("overlay", FSOPEN_CLOEXEC));
-		if (fs < 0)
-			return qt_fail_sys(e, errno, "open overlayfs");
 		if (must_attach && trees_attach(&t, e) < 0)
 			return -1;
-		if (configure_in_fds(fs, what->uid_base, lower, upper, work, e) == 0)
-			break;
-		if (must_attach || e->sys != EINVAL)
-			return -1;
+		fd = make_in_fds(what->uid_base, &told, e);
+		if (fd >= 0 || must_attach || e->sys != EINVAL)
+			return fd;
 		must_attach = true;
 		*e = (struct qt_err){0};
 	}
-	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
-	return fd >= 0 ? fd : qt_fail_sys(e, errno, "mount the overlay");
 }

@@ -8,7 +8,6 @@
 #include "filter.h"
 #include "spawn.h"
 
-#define RT_LAYERS_MAX 48 /* their descriptors' numbers, with colons between, stay below the 256 bytes of fsconfig(2) */
 #define RT_MOUNTS_MAX 32
 
 /* What the child does, in order; the text ends the sentence "The container could not be started: …". */

@@ -40,6 +40,8 @@ struct rt_extras {
 	unsigned n_nodes, n_files, n_links;
 };
 
+#define RT_LAYERS_MAX 127 /* as many as Docker takes */
+
 struct rt_spawn {
 	struct qt_id id;
 	const char *hostname;

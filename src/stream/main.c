@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "http.h"
 #include "hub.h"
+#include "installed.h"
 #include "log.h"
 #include "route.h"
 #include "str.h"

@@ -201,6 +201,21 @@ def test_layers_are_laid_over_each_other(stack, api, registry, pull, make_contai
     assert r.status == 200 and r["exit_code"] == 7, r
 
 
+def test_as_many_layers_as_docker_takes(stack, api, evil, pull, make_container):
+    """127, more than fsconfig(2) can be told in one string; each says who is on top, and adds a file. One more is refused."""
+    more = [tar(member("top", str(i).encode()), member(f"of-{i}", b"")) for i in range(1, 128)]
+    r = refused(stack, pull, evil.serve("tests/layers", "128", Image([busybox_layer(), *more], packing="")), 400, "IMAGE_REFUSED")
+    assert "127" in r["error"], r
+    reference = evil.serve("tests/layers", "127", Image([busybox_layer(), *more[:126]], packing=""))
+    assert pull(reference).status == 200
+    c = make_container(image=reference, oci=True, command=["/bin/sh", "-c", "sleep 1000"])
+    assert sh(api, c, "cat /top; echo; ls -d /of-* | wc -l; echo written >/top; cat /top; grep -c ' / / ' /proc/self/mountinfo")["stdout"] == "126\n126\nwritten\n1\n"
+    stack.kill("runtime")
+    assert api.post(f"/api/containers/{c['container_id']}/stop", {"timeout_seconds": 0}).status == 200
+    assert api.operation(api.post(f"/api/containers/{c['container_id']}/start"))["status"] == "succeeded"
+    assert sh(api, c, "cat /top")["stdout"] == "written\n"
+
+
 def test_without_a_shell(api, registry, pull, make_container):
     with open("/bin/busybox", "rb") as f:
         layer = tar(member("busybox", f.read(), mode=0o755))

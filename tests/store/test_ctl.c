@@ -346,7 +346,7 @@ static void test_manual(void **state)
 			fail_msg("quiltctl.1 lacks: %s", wanted);
 		commands++;
 	}
-	assert_int_equal(commands, 11);
+	assert_int_equal(commands, 13);
 }
 
 int main(void)

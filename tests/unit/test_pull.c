@@ -177,8 +177,8 @@ static void test_manifests(void **state)
 	assert_int_equal(parse(manifest(3), 30, &m), 0);
 	assert_true(m.n == 3 && m.n_layers == 3 && m.layers_size == 30 && m.config_size == 100 && m.layers[2].index == 2);
 	assert_int_equal(parse(manifest(3), 29, &m), -1);
-	assert_int_equal(parse(manifest(48), 1000, &m), 0);
-	assert_int_equal(parse(manifest(49), 1000, &m), -1);
+	assert_int_equal(parse(manifest(127), 2000, &m), 0);
+	assert_int_equal(parse(manifest(128), 2000, &m), -1);
 	assert_int_equal(parse(manifest(0), 1000, &m), -1);
 	/* The same again on top: only that counts. */
 	j = manifest(3);

@@ -48,7 +48,7 @@ def tar(*members):
     return out.getvalue()
 
 
-def busybox_layer(*more, applets=("sh", "cat", "ls", "id", "env", "sleep", "echo", "pwd", "stat", "test")):
+def busybox_layer(*more, applets=("sh", "cat", "ls", "id", "env", "sleep", "echo", "pwd", "stat", "test", "grep", "wc")):
     with open(BUSYBOX, "rb") as f:
         program = f.read()
     return tar(directory("bin"), member("bin/busybox", program, mode=0o755), *(symlink(f"bin/{a}", "busybox") for a in applets),
