@@ -1,8 +1,7 @@
 # build.sh - autotools, with little to read when all is well. Sourced by bash, after common.sh; expects $top.
 
-# build_into DIR LOG CONFIGURE-OPTION...: configured, built and installed in DIR/inst or where --prefix says. Only what changed is
-# built; options that changed make it configure anew.
-build_into() {
+# build_only DIR LOG CONFIGURE-OPTION...: configured and built. Only what changed is built; options that changed make it configure anew.
+build_only() {
 	local dir=$1 log=$2
 	shift 2
 	mkdir -p "$dir"
@@ -14,5 +13,11 @@ build_into() {
 		printf '%s\n' "$*" >"$dir/.options"
 	fi
 	quietly "$log" make -C "$dir" --no-print-directory -s -j"$(nproc)" all || die "make failed" "See $log."
+}
+
+# build_into, of the same arguments: installed as well, in DIR/inst or where --prefix says.
+build_into() {
+	build_only "$@"
+	local dir=$1 log=$2
 	quietly "$log" make -C "$dir" --no-print-directory -s install || die "make install failed" "See $log."
 }
