@@ -181,6 +181,8 @@ static void add_route(const struct qt_route *r, void *arg)
 		add_error(responses, common[i]);
 	for (size_t i = 0; i < QT_ERRS_MAX && r->errors[i]; i++)
 		add_error(responses, r->errors[i]);
+	if (r->flags & QT_R_SLOW)
+		add_error(responses, QT_E_TENANT_BUSY);
 	op = json_pack("{s:s, s:s, s:i, s:o}", "operationId", r->id, "summary", r->summary, "x-budget-ms", (int)r->budget_ms,
 		       "responses", responses);
 	add_parameters(op, r);
