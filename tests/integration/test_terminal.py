@@ -80,6 +80,29 @@ def test_detach_and_attach_again(api, session):
         t.wait_for(b"meanwhile")
 
 
+def test_the_key_may_stand_in_the_url_and_is_in_no_log(api, other_api, session, stack, anonymous):
+    query = f"session_id={sid(session)}"
+    with Terminal(api, query, key="url") as t:
+        t.run("echo a''a", "aa")
+    for q in (f"session_id=sess_nothing&token={api.key}", f"{query}&token={api.key}&token={api.key}", f"{query}&token={other_api.key}"):
+        assert handshake(anonymous, q, key=False).status in (401, 404), q
+    # No terminal, and not below /ws/: no key in the URL.
+    assert anonymous.get(f"/api/terminal/sessions?token={api.key}").status == 401
+    assert anonymous.post(f"/api/terminal/sessions?token={api.key}", {"container_id": session["container_id"]}).status == 401
+    # Nor when nginx has something to complain about.
+    stack.stop("stream")
+    try:
+        assert handshake(anonymous, f"{query}&token={api.key}", key=False).status == 502
+    finally:
+        stack.start("stream")
+    logs = [f"{base}/{name}" for base, _, files in os.walk(stack.log) for name in files]
+    assert any(path.endswith("access.log") for path in logs), logs
+    for path in logs:
+        with open(path, "rb") as f:
+            text = f.read()
+            assert api.key.encode() not in text and other_api.key.encode() not in text, path
+
+
 def test_one_types_and_others_watch(api, session):
     with Terminal(api, f"session_id={sid(session)}") as one:
         one.message(READY)
@@ -369,7 +392,7 @@ def test_a_session_in_use_ends_with_its_time_alone(brief):
     with Terminal(client, f"session_id={session['session_id']}") as t:
         t.wait_for(b"tick-14\r")
         assert t.until_closed() == 1000 and t.messages[-1]["type"] == EXIT, t.messages
-    assert client.get(f"/api/terminal/sessions/{session['session_id']}").status == 404
+    wait_for(lambda: client.get(f"/api/terminal/sessions/{session['session_id']}").status == 404, what="its record goes")
     assert int(client.exec(cid, "date", "+%s")["stdout"]) >= session["expires_at"]
 
 
