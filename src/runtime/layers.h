@@ -22,6 +22,9 @@ int rt_image_layers(struct rt *rt, const char *image, int *fds, unsigned *n, str
 /* Does a container or a snapshot stand on it? */
 bool rt_image_in_use(const struct rt *rt, const struct qt_id *image);
 
+/* Images that are being made by nobody any more go, with what there is of them (op_image.c). */
+void rt_images_sweep(struct rt *rt);
+
 /* Layers that no image names, and half-made ones of images that are not being made, go to the trash. */
 void rt_layers_sweep(struct rt *rt);
 

@@ -35,7 +35,7 @@ struct rt_peer {
 	struct rt_peers *all;
 	struct rt_peer *next, **prev;
 	int fd;
-	pid_t pid; /* for the log: it may be anybody's by now */
+	pid_t pid; /* it may be anybody's by now */
 	enum rt_role role;
 	rt_watch_t watch; /* and its name: struct rt_call */
 	bool greeted, watching, closed;
@@ -565,7 +565,7 @@ void rt_peers_close(struct rt_peers *all)
 
 /* --- answers and events -------------------------------------------------------------------------------- */
 
-static struct rt_peer *waiting(struct rt *rt, const struct rt_call *call)
+static struct rt_peer *waiting(const struct rt *rt, const struct rt_call *call)
 {
 	struct rt_peer *p = rt_loop_arg(rt->loop, call->peer);
 
@@ -607,6 +607,13 @@ bool rt_peer_has(const struct rt *rt, enum rt_role role)
 		if (p->role == role && p->greeted)
 			return true;
 	return false;
+}
+
+pid_t rt_peer_pid(const struct rt *rt, const struct rt_call *call)
+{
+	const struct rt_peer *p = waiting(rt, call);
+
+	return p ? p->pid : 0;
 }
 
 void rt_peer_watch(struct rt *rt, const struct rt_call *call)
