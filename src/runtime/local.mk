@@ -39,6 +39,7 @@ libqrt_a_SOURCES = \
 	src/runtime/store_btrfs.c \
 	src/runtime/store_copy.c \
 	src/runtime/store_moment.c \
+	src/runtime/store_project.c \
 	src/runtime/sweep.c \
 	src/runtime/tree.c src/runtime/tree.h \
 	src/runtime/undo.c src/runtime/undo.h \
