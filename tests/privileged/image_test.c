@@ -387,21 +387,14 @@ static void hit(struct rig *r, const char *point, bool deletes, bool die)
 /* But that of layer_take, which wants a container: tests/integration/test_build.py kills the runtime there. */
 static void survives_every_fail_point(void **state)
 {
-	static const struct {
-		const char *name, *verb;
-	} points[] = {
-#define FP(name, verb) {#name, #verb},
-#include "runtime/failpoints.def"
-#undef FP
-	};
 	unsigned n = 0;
 
-	for (size_t i = 0; i < QT_LEN(points); i++) {
-		bool deletes = qt_streq(points[i].verb, "obj_delete");
+	for (size_t i = 0; i < rig_n_points; i++) {
+		bool deletes = qt_streq(rig_points[i].verb, "obj_delete");
 
 		for (int die = 0; die < 2; die++)
-			if (deletes || qt_streq(points[i].verb, "layer_begin") || qt_streq(points[i].verb, "layer_commit") || qt_starts(points[i].verb, "image_")) {
-				hit(*state, points[i].name, deletes, die);
+			if (deletes || qt_streq(rig_points[i].verb, "layer_begin") || qt_streq(rig_points[i].verb, "layer_commit") || qt_starts(rig_points[i].verb, "image_")) {
+				hit(*state, rig_points[i].name, deletes, die);
 				n++;
 			}
 	}

@@ -463,3 +463,12 @@ void rig_census(struct rig *r, unsigned n, unsigned running)
 		(void)poll(NULL, 0, 5);
 	}
 }
+
+#ifdef QT_FAILPOINTS
+const struct rig_point rig_points[] = {
+#define FP(name, verb) {#name, #verb},
+#include "runtime/failpoints.def"
+#undef FP
+};
+const size_t rig_n_points = QT_LEN(rig_points);
+#endif

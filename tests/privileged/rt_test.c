@@ -678,14 +678,6 @@ static void many_at_once(void **state)
 #ifdef QT_FAILPOINTS
 /* --- fail points ----------------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *name, *verb;
-} points[] = {
-#define FP(name, verb) {#name, #verb},
-#include "runtime/failpoints.def"
-#undef FP
-};
-
 /* One verb on a runtime that fails, or dies, at POINT. What may be left afterwards is a whole container, or none. */
 static void hit(struct rig *r, const char *point, const char *verb, bool die)
 {
@@ -758,10 +750,10 @@ static bool is_of_containers(const char *verb)
 
 static void survives_every_fail_point(void **state)
 {
-	for (size_t i = 0; i < QT_LEN(points); i++)
+	for (size_t i = 0; i < rig_n_points; i++)
 		for (int die = 0; die < 2; die++)
-			if (is_of_containers(points[i].verb))
-				hit(*state, points[i].name, points[i].verb, die);
+			if (is_of_containers(rig_points[i].verb))
+				hit(*state, rig_points[i].name, rig_points[i].verb, die);
 }
 #endif
 
