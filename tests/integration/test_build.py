@@ -304,6 +304,7 @@ def test_cancel(stack, base, build, census):
     before = census()
     r = build("FROM BASE\nRUN echo it hangs; sleep 1000", wait=False)
     waits(api, r, "it hangs\n")
+    assert 0 < api.get(r["status_url"])["progress_pct"] < 100
     assert not [c for c in api.get("/api/containers")["containers"] if "build" in c["name"]]
     assert api.delete(f"/api/operations/{r['operation_id']}").status == 202
     assert api.operation(r)["status"] == "cancelled"

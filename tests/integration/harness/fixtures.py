@@ -1,5 +1,4 @@
 """pytest fixtures; tests/conftest.py makes them known everywhere."""
-import contextlib
 import itertools
 import os
 import re
@@ -35,25 +34,6 @@ def stack(request):
     findings = [line for p in ("runtime", "agent", "dns", "api", "stream") for line in s.log_text(p).splitlines() if SANITIZER.search(line)]
     assert not findings, f"the sanitizers found something: {findings[:5]}\n{s.logs(80)}"
     s.remove()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_container_is_left(stack):
-    """By a file of tests: whoever counts what the machine holds in the next one would see it change."""
-    yield
-
-    def left():
-        """The entries of the runtime's journal."""
-        out = {}
-        for name in os.listdir(f"{stack.state}/journal"):
-            with contextlib.suppress(FileNotFoundError), open(f"{stack.state}/journal/{name}", "rb") as f:
-                out[name] = f.read()
-        return out
-
-    try:
-        wait_for(lambda: not left(), what="no container is left")
-    except AssertionError:
-        raise AssertionError(f"left: {left()}") from None
 
 
 @pytest.fixture(scope="session")
