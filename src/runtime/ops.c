@@ -54,7 +54,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 		.uses = "SYS_PTRACE (/proc/PID/root, /proc/PID/ns), SYS_ADMIN (setns into the network namespace and back)",
 		.hostile = "It learns whether a container is well. Paths looked at in the container come from the image's own file, and are resolved inside the container's root. "
 			   "An init that does not answer costs a timer."},
-	[RT_STATS] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 200, .fn = rt_op_stats,
+	[RT_STATS] = {.roles = RT_ROLE_ALL | RT_ROLE_STREAM, .states = RT_S_ANY, .budget_ms = 200, .fn = rt_op_stats,
 		.uses = "nothing",
 		.hostile = "It learns what every container uses."},
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
