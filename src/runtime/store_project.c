@@ -12,8 +12,10 @@
 
 #include "store_parts.h"
 
-#define NUMBERS (1U << 20) /* more trees than a node has; they are used again, since the kernel keeps a record of each for good */
-#define BLOCK	512	   /* what the kernel counts in here */
+#define NUMBERS \
+	(1U     \
+	 << 20) /* more trees than a node has; they are used again, since the kernel keeps a record of each for good */
+#define BLOCK 512 /* what the kernel counts in here */
 
 static int ask(int fd, int cmd, uint32_t number, void *arg)
 {
@@ -32,7 +34,8 @@ static bool is_free(int fd, uint32_t number)
 {
 	struct fs_disk_quota d = {0};
 
-	return ask(fd, Q_XGETQUOTA, number, &d) == 0 ? d.d_icount == 0 && d.d_bcount == 0 : errno == ENOENT;
+	return ask(fd, Q_XGETQUOTA, number, &d) == 0 ? d.d_icount == 0 && d.d_bcount == 0
+						     : errno == ENOENT;
 }
 
 int rt_project_next(int pool_fd, uint32_t *last, struct qt_err *e)
@@ -47,8 +50,12 @@ int rt_project_next(int pool_fd, uint32_t *last, struct qt_err *e)
 
 static int set(int fd, uint32_t number, const struct rt_limit *l, struct qt_err *e)
 {
-	struct fs_disk_quota d = {.d_version = FS_DQUOT_VERSION, .d_flags = FS_PROJ_QUOTA, .d_id = number, .d_fieldmask = FS_DQ_BHARD | FS_DQ_IHARD,
-				  .d_blk_hardlimit = (l->bytes + BLOCK - 1) / BLOCK, .d_ino_hardlimit = l->files};
+	struct fs_disk_quota d = {.d_version = FS_DQUOT_VERSION,
+				  .d_flags = FS_PROJ_QUOTA,
+				  .d_id = number,
+				  .d_fieldmask = FS_DQ_BHARD | FS_DQ_IHARD,
+				  .d_blk_hardlimit = (l->bytes + BLOCK - 1) / BLOCK,
+				  .d_ino_hardlimit = l->files};
 
 	return ask(fd, Q_XSETQLIM, number, &d) < 0 ? qt_fail_sys(e, errno, "limit a tree") : 0;
 }
@@ -64,7 +71,8 @@ int rt_project_number(int tree_fd, uint32_t number, struct qt_err *e)
 		return qt_fail_sys(e, errno, "number a tree");
 	x.fsx_projid = number;
 	x.fsx_xflags |= FS_XFLAG_PROJINHERIT;
-	return ioctl(tree_fd, FS_IOC_FSSETXATTR, &x) < 0 ? qt_fail_sys(e, errno, "number a tree") : 0;
+	return ioctl(tree_fd, FS_IOC_FSSETXATTR, &x) < 0 ? qt_fail_sys(e, errno, "number a tree")
+							 : 0;
 }
 
 int rt_project_limit(int tree_fd, const struct rt_limit *l, struct qt_err *e)
