@@ -15,6 +15,6 @@ dist_quiltlibexec_SCRIPTS = scripts/image-build
 install-data-local:
 	$(MKDIR_P) $(DESTDIR)$(quiltlibexecdir)/images $(DESTDIR)$(quiltlibexecdir)/lib
 	$(INSTALL_DATA) $(srcdir)/scripts/images/* $(DESTDIR)$(quiltlibexecdir)/images
-	$(INSTALL_DATA) $(srcdir)/scripts/lib/common.sh $(srcdir)/scripts/lib/image.sh $(DESTDIR)$(quiltlibexecdir)/lib
+	$(INSTALL_DATA) $(srcdir)/scripts/lib/common.sh $(srcdir)/scripts/lib/image.sh $(srcdir)/scripts/lib/layout.sh $(DESTDIR)$(quiltlibexecdir)/lib
 uninstall-local:
 	rm -rf $(DESTDIR)$(quiltlibexecdir)/images $(DESTDIR)$(quiltlibexecdir)/lib

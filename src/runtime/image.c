@@ -9,7 +9,23 @@ bool rt_image_name_ok(const char *name)
 {
 	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
-	return n > 0 && n <= 128 && name[n] == '\0' && name[0] != '.' && name[0] != '-';
+	return n > 0 && n <= RT_IMAGE_NAME_MAX && name[n] == '\0' && name[0] != '.' && name[0] != '-';
+}
+
+bool rt_image_hex_ok(const char *hex)
+{
+	return strspn(hex, "0123456789abcdef") == RT_IMAGE_HEX && hex[RT_IMAGE_HEX] == '\0';
+}
+
+bool rt_image_version_ok(const char *text)
+{
+	const char *at = strchr(text, '@');
+	char name[RT_IMAGE_NAME_MAX + 1] = "";
+
+	if (!at || (size_t)(at - text) >= sizeof(name) || !rt_image_hex_ok(at + 1))
+		return false;
+	memcpy(name, text, (size_t)(at - text));
+	return rt_image_name_ok(name);
 }
 
 static char *trim(char *s)
@@ -47,6 +63,9 @@ static int set(struct rt_image *img, const char *name, const char *value, struct
 		{"version", img->version, sizeof(img->version)},
 		{"digest", img->digest, sizeof(img->digest)},
 		{"kind", img->kind, sizeof(img->kind)},
+		{"config", img->config, sizeof(img->config)},
+		{"layer", img->layer, sizeof(img->layer)},
+		{"tree", img->tree, sizeof(img->tree)},
 	};
 
 	if (qt_streq(name, "require"))
@@ -94,6 +113,8 @@ int rt_image_parse(struct rt_image *ret, char *text, size_t len, struct qt_err *
 	}
 	if (!rt_image_name_ok(img.name) || !img.version[0] || !img.kind[0])
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "image.conf must give name, version and kind");
+	if ((img.layer[0] || img.config[0]) && (!rt_image_hex_ok(img.layer) || !rt_image_hex_ok(img.config)))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "image.conf: layer and config take 64 hexadecimal digits each");
 	*ret = img;
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "fdio.h"
 #include "files.h"
+#include "layers.h"
 #include "life.h"
 #include "log.h"
 #include "peer.h"
@@ -210,6 +211,7 @@ void rt_life_remove(struct rt_ctr *c)
 	(void)rt_failpoint(RT_FP_delete_files, &e);
 	(void)rt_undo(c, RT_MADE_TREE | RT_MADE_RANGE);
 	(void)rt_failpoint(RT_FP_delete_tree, &e);
+	rt_image_left(rt, c->image);
 	rt_event(rt, &c->id, RT_EV_DELETED, 0);
 	tell_waiters(c, true, NULL);
 	rt_abandon(c);

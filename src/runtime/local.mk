@@ -20,6 +20,7 @@ libqrt_a_SOURCES = \
 	src/runtime/layers.c src/runtime/layers.h \
 	src/runtime/life.c src/runtime/life.h \
 	src/runtime/loop.c src/runtime/loop.h \
+	src/runtime/managed.c src/runtime/managed.h \
 	src/runtime/obj.c src/runtime/obj.h \
 	src/runtime/op_end.c \
 	src/runtime/op_files.c \

@@ -35,7 +35,7 @@ static int check_layers(const struct rt_strv *layers, struct qt_err *e)
 	if (layers->n == 0 || layers->n > RT_LAYERS_MAX)
 		return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has %u layers; this server takes 1 to %d", layers->n, RT_LAYERS_MAX);
 	while ((p = rt_strv_next(layers, p)))
-		if (!rt_layer_hex_ok(p))
+		if (!rt_image_hex_ok(p))
 			return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: a layer's digest is not one");
 	return 0;
 }
@@ -153,7 +153,7 @@ static int check(struct rt *rt, const struct qt_id *id, const char *hex, char *n
 
 	if (!o)
 		return -1;
-	if (!rt_layer_hex_ok(hex) || !rt_layer_of(o, hex) || !name_of(name, id, hex))
+	if (!rt_image_hex_ok(hex) || !rt_layer_of(o, hex) || !name_of(name, id, hex))
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "the image has no such layer");
 	return 0;
 }
@@ -339,7 +339,7 @@ int rt_op_layer_commit(struct rt *rt, struct rt_ctr *c, const void *req_, struct
 		if (qt_streq(j->name, name))
 			return RT_AGAIN;
 	rt_sessions_end(rt->sessions, &req->id); /* nobody changes it any more */
-	if (!rt_layer_hex_ok(req->diff_id.s) || write_diff_id(rt, name, req->diff_id.s, e) < 0)
+	if (!rt_image_hex_ok(req->diff_id.s) || write_diff_id(rt, name, req->diff_id.s, e) < 0)
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "the layer's diff_id is not one");
 	if (start(rt, name, req->digest.s, a, e) < 0)
 		return -1;

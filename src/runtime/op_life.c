@@ -213,10 +213,10 @@ static int fill(struct rt_ctr *c, const struct rt_create_req *req, struct qt_err
 	c->cpu_centi = req->cpu_centi;
 	c->strict = req->strict;
 	c->created_ms = (uint64_t)qt_now_ms();
-	if (!qt_copy(c->hostname, sizeof(c->hostname), req->hostname.s) ||
-	    !qt_copy(c->image, sizeof(c->image), req->image.s) || !qt_copy(c->workdir, sizeof(c->workdir), req->workdir.s))
+	if (!qt_copy(c->hostname, sizeof(c->hostname), req->hostname.s) || !qt_copy(c->workdir, sizeof(c->workdir), req->workdir.s))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "a text too long");
-	if (rt_ctr_set_record(c, req->record, e) < 0 || rt_ctr_set_list(&c->volumes, req->volumes, e) < 0)
+	if (rt_image_choose(c->rt, req->image.s, req->from.s, c->image, e) < 0 || rt_ctr_set_record(c, req->record, e) < 0 ||
+	    rt_ctr_set_list(&c->volumes, req->volumes, e) < 0)
 		return -1;
 	return rt_ctr_set_list(&c->gpus, req->gpus, e);
 }
@@ -305,6 +305,7 @@ static void undo_create(struct rt_ctr *c)
 
 	(void)rt_journal_drop(&c->rt->journal, &c->id, &ignored);
 	rt_ctr_remove(&c->rt->ctrs, c);
+	rt_image_left(c->rt, c->image);
 	rt_life_gone(c); /* who asked to delete it meanwhile */
 	rt_abandon(c);
 }

@@ -71,11 +71,14 @@ static int look(struct rt *rt, const struct qt_id *id, const struct qt_id *tenan
 /* Nothing of it is left; that its tree may be half made does not matter to the trash. */
 static void undo(struct rt *rt, struct rt_obj *o)
 {
+	char image[sizeof(o->image)];
 	struct qt_err e = {0};
 
+	(void)qt_copy(image, sizeof(image), o->image);
 	if (rt_obj_forget(&rt->objs, o, &e) < 0 || rt_store_drop(&rt->store, tree_dir(rt, &o->id), o->id.s, &e) < 0)
 		qt_log_err(QT_LOG_ERROR, &e, "%s: something of it is left", o->id.s);
 	rt_obj_remove(&rt->objs, o);
+	rt_image_left(rt, image);
 }
 
 static int commit(struct rt *rt, struct rt_obj *o, enum rt_failpoint made, enum rt_failpoint committed, struct qt_err *e)
@@ -382,7 +385,7 @@ int rt_op_obj_delete(struct rt *rt, struct rt_ctr *c, const void *req_, struct r
 	}
 	if (is_volume(&o->id) && rt_volumes_in_use(rt, &o->id))
 		return qt_fail(e, QT_E_VOLUME_IN_USE, "a container that runs has this volume");
-	if (is_image(&o->id) && rt_image_in_use(rt, &o->id))
+	if (is_image(&o->id) && rt_image_in_use(rt, o->id.s))
 		return qt_fail(e, QT_E_IMAGE_IN_USE, "a container, or a snapshot of one, stands on this image");
 	/* The point of no return: a tree that no file knows is swept at the next start. */
 	if (rt_failpoint(RT_FP_obj_delete_begin, e) < 0 || rt_obj_forget(&rt->objs, o, e) < 0)

@@ -15,6 +15,7 @@
 #include "fdio.h"
 #include "files.h"
 #include "layers.h"
+#include "managed.h"
 #include "log.h"
 #include "peer.h"
 #include "rootpath.h"
@@ -158,7 +159,7 @@ static bool image_well(struct rt *rt, const struct rt_ctr *c)
 	/* A pulled image has no contract but that its root is there, with our init in it. */
 	if (qt_starts(c->image, "img_"))
 		return rt_image_check(rt, &c->tenant, c->image, &e) == 0 && rt_contract_holds(c->pid, "", 0);
-	return rt_store_image(&rt->store, c->image, &image, &e) == 0 &&
+	return rt_managed_conf(&rt->store, c->image, &image, &e) == 0 &&
 	       rt_contract_holds(c->pid, image.require, image.require_len);
 }
 
@@ -331,7 +332,7 @@ int rt_op_images(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_an
 			return -1;
 		if (!p.best[0])
 			return 0;
-		if (rt_store_image(&rt->store, p.best, &img, &broken) == 0 &&
+		if (rt_managed_conf(&rt->store, p.best, &img, &broken) == 0 &&
 		    !add_image(&rep->images, a->scratch, &img, p.best)) {
 			rep->images = before; /* five texts or none */
 			return 0;
@@ -343,7 +344,7 @@ int rt_op_images(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_an
 int rt_op_image_file(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
 {
 	const struct rt_image_file_req *req = req_;
-	auto_close int root = rt_store_rootfs(&rt->store, req->image.s, e), dir = -1, fd = -1;
+	auto_close int root = rt_managed_root(&rt->store, req->image.s, e), dir = -1, fd = -1;
 	struct qt_err why = {0};
 	struct stat st;
 

@@ -33,6 +33,7 @@ struct rt {
 	struct rt_copy *copies;	    /* under way or waiting: copy.h */
 	struct rt_later copies_later;
 	struct rt_layer_job *layer_jobs; /* under way: op_image.c */
+	struct rt_timer layers_again;	 /* rt_layers_sweep() */
 	struct rt_store store;
 	struct rt_ranges ranges;
 	struct rt_ctrs ctrs;

@@ -75,9 +75,8 @@ static int check_owner(struct rt_store *s, int state_fd, struct qt_err *e)
 	if (ours[0] && qt_streq(ours, theirs))
 		return 0;
 	if (rt_dir_each(s->ctr_fd, refuse, NULL, e) < 0 || rt_dir_each(s->vol_fd, refuse, NULL, e) < 0 ||
-	    rt_dir_each(s->snap_fd, refuse, NULL, e) < 0 || rt_dir_each(s->img_fd, refuse, NULL, e) < 0 ||
-	    rt_dir_each(s->layers_fd, refuse, NULL, e) < 0)
-		return -1;
+	    rt_dir_each(s->snap_fd, refuse, NULL, e) < 0 || rt_dir_each(s->img_fd, refuse, NULL, e) < 0)
+		return -1; /* layers are those of img, or of managed images, which are there before the first start */
 	if (!ours[0]) {
 		struct qt_id id = qt_id_new("pool");
 
@@ -276,50 +275,7 @@ void rt_store_empty_trash(struct rt_store *s)
 		qt_log_err(QT_LOG_WARN, &e, "the trash is not emptied now");
 }
 
-/* --- images -------------------------------------------------------------------------------------------- */
-
-static int open_image(struct rt_store *s, const char *name, struct qt_err *e)
-{
-	int fd = -1;
-
-	if (rt_image_name_ok(name))
-		fd = openat(s->images_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "", "there is no image \"%.128s\" on this node", name);
-	return fd;
-}
-
-int rt_store_image(struct rt_store *s, const char *name, struct rt_image *ret, struct qt_err *e)
-{
-	auto_close int fd = open_image(s, name, e);
-	char text[RT_IMAGE_CONF_MAX];
-	struct qt_err why = {0};
-	ssize_t len;
-
-	if (fd < 0)
-		return -1;
-	len = qt_read_file(fd, "image.conf", text, sizeof(text), &why);
-	if (len < 0 || rt_image_parse(ret, text, (size_t)len, &why) < 0) {
-		qt_log_err(QT_LOG_WARN, &why, "the image %.128s cannot be used", name);
-		return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "", "the image \"%.128s\" on this node is not whole",
-				     name);
-	}
-	return 0;
-}
-
-int rt_store_rootfs(struct rt_store *s, const char *name, struct qt_err *e)
-{
-	auto_close int fd = open_image(s, name, e);
-	int root;
-
-	if (fd < 0)
-		return -1;
-	root = openat(fd, "rootfs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (root < 0)
-		return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "", "the image \"%.128s\" on this node is not whole",
-				     name);
-	return root;
-}
+/* --- space ---------------------------------------------------------------------------------------------- */
 
 void rt_store_space(const struct rt_store *s, uint64_t *total, uint64_t *free_)
 {

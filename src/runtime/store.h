@@ -2,11 +2,13 @@
  * store.h - the pool: images and their layers, containers' own layers, snapshots, volumes, and the trash.
  *
  *   POOL/id                    names the state directory that this pool belongs to
- *   POOL/images/NAME/          rootfs/ and image.conf
+ *   POOL/images/NAME           a managed image, as clients name it: a link to one of its versions
+ *   POOL/images/NAME@HEX/      a version: image.conf. HEX is the digest of its manifest
+ *   POOL/oci/                  an OCI layout of managed images: manifests, configurations and packed layers by digest, index.json of the tags (image-build's)
  *   POOL/ctr/ID/               a tree: upper/ and work/ of the overlay
  *   POOL/vol/ID/               a tree: data/
  *   POOL/img/ID/               a tree: data/, with the manifest and the configuration of a pulled image
- *   POOL/layers/HEX/           fs/: a layer of pulled images, by the sha256 of its blob; shared by all images, of all tenants
+ *   POOL/layers/HEX/           fs/: a layer of images, by the sha256 of its blob; shared by all images, of all tenants
  *   POOL/layers/ID.HEX/        the same while it is unpacked for the image ID, and a list of what hides all below it: opaque
  *   POOL/snap/ID/              ctr/, a container's tree, and for each captured volume vol_…/, a volume's tree
  *   POOL/new/ID.N/             the copy of a tree, before it is moved to its place: what jobs work in, emptied at start
@@ -60,11 +62,6 @@ int rt_store_volume(struct rt_store *s, const struct qt_id *id, struct qt_err *e
 int rt_store_drop(struct rt_store *s, int dir_fd, const char *name, struct qt_err *e);
 /* Empty the trash, in a job. */
 void rt_store_empty_trash(struct rt_store *s);
-
-/* What NAME's image.conf says; IMAGE_NOT_FOUND if there is no such image, or it is not whole. */
-int rt_store_image(struct rt_store *s, const char *name, struct rt_image *ret, struct qt_err *e);
-/* Its root file system (O_PATH), the caller's. */
-int rt_store_rootfs(struct rt_store *s, const char *name, struct qt_err *e);
 
 /* Bytes of the pool, and those free. */
 void rt_store_space(const struct rt_store *s, uint64_t *total, uint64_t *free_);

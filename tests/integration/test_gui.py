@@ -117,7 +117,7 @@ def test_browser(api, stack, desktop, link):
     r = api.post(f"/api/containers/{desktop}/exec", {"command": ["sh", "-c", as_user + "/usr/lib/quilt/gui-terminal -geometry 30x6+600+400 -name second"], "detach": True})
     assert r.status == 202, r
     wait_for(lambda: api.exec(desktop, "sh", "-c", as_user + "icesh clients")["stdout"].count("XTerm)") == 2, what="both windows")
-    browser = Browser(f"{stack.pool}/images/prod-gui/rootfs", f"{stack.etc}/tls/server.crt", stack.host, stack.port)
+    browser = Browser(stack.image_root("prod-gui"), f"{stack.etc}/tls/server.crt", stack.host, stack.port)
     shot = f"{TOP}/build/gui/desktop-{stack.variant}.png"
     try:
         browser.open(stack.url + link)

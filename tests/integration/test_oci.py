@@ -316,15 +316,21 @@ def test_without_a_shell(api, registry, pull, make_container):
     assert api.exec(c["container_id"], "/bin/sh")["exit_code"] == 127
 
 
-def test_index_platforms_digests(stack, registry, pull):
-    here, there = Image([busybox_layer(member("only-here", b"1"))]), Image([tar(member("arm", b"64"))], architecture="arm64")
+@pytest.mark.parametrize("docker", [False, True], ids=["oci", "docker"])
+def test_index_platforms_digests(stack, api, registry, pull, make_container, docker):
+    here = Image([busybox_layer(member("only-here", b"1"))], docker=docker, config={"Cmd": ["/bin/sh", "-c", "exec sleep 1000"]})
+    there = Image([tar(member("arm", b"64"))], docker=docker, architecture="arm64")
     for i in (here, there):
         registry.push("tests/multi", "part", i)
     media, text = index(there.descriptor(os="unknown", architecture="unknown"), here.descriptor(os="linux", architecture="amd64"),
-                        there.descriptor(os="linux", architecture="arm64", variant="v8"))
+                        there.descriptor(os="linux", architecture="arm64", variant="v8"), docker=docker)
     registry.put_manifest("tests/multi", "all", media, text)
     reference = f"{registry.host}/tests/multi:all"
-    assert pull(reference)["image"]["architecture"] == "amd64"
+    r = pull(reference)
+    assert r["image"]["architecture"] == "amd64" and r["image"]["manifest_digest"] == sha(here.text), r
+    c = make_container(image=reference, oci=True)
+    assert sh(api, c, "cat /only-here")["stdout"] == "1"
+    assert api.delete(f"/api/containers/{c['container_id']}?timeout_ms=0").status == 200
     r = pull(reference, force=True, platform="linux/arm64")
     assert r["image"]["architecture"] == "arm64" and r["image"]["manifest_digest"] == sha(there.text)
     assert here.layers[0]["digest"].split(":")[1] not in layers(stack)  # nothing stood on what it meant before
@@ -541,6 +547,103 @@ def test_a_registry_that_fails(stack, evil, pull):
     r = refused(stack, pull, reference, 502, "REGISTRY_ERROR")
     assert "stopped sending" in r["error"], r
     evil.routes[tag] = good
+
+
+def test_a_registry_that_stalls_in_a_layer(stack, evil, pull):
+    """It is asked once more for what is missing; if it stalls again, it has failed."""
+    image = Image([fresh_layer()])
+    reference = evil.serve("tests/stalls", "1", image)
+    blob = f"/v2/tests/stalls/blobs/{image.layers[0]['digest']}"
+    data, tries, more = evil.routes[blob], [], []
+
+    def stalls(handler):
+        at = int((handler.headers.get("Range") or "bytes=0-").split("=")[1].split("-")[0])
+        tries.append(at)
+        handler.send_response(206 if at else 200)
+        if at:
+            handler.send_header("Content-Range", f"bytes {at}-{len(data) - 1}/{len(data)}")
+        handler.send_header("Content-Length", str(len(data) - at))
+        handler.end_headers()
+        handler.close_connection = True
+        part = data[at:] if len(tries) > 1 and more else data[at:at + 100000]
+        handler.wfile.write(part)
+        handler.wfile.flush()
+        if at + len(part) < len(data):
+            handler.connection.recv(1)  # until it hangs up
+
+    evil.routes[blob] = stalls
+    r = refused(stack, pull, reference, 502, "REGISTRY_ERROR")
+    assert "stopped sending" in r["error"] and tries == [0, 100000], (r, tries)
+    del tries[:]
+    more.append(1)
+    assert pull(reference).status == 200 and tries == [0, 100000]
+
+
+class Held:
+    """A registry that sends a layer's first bytes, and the rest when it is let go; before that a byte now and then, so that it does not stall."""
+
+    def __init__(self, evil, image, repository, first):
+        self.first, self.now, self.most, self.began = first, 0, 0, 0
+        self.lock, self.go = threading.Lock(), threading.Semaphore(0)
+        for layer in image.layers:
+            path = f"/v2/{repository}/blobs/{layer['digest']}"
+            evil.routes[path] = self.route(evil.routes[path])
+
+    def route(self, data):
+        def answer(handler):
+            with self.lock:
+                self.now += 1
+                self.began += 1
+                self.most = max(self.most, self.now)
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            sent = int(len(data) * self.first)
+            handler.wfile.write(data[:sent])
+            while not self.go.acquire(timeout=0.2):
+                handler.wfile.write(data[sent:sent + 1])
+                sent += 1
+            with self.lock:
+                self.now -= 1
+            handler.wfile.write(data[sent:])
+        return answer
+
+
+def test_layers_are_fetched_in_parallel(api, evil, pull):
+    """Three at once, and never more: another one begins when one is whole."""
+    image = Image([busybox_layer(), *(tar(member(f"layer-{i}", os.urandom(3000))) for i in range(7))], packing="")
+    reference = evil.serve("tests/parallel", "1", image)
+    held = Held(evil, image, "tests/parallel", 0.5)
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(pull(reference)))
+    waiting.start()
+    for n in range(len(image.layers)):
+        wait_for(lambda: (held.began, held.now) == (min(n + 3, len(image.layers)), min(3, len(image.layers) - n)), what=f"layers under way when {n} are whole")
+        held.go.release()
+    waiting.join(60)
+    assert answers[0].status == 200 and held.most == 3 and held.began == len(image.layers), (answers, held.most)
+
+
+def test_progress_of_a_pull(api, evil, pull):
+    """Fetching is six tenths of it: first a half of the bytes is there, then one layer and a half of another that is as large."""
+    image = Image([tar(member("first", os.urandom(500000))), tar(member("second", os.urandom(500000)))], packing="")
+    reference = evil.serve("tests/progress", "1", image)
+    held = Held(evil, image, "tests/progress", 0.5)
+    receipt = api.post("/api/oci/images/pull?execution=async", {"reference": reference})
+    assert receipt.status == 202, receipt
+
+    def at(low, high):
+        op = api.get(receipt["status_url"]).json
+        return op if op["status"] == "running" and low <= op["progress_pct"] <= high else None
+
+    op = wait_for(lambda: at(25, 30), what="a half of all bytes")
+    assert op["message"] == "fetching", op
+    held.go.release()
+    wait_for(lambda: at(40, 46), what="three quarters of them")
+    held.go.release()
+    end = api.operation(receipt)
+    assert (end["status"], end["progress_pct"]) == ("succeeded", 100) and end["result"]["image"]["reference"] == reference, end
+    assert pull(reference).status == 200  # it is there; deleted after the test
 
 
 def test_addresses_inside(stack, evil, pull):

@@ -323,8 +323,59 @@ static void random_walk(void **state)
 /* --- fail points ----------------------------------------------------------------------------------------- */
 
 #ifdef QT_FAILPOINTS
-#define OLD 0x3U /* layers of an image that has nothing to do with it, */
-#define NEW 0x6U /* and of the one that is pulled */
+#define OLD   0x3U /* layers of an image that has nothing to do with it, */
+#define NEW   0x6U /* of the one that is pulled, */
+#define BELOW 0x2U /* and below what is taken of a container */
+
+enum way { PULLS, TAKES, DELETES };
+
+/* A container that does not run, with a file of its own. */
+static struct qt_id make_container(struct rig *r)
+{
+	struct rt_create_req req = rig_create_req(qt_id_new("ctr"));
+	struct rt_create_rep rep;
+	struct qt_err e = {0};
+	auto_close int fd = -1;
+	char path[256];
+
+	req.no_start = 1;
+	if (rt_create(&r->rt, &req, &rep, BUDGET_MS, &e) < 0)
+		fail_msg("create: %s", e.msg);
+	(void)snprintf(path, sizeof(path), "%s/pool/ctr/%s/upper/built", r->dir, req.id.s);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	assert_int_equal(write(fd, "here", 4), 4);
+	return req.id;
+}
+
+/* As a step of a build ends. */
+static int take(struct rig *r, struct qt_id ctr, struct qt_id id, struct qt_err *e)
+{
+	char name[RT_LAYER_NAME_MAX + 1], buf[2 * (FT_SHA256 + 1)];
+	struct rt_image_begin_req begin = {.id = id, .tenant = tenant(), .layers = {buf, 0, 0}};
+	struct rt_layer_take_req req = {.id = ctr, .image = id};
+	struct rt_layer_commit_req whole = {.id = id, .diff_id = rt_str(layers[0].hex)};
+	struct rt_image_commit_req commit = {.id = id, .size_bytes = 1, .record = {"rec", 3}};
+	struct rt_image_commit_rep committed;
+	struct rt_layer_commit_rep done;
+	struct rt_layer_take_rep taken;
+	struct rt_image_begin_rep begun;
+
+	rt_layer_name(name, &id);
+	req.digest = whole.digest = rt_str(name);
+	assert_true(rt_strv_add(&begin.layers, buf, sizeof(buf), layers[1].hex) && rt_strv_add(&begin.layers, buf, sizeof(buf), name));
+	if (rt_image_begin(&r->rt, &begin, &begun, BUDGET_MS, e) < 0)
+		return -1;
+	if (begun.there)
+		return 0;
+	if (rt_layer_take(&r->rt, &req, &taken, BUDGET_MS, e) < 0 || rt_layer_commit(&r->rt, &whole, &done, BUDGET_MS, e) < 0)
+		return -1;
+	return rt_image_commit(&r->rt, &commit, &committed, BUDGET_MS, e);
+}
+
+static int make_image(struct rig *r, enum way way, struct qt_id ctr, struct qt_id id, struct qt_err *e)
+{
+	return way == TAKES ? take(r, ctr, id, e) : pull(r, id, NEW, e);
+}
 
 static bool is_there(struct rig *r, struct qt_id id)
 {
@@ -335,54 +386,65 @@ static bool is_there(struct rig *r, struct qt_id id)
 	return rt_obj_get(&r->rt, &req, &rep, BUDGET_MS, &e) == 0;
 }
 
-static void expect(struct rig *r, bool there)
+static void expect(struct rig *r, enum way way, struct qt_id id, bool there)
 {
-	rig_expect_images(r, 1U + there, (unsigned)__builtin_popcount(OLD | (there ? NEW : 0)));
-	rig_census(r, 0, 0);
-	holds(r, OLD | (there ? NEW : 0));
+	unsigned set = OLD | (!there ? 0 : way == TAKES ? BELOW : NEW);
+	char name[RT_LAYER_NAME_MAX + 1], path[256], text[16] = "";
+	struct qt_err e = {0};
+
+	rig_expect_images(r, 1U + there, (unsigned)__builtin_popcount(set) + (way == TAKES && there));
+	rig_census(r, way == TAKES, 0);
+	holds(r, set);
+	rt_layer_name(name, &id);
+	(void)snprintf(path, sizeof(path), "%s/pool/layers/%s/fs/built", r->dir, name);
+	(void)qt_read_file(AT_FDCWD, path, text, sizeof(text), &e);
+	assert_string_equal(text, way == TAKES && there ? "here" : "");
 }
 
-/* A pull, or the delete of what was pulled, on a runtime that fails or dies at POINT: whole or nothing afterwards, and it can be asked again. */
-static void hit(struct rig *r, const char *point, bool deletes, bool die)
+/* An image that is pulled, taken or deleted, on a runtime that fails or dies at POINT: whole or nothing afterwards, and it can be asked again. */
+static void hit(struct rig *r, const char *point, enum way way, bool die)
 {
-	struct qt_id id = qt_id_new("img"), old = qt_id_new("img");
+	struct qt_id id = qt_id_new("img"), old = qt_id_new("img"), ctr = {""};
 	struct qt_err e = {0};
 	char fail[64];
 	int done;
 
 	(void)snprintf(fail, sizeof(fail), "%s%s", die ? "kill:" : "", point);
 	rig_start(r, NULL);
-	if (pull(r, old, OLD, &e) < 0 || (deletes && pull(r, id, NEW, &e) < 0))
+	if (pull(r, old, OLD, &e) < 0 || (way == DELETES && pull(r, id, NEW, &e) < 0))
 		fail_msg("%s: %s", fail, e.msg);
+	if (way == TAKES)
+		ctr = make_container(r);
 	rig_term(r);
 
 	rig_start(r, fail);
-	done = deletes ? drop(r, id, &e) : pull(r, id, NEW, &e);
+	done = way == DELETES ? drop(r, id, &e) : make_image(r, way, ctr, id, &e);
 	if (die) {
 		assert_int_equal(done, -1);
 		rig_died(r);
 		rig_start(r, NULL);
-		expect(r, is_there(r, id)); /* at once, before anybody asks again */
-	} else if (done < 0 && !deletes) {
+		expect(r, way, id, is_there(r, id)); /* at once, before anybody asks again */
+	} else if (done < 0 && way != DELETES) {
 		qt_err_reset(&e);
 		if (drop(r, id, &e) < 0) /* as the agent gives up */
 			fail_msg("give up after %s: %s", fail, e.msg);
-		expect(r, false);
+		expect(r, way, id, false);
 	}
 	qt_err_reset(&e);
-	if (pull(r, id, NEW, &e) < 0)
-		fail_msg("pull after %s: %s", fail, e.msg);
-	expect(r, true);
+	if (make_image(r, way, ctr, id, &e) < 0)
+		fail_msg("made anew after %s: %s", fail, e.msg);
+	expect(r, way, id, true);
 	if (drop(r, id, &e) < 0)
 		fail_msg("delete after %s: %s", fail, e.msg);
-	expect(r, false);
+	expect(r, way, id, false);
 	assert_int_equal(drop(r, old, &e), 0);
+	if (way == TAKES && rig_delete(r, ctr, &e) < 0)
+		fail_msg("delete a container after %s: %s", fail, e.msg);
 	rig_expect_images(r, 0, 0);
 	rig_census(r, 0, 0);
 	rig_term(r);
 }
 
-/* But that of layer_take, which wants a container: tests/integration/test_build.py kills the runtime there. */
 static void survives_every_fail_point(void **state)
 {
 	static const struct {
@@ -392,18 +454,18 @@ static void survives_every_fail_point(void **state)
 #include "runtime/failpoints.def"
 #undef FP
 	};
+	static const struct {
+		const char *verb;
+		enum way way;
+	} ways[] = {{"image_commit", PULLS}, {"layer_begin", PULLS}, {"layer_commit", PULLS}, {"image_commit", TAKES}, {"layer_commit", TAKES}, {"layer_take", TAKES},
+		    {"obj_delete", DELETES}};
 	unsigned n = 0;
 
-	for (size_t i = 0; i < QT_LEN(points); i++) {
-		bool deletes = qt_streq(points[i].verb, "obj_delete");
-
-		for (int die = 0; die < 2; die++)
-			if (deletes || qt_streq(points[i].verb, "layer_begin") || qt_streq(points[i].verb, "layer_commit") || qt_starts(points[i].verb, "image_")) {
-				hit(*state, points[i].name, deletes, die);
-				n++;
-			}
-	}
-	assert_int_equal(n, 16);
+	for (size_t i = 0; i < QT_LEN(points); i++)
+		for (size_t k = 0; k < QT_LEN(ways); k++)
+			for (int die = 0; die < 2 && qt_streq(points[i].verb, ways[k].verb); die++, n++)
+				hit(*state, points[i].name, ways[k].way, die);
+	assert_int_equal(n, 26);
 }
 #endif
 

@@ -91,6 +91,7 @@ void rig_make(struct rig *r, const char *pool)
 	assert_non_null(mkdtemp(r->dir));
 	/* Other people's tests run beside this one: names and numbers are the pid's. */
 	(void)snprintf(r->instance, sizeof(r->instance), "t%05x%x", (unsigned)getpid() & 0xfffff, count++ & 0xf);
+	r->gateway = 0xa9fe0000 + ((uint32_t)(192 + getpid() / 254 % 63) << 8) + (uint32_t)(1 + getpid() % 254); /* not the metadata's 169 */
 	(void)snprintf(r->prefix, sizeof(r->prefix), "x%c%c%c", base36(0), base36(1), base36(2));
 	assert_int_equal(chmod(r->dir, 0755), 0);
 	shell("mkdir %s/pool %s/state %s/run", r->dir, r->dir, r->dir);
@@ -102,10 +103,10 @@ void rig_make(struct rig *r, const char *pool)
 	      r->dir);
 	shell("cat > %s/conf <<-'END'\n"
 	      "state_dir = %s/state\nrun_dir = %s/run\npool_dir = %s/pool\ninstance = %s\nlink_prefix = %s\nsubnet = 10.%d.%d.0/24\n"
-	      "uplink = none\ngateway = 169.254.253.53\nnameservers = 192.0.2.53\napi_user = daemon\nagent_user = bin\nstream_user = games\nminit_path = " QT_TEST_MINIT
+	      "uplink = none\ngateway = 169.254.%u.%u\nnameservers = 192.0.2.53\napi_user = daemon\nagent_user = bin\nstream_user = games\nminit_path = " QT_TEST_MINIT
 	      "\nfiles_path = " QT_TEST_FILES "\nuid_base = %u\nuid_ranges = 256\nEND\n",
 	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 128 + (int)(getpid() / 256 % 128),
-	      (int)(getpid() % 256),
+	      (int)(getpid() % 256), r->gateway >> 8 & 0xff, r->gateway & 0xff,
 	      1000000000U + (unsigned)(getpid() % 100) * 16777216U);
 	rig_set(r, "storage_driver = auto");
 }

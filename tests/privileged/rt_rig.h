@@ -12,6 +12,7 @@
 struct rig {
 	char dir[64];	   /* pool/ (a mount), state/, run/, conf */
 	char instance[8], prefix[5];
+	uint32_t gateway;
 	pid_t pid;	   /* of the runtime; 0: none */
 	unsigned snapshots, volumes, images, layers;
 	struct rt_client rt;

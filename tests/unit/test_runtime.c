@@ -320,11 +320,13 @@ static void ranges_go_round(void **state)
 static int parse(const char *text, struct rt_image *ret)
 {
 	struct qt_err e = {0};
-	char copy[512];
+	char copy[1024];
 
 	assert_true(qt_copy(copy, sizeof(copy), text));
 	return rt_image_parse(ret, copy, strlen(copy), &e);
 }
+
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static void images_say_what_they_are(void **state)
 {
@@ -338,8 +340,13 @@ static void images_say_what_they_are(void **state)
 		"name = a\nversion = 1\nkind = managed\nsize_bytes = -1\n",
 		"name = a\nversion = 1\nkind = managed\nline\n",
 		"name = a\nversion = 1\nkind = longer-than-sixteen\n",
+		"name = a\nversion = 1\nkind = managed\nlayer = " HEX "\n",
+		"name = a\nversion = 1\nkind = managed\nlayer = " HEX "0\nconfig = " HEX "\n",
+		"name = a\nversion = 1\nkind = managed\nlayer = ../../ctr\nconfig = " HEX "\n",
+		"name = a\nversion = 1\nkind = managed\nlayer = " HEX "\nconfig = sha256:" HEX "\n",
 	};
-	static const char *const names[] = {"", ".", "..", ".a", "-a", "a/b", "a b", "a\n"};
+	static const char *const names[] = {"", ".", "..", ".a", "-a", "a/b", "a b", "a\n", "a@" HEX, HEX};
+	static const char *const versions[] = {"", "a", "@" HEX, "a@", "a@" HEX "0", "a@0123", "../a@" HEX, "a@../" HEX, "a@b@" HEX, HEX "@" HEX};
 	struct rt_image img;
 
 	(void)state;
@@ -356,6 +363,12 @@ static void images_say_what_they_are(void **state)
 	for (size_t i = 0; i < QT_LEN(names); i++)
 		assert_false(rt_image_name_ok(names[i]));
 	assert_true(rt_image_name_ok("prod-gui_1.0"));
+	for (size_t i = 0; i < QT_LEN(versions); i++)
+		assert_false(rt_image_version_ok(versions[i]));
+	assert_true(rt_image_version_ok("prod-gui_1.0@" HEX));
+	assert_int_equal(parse("name = a\nversion = 1\nkind = managed\ntree = sha256:" HEX "\nlayer = " HEX "\nconfig = " HEX "\n", &img), 0);
+	assert_string_equal(img.layer, HEX);
+	assert_string_equal(img.config, HEX);
 }
 
 /* --- loop -------------------------------------------------------------------------------------------------- */

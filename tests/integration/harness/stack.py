@@ -33,6 +33,15 @@ def free_port():
         return s.getsockname()[1]
 
 
+def image_conf(pool, name):
+    with open(f"{pool}/images/{name}/image.conf", encoding="ascii") as f:
+        return [line.rstrip("\n").split(" = ") for line in f if not line.startswith("#")]
+
+
+def image_root(pool, name):
+    return f"{pool}/layers/{dict(image_conf(pool, name))['layer']}/fs"
+
+
 class Stack:
     def __init__(self, images=("busybox",), conf=None, pool_driver=None):
         self.prefix = default_prefix()
@@ -86,6 +95,10 @@ class Stack:
                 "IMAGES": " ".join(images), "CONF_LINES": lines, "DAEMON_ENV": " ".join(daemon_env),
             }.items():
                 f.write(f"QUILT_{name}='{value}'\n")
+
+    def image_root(self, name):
+        """The files of a managed image."""
+        return image_root(self.pool, name)
 
     # --- the programs -----------------------------------------------------------------------------------
 
