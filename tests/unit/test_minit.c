@@ -73,7 +73,7 @@ static void bad_commands_leave_a_container(void **state)
 		rig_start(&r, rows[i].argv, NULL);
 		assert_int_equal(r.ready.step, MI_STEP_NONE);
 		assert_int_equal(rig_until(&r, 2).command_exit, rows[i].code);
-		assert_true(logged(&r, LOG_SYSTEM, rows[i].text) > 0);
+		until_logged(&r, LOG_SYSTEM, rows[i].text);
 		assert_int_equal(rig_stop(&r), rows[i].code);
 		rig_done(&r);
 	}
