@@ -75,7 +75,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_IMAGE_BEGIN] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_image_begin,
 		.uses = "SYS_ADMIN (subvolumes), DAC_OVERRIDE",
 		.hostile = "Not for workers. A hostile agent can say that an image of any tenant stands on layers that other tenants pulled, if it knows their digests: it is "
-			   "the agent that makes sure that a registry showed this tenant each of them. What is begun and not finished goes after two hours."},
+			   "the agent that makes sure that a registry showed this tenant each of them. What is begun and not finished goes with the process that began it, or after two hours."},
 	[RT_IMAGE_COMMIT] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_image_commit,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "Not for workers. The record is opaque. An image whose layers are not all there is refused."},

@@ -32,6 +32,27 @@ def test_ready_comes_first_and_then_what_happens(api, make_container):
         assert ids == sorted(set(ids))
 
 
+def test_volumes_and_snapshots_are_heard_of(api, make_container):
+    name, other = fresh_name("v"), fresh_name("v")
+    container = make_container()["container_id"]
+    with Events(api) as events:
+        events.wait_event(lambda e: e.name == "ready")
+        volume = api.post("/api/volumes", {"name": name})["id"]
+        assert api.post(f"/api/volumes/{name}/rename", {"new_name": other}).status == 200
+        assert api.delete(f"/api/volumes/{other}?execution=sync").status == 200
+        taken = api.post(f"/api/containers/{container}/snapshot")
+        assert api.operation(taken)["status"] == "succeeded"
+        snapshot = taken["snapshot_id"]
+        for verb in ("pin", "unpin"):
+            assert api.post(f"/api/snapshots/{snapshot}/{verb}").status == 200
+        assert api.delete(f"/api/snapshots/{snapshot}").status == 200
+        events.wait_event(lambda e: e.name == "snapshot_update" and e.data["snapshot_id"] == snapshot and e.data["event"] == "removed")
+        heard = [(e.data["event"], e.data["name"]) for e in events.events if e.name == "volume_update" and e.data["volume_id"] == volume]
+        assert heard == [("created", name), ("renamed", other), ("removed", other)]
+        heard = [e.data["event"] for e in events.events if e.name == "snapshot_update" and e.data["snapshot_id"] == snapshot]
+        assert heard == ["creating", "ready", "pinned", "unpinned", "removed"]
+
+
 def test_curl(stack, api, make_container):
     """curl -N shows what comes, when it comes; and however many listen, Redis has one reader."""
     with Events(api) as one, Events(api) as two:

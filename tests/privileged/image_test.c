@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -448,30 +450,68 @@ static void hit(struct rig *r, const char *point, enum way way, bool die)
 static void survives_every_fail_point(void **state)
 {
 	static const struct {
-		const char *name, *verb;
-	} points[] = {
-#define FP(name, verb) {#name, #verb},
-#include "runtime/failpoints.def"
-#undef FP
-	};
-	static const struct {
 		const char *verb;
 		enum way way;
 	} ways[] = {{"image_commit", PULLS}, {"layer_begin", PULLS}, {"layer_commit", PULLS}, {"image_commit", TAKES}, {"layer_commit", TAKES}, {"layer_take", TAKES},
 		    {"obj_delete", DELETES}};
 	unsigned n = 0;
 
-	for (size_t i = 0; i < QT_LEN(points); i++)
+	for (size_t i = 0; i < rig_n_points; i++)
 		for (size_t k = 0; k < QT_LEN(ways); k++)
-			for (int die = 0; die < 2 && qt_streq(points[i].verb, ways[k].verb); die++, n++)
-				hit(*state, points[i].name, ways[k].way, die);
+			for (int die = 0; die < 2 && qt_streq(rig_points[i].verb, ways[k].verb); die++, n++)
+				hit(*state, rig_points[i].name, ways[k].way, die);
 	assert_int_equal(n, 26);
 }
 #endif
 
+/* --- who dies -------------------------------------------------------------------------------------------- */
+
+/* Its agent is killed with one layer whole and one begun: the next that begins something has neither, before two hours are over. */
+static void who_makes_it_dies(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id id = qt_id_new("img"), next = qt_id_new("img");
+	struct qt_err e = {0};
+	pid_t agent;
+	int status;
+
+	rig_start(r, NULL);
+	agent = fork();
+	assert_true(agent >= 0);
+	if (agent == 0) {
+		struct rt_image_begin_req begin = {.id = id, .tenant = tenant()};
+		struct rt_image_begin_rep begun;
+		auto_files struct qt_files f = {.sock = -1};
+		char buf[2 * (FT_SHA256 + 1)], path[96], diff_id[FT_SHA256 + 1];
+		struct rig mine = *r;
+		bool there;
+
+		begin.layers = (struct rt_strv){buf, 0, 0};
+		(void)snprintf(path, sizeof(path), "%s/run/runtime.sock", r->dir);
+		if (rt_strv_add(&begin.layers, buf, sizeof(buf), layers[0].hex) && rt_strv_add(&begin.layers, buf, sizeof(buf), layers[1].hex) &&
+		    rt_client_init(&mine.rt, path, &e) == 0 && rt_image_begin(&mine.rt, &begin, &begun, BUDGET_MS, &e) == 0 &&
+		    store_layer(&mine, id, &layers[0], &e) == 0 && qt_files_open_layer(&f, &mine.rt, &id, layers[1].hex, &there, diff_id, &e) == 0)
+			(void)kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(agent, &status, 0), agent);
+	assert_true(WIFSIGNALED(status));
+	holds(r, 1U << 0);
+	if (pull(r, next, 1U << 2, &e) < 0)
+		fail_msg("pull: %s", e.msg);
+	rig_expect_images(r, 1, 1);
+	rig_census(r, 0, 0);
+	holds(r, 1U << 2);
+	assert_int_equal(drop(r, next, &e), 0);
+	rig_expect_images(r, 0, 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(who_makes_it_dies, end),
 		cmocka_unit_test_teardown(random_walk, end),
 #ifdef QT_FAILPOINTS
 		cmocka_unit_test_teardown(survives_every_fail_point, end),

@@ -61,15 +61,16 @@ static char base36(unsigned place)
 	return "0123456789abcdefghijklmnopqrstuvwxyz"[n % 36];
 }
 
-/* No tmpfs: Debian's kernel cannot map ids on one. Of the 512 MiB one test leaves hardly anything. */
+/* No tmpfs: Debian's kernel cannot map ids on one. Of the 512 MiB one test leaves hardly anything. With project quotas where the kernel has them: Debian's
+ * does. */
 static void make_pool(struct rig *r, const char *pool)
 {
 	static const struct {
-		const char *pool, *size, *mkfs;
+		const char *pool, *size, *mkfs, *quota;
 	} kinds[] = {
-		{"btrfs", "1G", "mkfs.btrfs -q"},
-		{"xfs", "1G", "mkfs.xfs -q -m reflink=1"},
-		{"ext4", "512M", "mkfs.ext4 -q -m 0 -O ^has_journal"},
+		{"btrfs", "1G", "mkfs.btrfs -q -f", "false"},
+		{"xfs", "1G", "mkfs.xfs -q -f -m reflink=1", ""},
+		{"ext4", "512M", "mkfs.ext4 -q -F -m 0 -O ^has_journal", "-O quota,project -E quotatype=prjquota"},
 	};
 	const char *size = getenv("QT_RIG_SIZE");
 	size_t i = 0;
@@ -77,8 +78,9 @@ static void make_pool(struct rig *r, const char *pool)
 	while (i < QT_LEN(kinds) && !qt_streq(kinds[i].pool, pool))
 		i++;
 	assert_true(i < QT_LEN(kinds));
-	shell("truncate -s %s %s/img; %s %s/img >/dev/null 2>&1; mount -t %s -o loop,nosuid,nodev,noexec %s/img %s/pool; chmod 700 %s/pool; rm -rf %s/pool/lost+found",
-	      size && qt_streq(pool, "btrfs") ? size : kinds[i].size, r->dir, kinds[i].mkfs, r->dir, pool, r->dir, r->dir, r->dir, r->dir);
+	shell("cd %s; truncate -s %s img; fit() { m=\"$1\" o=\"$2\"; %s $m img >/dev/null 2>&1 && mount -t %s -o loop,nosuid,nodev,noexec$o img pool 2>/dev/null; };"
+	      "{ [ \"%s\" != false ] && fit '%s' ,prjquota; } || fit '' ''; chmod 700 pool; rm -rf pool/lost+found",
+	      r->dir, size && qt_streq(pool, "btrfs") ? size : kinds[i].size, kinds[i].mkfs, pool, kinds[i].quota, kinds[i].quota);
 }
 
 void rig_make(struct rig *r, const char *pool)
@@ -462,3 +464,12 @@ void rig_census(struct rig *r, unsigned n, unsigned running)
 		(void)poll(NULL, 0, 5);
 	}
 }
+
+#ifdef QT_FAILPOINTS
+const struct rig_point rig_points[] = {
+#define FP(name, verb) {#name, #verb},
+#include "runtime/failpoints.def"
+#undef FP
+};
+const size_t rig_n_points = QT_LEN(rig_points);
+#endif

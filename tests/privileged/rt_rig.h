@@ -80,4 +80,13 @@ unsigned rig_list(struct rig *r, struct qt_id *ids, unsigned max);
 /* N texts in one literal, a NUL between each. */
 #define WORDS(n, literal) ((struct rt_strv){literal, sizeof(literal), n})
 
+#ifdef QT_FAILPOINTS
+/* Every point at which the runtime can be told to fail or to die, and in which request it is. */
+struct rig_point {
+	const char *name, *verb;
+};
+extern const struct rig_point rig_points[];
+extern const size_t rig_n_points;
+#endif
+
 #endif
