@@ -30,3 +30,12 @@ program() { # path of an installed program
 	done
 	die "$1 is not installed below $QUILT_PREFIX" "Build and install first: ./configure && make && sudo make install."
 }
+
+# Or it is told who has it: nginx would try for a while, and say less.
+port_is_free() {
+	local who
+	who=$(ss -Hltnp "sport = :${QUILT_LISTEN##*:}" | awk -v a="$QUILT_LISTEN" -v p=":${QUILT_LISTEN##*:}" \
+		'$4 == a || $4 == "*" p || $4 == "0.0.0.0" p {print $NF; exit}' | sed -E 's/^users:\(\("([^"]*)",pid=([0-9]+).*/\1 (pid \2)/')
+	[ -z "$who" ] || die "$QUILT_LISTEN is taken by $who" \
+		"Stop that program, or let this stack listen elsewhere: QUILT_LISTEN=127.0.0.1:9443 before the command (with sudo, after it)."
+}

@@ -63,7 +63,7 @@ run_program() {
 		"$(program quilt-api)" -c "$conf" ;;
 	stream) exec "${clean[@]}" setpriv --reuid quilt-stream --regid quilt --init-groups --no-new-privs --bounding-set -all \
 		"$(program quilt-stream)" -c "$QUILT_ETC/stream.conf" ;;
-	nginx) exec "${clean[@]}" nginx -c "$QUILT_ETC/nginx.conf" -e "$QUILT_LOG/nginx.log" -g 'daemon off;' ;;
+	nginx) exec setsid "${clean[@]}" nginx -c "$QUILT_ETC/nginx.conf" -e "$QUILT_LOG/nginx.log" -g 'daemon off;' ;;
 	esac
 }
 
@@ -80,6 +80,8 @@ keep() {
 		[ -z "$stopping" ] || kill -TERM "$child" 2>/dev/null
 		# A signal for the keeper ends `wait`, not the child.
 		while kill -0 "$child" 2>/dev/null; do wait "$child" && rc=0 || rc=$?; done
+		# nginx's workers outlive a master that was killed, and keep its port. (What the runtime started is to live on.)
+		[ "$name" != nginx ] || pkill -TERM -s "$child" || [ $? = 1 ]
 		child=
 		rm -f "$QUILT_RUN/pids/$name.pid"
 		[ -z "$stopping" ] || break

@@ -26,6 +26,7 @@ struct qt_begun {
 		struct qt_id tenant;
 		struct qt_event_id after; /* what the client has seen */
 		char operation[QT_ID_MAX + 1], container[QT_ID_MAX + 1], snapshot[QT_ID_MAX + 1]; /* filters, "": none */
+		uint32_t kinds; /* the same: a set of enum qt_event_kind; 0: all */
 	} events;
 	struct {
 		int fds[2]; /* the log files */

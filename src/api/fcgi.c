@@ -16,6 +16,7 @@
 #include "log.h"
 #include "num.h"
 #include "route.h"
+#include "share.h"
 #include "str.h"
 #include "upload.h"
 
@@ -224,7 +225,18 @@ static void put_answer(FCGX_Request *r, const struct qt_out *out, bool head)
 		FCGX_PutStr(out->text, (int)out->len, r->out);
 }
 
-static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
+/* The tenant has its share of the threads already. */
+static void answer_busy(const struct qt_in *in, struct qt_out *out)
+{
+	struct qt_err e = {0};
+
+	(void)qt_fail(&e, QT_E_TENANT_BUSY, "too many requests that take long are under way for this tenant");
+	memset(out, 0, sizeof(*out));
+	qt_answer_error(&e, in->request_id, out);
+	out->route_id = "busy";
+}
+
+static void serve(struct qt_worker *w, struct qt_life *l, unsigned thread, FCGX_Request *r)
 {
 	int64_t began = qt_mono_ms();
 	auto_free char *body = NULL;
@@ -257,6 +269,8 @@ static void serve(struct qt_worker *w, struct qt_life *l, FCGX_Request *r)
 		answer_denied(r, denied, &out);
 	else if (read_body(w, r, &body, &in) < 0)
 		return;
+	else if (in.tenant && !qt_share_take(w->share, w->row, thread, in.tenant, (unsigned)w->conf->tenant_slow_percent))
+		answer_busy(&in, &out);
 	else
 		qt_dispatch(l, &in, &out);
 	put_answer(r, &out, qt_streq(in.method, "HEAD"));
@@ -314,6 +328,7 @@ static int accept_request(const struct qt_worker *w, FCGX_Request *r, bool *last
 void *qt_fcgi_thread(void *worker)
 {
 	struct qt_worker *w = worker;
+	unsigned thread = atomic_fetch_add(&w->begun, 1);
 	struct qt_life life;
 	struct qt_err e = {0};
 	FCGX_Request r;
@@ -325,7 +340,8 @@ void *qt_fcgi_thread(void *worker)
 	for (bool last = false; !last;) {
 		if (accept_request(w, &r, &last) < 0)
 			continue;
-		serve(w, &life, &r);
+		serve(w, &life, thread, &r);
+		qt_share_give(w->share, w->row, thread);
 		FCGX_Finish_r(&r);
 	}
 	FCGX_Free(&r, 1);

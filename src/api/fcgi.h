@@ -11,6 +11,9 @@
 struct qt_worker {
 	const struct qt_conf *conf;
 	int listen_fd;
+	struct qt_share *share; /* of the pool; NULL: none */
+	unsigned row;		/* of this worker */
+	atomic_uint begun;	/* threads: their numbers */
 	atomic_bool stopping;
 	atomic_uint running; /* threads */
 };

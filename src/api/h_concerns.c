@@ -7,14 +7,7 @@
 #include "query.h"
 #include "str.h"
 
-#define EVENTS_SEEN 1000 /* of the stream: as far back as cleanup looks */
-
-static json_t *text_of(const struct qt_event *ev, const char *name)
-{
-	const char *s = json_string_value(json_object_get(ev->data, name));
-
-	return s && s[0] ? json_string(s) : json_null();
-}
+#define TASKS_SEEN 1000 /* as far back as cleanup looks */
 
 static json_t *when(int64_t ms)
 {
@@ -24,32 +17,29 @@ static json_t *when(int64_t ms)
 	return ms > 0 ? json_string(text) : json_null();
 }
 
-static const char *word(const struct qt_event *ev, const char *name, const char *absent)
+static const char *word(const struct qt_event *ev, const char *name)
 {
 	const char *s = json_string_value(json_object_get(ev->data, name));
 
-	return s ? s : absent;
+	return s ? s : "";
 }
 
 /* --- activity ------------------------------------------------------------------------------------------ */
 
+/* Its id is the event's. */
 static void add_activity(const struct qt_event *ev, void *arg)
 {
-	bool op = qt_streq(ev->kind, "operation_update");
-	char type[96], message[256];
+	json_t *item = json_deep_copy(ev->data);
 
-	(void)qt_fmt(type, sizeof(type), "%.31s.%.60s", op ? "operation" : "container", word(ev, op ? "status" : "event", "changed"));
-	(void)qt_fmt(message, sizeof(message), "%.80s %.80s", op ? word(ev, "operation_type", "operation") : word(ev, "name", "container"),
-		     word(ev, op ? "status" : "event", "changed"));
-	json_array_append_new(arg, json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", ev->id, "type", type, "message", message,
-					     "container_id", text_of(ev, "container_id"), "created_at", when(ev->at_ms)));
+	json_object_set_new(item, "id", json_string(ev->id));
+	json_array_append_new(arg, item);
 }
 
 int qt_h_activity(struct qt_call *c, struct qt_err *e)
 {
 	json_t *items = json_array();
 
-	if (qt_store_events(c->life->store, &c->tenant, (unsigned)qt_query_u64(c, "limit", 50), "", add_activity, items, e) < 0) {
+	if (qt_store_events(c->life->store, &c->tenant, (unsigned)qt_query_u64(c, "limit", 50), QT_EV_ACTIVITY, add_activity, items, e) < 0) {
 		json_decref(items);
 		return -1;
 	}
@@ -67,31 +57,31 @@ struct tasks {
 	int64_t last_ms;
 };
 
-static void add_task(struct tasks *t, const char *task_id, const char *container, const char *status, json_t *begun, json_t *ended)
+static void add_pending(struct tasks *t, const struct qt_ctr *k)
 {
 	char what[80];
 
-	if (t->only && !qt_streq(t->only, container)) {
-		json_decref(begun);
-		json_decref(ended);
+	t->pending++;
+	if (t->only && !qt_streq(t->only, k->id.s))
 		return;
-	}
-	(void)qt_fmt(what, sizeof(what), "containers/%.60s", container);
-	json_array_append_new(t->list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:n}", "task_id", task_id, "container_id", container,
-						 "resource_type", "container", "resource_path", what, "status", status, "created_at",
-						 begun, "completed_at", ended, "error_message"));
+	(void)qt_fmt(what, sizeof(what), "containers/%.60s", k->id.s);
+	json_array_append_new(t->list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:n, s:n}", "task_id", k->id.s, "container_id", k->id.s,
+						 "resource_type", "container", "resource_path", what, "status", "pending", "created_at",
+						 when(k->deleting_ms), "completed_at", "error_message"));
 }
 
-static void add_removed(const struct qt_event *ev, void *arg)
+/* Those that were completed; the rest of the events of pending ones is not needed. */
+static void add_completed(const struct qt_event *ev, void *arg)
 {
 	struct tasks *t = arg;
 
-	if (!qt_streq(ev->kind, "container_update") || !qt_streq(word(ev, "event", ""), "removed"))
+	if (!qt_streq(word(ev, "status"), "completed"))
 		return;
 	t->completed++;
 	if (t->last_ms == 0)
 		t->last_ms = ev->at_ms;
-	add_task(t, ev->id, word(ev, "container_id", ""), "completed", when(ev->at_ms), when(ev->at_ms));
+	if (!t->only || qt_streq(t->only, word(ev, "container_id")))
+		json_array_append_new(t->list, json_deep_copy(ev->data));
 }
 
 static int get_tasks(struct qt_call *c, struct tasks *t, struct qt_err *e)
@@ -104,13 +94,11 @@ static int get_tasks(struct qt_call *c, struct tasks *t, struct qt_err *e)
 	for (size_t i = 0; i < list.n; i++) {
 		const struct qt_ctr *k = &list.v[i];
 
-		if (k->deleting_ms == 0)
-			continue;
-		t->pending++;
-		add_task(t, k->id.s, k->id.s, "pending", when(k->deleting_ms), json_null());
+		if (k->deleting_ms > 0)
+			add_pending(t, k);
 	}
 	qt_ctr_list_done(&list);
-	return qt_store_events(c->life->store, &c->tenant, EVENTS_SEEN, "", add_removed, t, e);
+	return qt_store_events(c->life->store, &c->tenant, TASKS_SEEN, QT_EV_CLEANUP, add_completed, t, e);
 }
 
 int qt_h_cleanup_status(struct qt_call *c, struct qt_err *e)

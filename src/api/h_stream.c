@@ -6,6 +6,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "eventkind.h"
 #include "handlers.h"
 #include "query.h"
 #include "str.h"
@@ -41,6 +42,12 @@ int qt_h_events(struct qt_call *c, struct qt_err *e)
 	(void)qt_copy(b->events.operation, sizeof(b->events.operation), qt_query_str(c, "operation_id", ""));
 	(void)qt_copy(b->events.container, sizeof(b->events.container), qt_query_str(c, "container_id", ""));
 	(void)qt_copy(b->events.snapshot, sizeof(b->events.snapshot), qt_query_str(c, "snapshot_id", ""));
+	for (unsigned i = 0; i < c->n_query; i++) {
+		enum qt_event_kind kind;
+
+		if (qt_streq(c->query[i].name, "type") && qt_event_parse(&kind, c->query[i].value))
+			b->events.kinds |= qt_event_bit(kind);
+	}
 	b->type = "text/event-stream";
 	b->kind = QT_BEGUN_EVENTS;
 	return 0;

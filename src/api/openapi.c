@@ -105,6 +105,16 @@ static void add_error(json_t *responses, enum qt_code code)
 	json_array_append_new(codes, json_string(row->name));
 }
 
+static void put_words(json_t *schema, const char *const *words)
+{
+	json_t *list = json_array();
+
+	for (; *words; words++)
+		json_array_append_new(list, json_string(*words));
+	json_object_set_new(schema, "type", json_string("string"));
+	json_object_set_new(schema, "enum", list);
+}
+
 static void add_parameters(json_t *op, const struct qt_route *r)
 {
 	json_t *list = json_array();
@@ -128,15 +138,14 @@ static void add_parameters(json_t *op, const struct qt_route *r)
 			case QT_Q_BOOL:
 				json_object_set_new(schema, "type", json_string("boolean"));
 				break;
-			case QT_Q_WORD: {
-				json_t *words = json_array();
-
-				for (const char *const *w = q->words; *w; w++)
-					json_array_append_new(words, json_string(*w));
-				json_object_set_new(schema, "type", json_string("string"));
-				json_object_set_new(schema, "enum", words);
+			case QT_Q_WORD:
+				put_words(schema, q->words);
 				break;
-			}
+			case QT_Q_WORDS:
+				json_object_set_new(schema, "type", json_string("array"));
+				json_object_set_new(schema, "items", json_object());
+				put_words(json_object_get(schema, "items"), q->words);
+				break;
 			case QT_Q_LABEL:
 				json_object_set_new(schema, "type", json_string("array"));
 				json_object_set_new(schema, "items", json_pack("{s:s}", "type", "string"));
@@ -172,6 +181,8 @@ static void add_route(const struct qt_route *r, void *arg)
 		add_error(responses, common[i]);
 	for (size_t i = 0; i < QT_ERRS_MAX && r->errors[i]; i++)
 		add_error(responses, r->errors[i]);
+	if (r->flags & QT_R_SLOW)
+		add_error(responses, QT_E_TENANT_BUSY);
 	op = json_pack("{s:s, s:s, s:i, s:o}", "operationId", r->id, "summary", r->summary, "x-budget-ms", (int)r->budget_ms,
 		       "responses", responses);
 	add_parameters(op, r);

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "num.h"
 #include "pool.h"
+#include "share.h"
 #include "str.h"
 
 #define BACKLOG	       511
@@ -35,7 +36,8 @@ static struct pool {
 	int fd;
 	bool inherited;
 	uint64_t workers, threads;
-} pools[] = {{"api.sock", -1, false, 0, 0}, {"api-slow.sock", -1, false, 0, 0}};
+	struct qt_share *share; /* of the slow one: what one tenant may hold of it */
+} pools[] = {{"api.sock", -1, false, 0, 0, NULL}, {"api-slow.sock", -1, false, 0, 0, NULL}};
 
 static struct child {
 	pid_t pid;
@@ -106,7 +108,7 @@ static void woken(int sig)
 }
 
 /* One worker process: threads that accept, and the main thread that waits for the end. */
-static void worker_main(const struct qt_conf *conf, const struct pool *p, pid_t master)
+static void worker_main(const struct qt_conf *conf, const struct pool *p, unsigned row, pid_t master)
 {
 	static struct qt_worker w;
 	static pthread_t threads[THREADS_MAX];
@@ -118,6 +120,8 @@ static void worker_main(const struct qt_conf *conf, const struct pool *p, pid_t 
 
 	w.conf = conf;
 	w.listen_fd = p->fd;
+	w.share = p->share;
+	w.row = row;
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != master || FCGX_Init() != 0 || sigaction(QT_WAKE_SIGNAL, &wake, NULL) < 0)
 		exit(1);
@@ -147,6 +151,13 @@ static void worker_main(const struct qt_conf *conf, const struct pool *p, pid_t 
 	_exit(0);
 }
 
+/* C takes nothing new. */
+static void shut(const struct pool *p, const struct child *c)
+{
+	if (p->share)
+		qt_share_shut(p->share, (unsigned)(c - children));
+}
+
 static void spawn(const struct qt_conf *conf, const struct pool *p)
 {
 	struct child *c = NULL;
@@ -157,13 +168,16 @@ static void spawn(const struct qt_conf *conf, const struct pool *p)
 			c = &children[i];
 	if (!c)
 		return;
+	if (p->share)
+		qt_share_open(p->share, (unsigned)(c - children), (unsigned)p->threads);
 	pid = fork();
 	if (pid == 0) {
-		worker_main(conf, p, master);
+		worker_main(conf, p, (unsigned)(c - children), master);
 		_exit(1);
 	}
 	if (pid < 0) {
 		qt_log(QT_LOG_ERROR, "fork: %s", strerror(errno));
+		shut(p, c);
 		return;
 	}
 	*c = (struct child){pid, p, false, qt_mono_ms()};
@@ -188,8 +202,10 @@ static unsigned drain_all(void)
 	for (size_t k = 0; k < WORKERS_MAX; k++) {
 		if (children[k].pid == 0)
 			continue;
-		if (!children[k].draining)
+		if (!children[k].draining) {
 			(void)kill(children[k].pid, SIGTERM);
+			shut(children[k].pool, &children[k]);
+		}
 		children[k].draining = true;
 		n++;
 	}
@@ -206,6 +222,7 @@ static int reap(void)
 		for (size_t k = 0; k < WORKERS_MAX; k++) {
 			if (children[k].pid != pid)
 				continue;
+			shut(children[k].pool, &children[k]);
 			if (!children[k].draining) {
 				qt_log(QT_LOG_WARN, "worker %d ended (%s %d)", (int)pid, WIFSIGNALED(status) ? "signal" : "exit",
 				       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -263,6 +280,10 @@ int qt_pool_run(struct qt_conf *conf, const char *conf_path)
 			qt_log_err(QT_LOG_ERROR, &e, "cannot begin");
 			return 1;
 		}
+	}
+	if (qt_share_new(&pools[1].share, WORKERS_MAX, THREADS_MAX, &e) < 0) {
+		qt_log_err(QT_LOG_ERROR, &e, "cannot begin");
+		return 1;
 	}
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);

@@ -38,7 +38,8 @@ static bool fits(const struct qt_qfield *q, const char *value, char *want, size_
 	case QT_Q_BOOL:
 		(void)snprintf(want, size, "true; false");
 		return qt_streq(value, "true") || qt_streq(value, "false");
-	case QT_Q_WORD: {
+	case QT_Q_WORD:
+	case QT_Q_WORDS: {
 		size_t at = 0;
 		bool ok = false;
 
@@ -61,11 +62,11 @@ int qt_query_check(const struct qt_call *c, struct qt_err *e)
 		const char *value = NULL;
 
 		for (unsigned i = 0; i < c->n_query; i++) {
-			char want[160] = "";
+			char want[320] = "";
 
 			if (!qt_streq(c->query[i].name, q->name))
 				continue;
-			if (value && q->kind != QT_Q_LABEL)
+			if (value && q->kind != QT_Q_LABEL && q->kind != QT_Q_WORDS)
 				return qt_fail_field(e, QT_E_VALIDATION_ERROR, q->name, "", "%s is given twice", q->name);
 			value = c->query[i].value;
 			if (fits(q, value, want, sizeof(want)))

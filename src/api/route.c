@@ -155,7 +155,7 @@ bool qt_route_may(const struct qt_route *r, enum qt_code code)
 	for (size_t i = 0; i < QT_ERRS_MAX && r->errors[i]; i++)
 		if (r->errors[i] == code)
 			return true;
-	return false;
+	return code == QT_E_TENANT_BUSY && r->flags & QT_R_SLOW;
 }
 
 const char *qt_routes_selfcheck(void)

@@ -30,6 +30,7 @@ enum qt_qkind {
 	QT_Q_BOOL,
 	QT_Q_WORD,
 	QT_Q_LABEL, /* key=value, as QT_Q_STR; may be there several times */
+	QT_Q_WORDS, /* as QT_Q_WORD; may be there several times */
 };
 
 /* A parameter of the query. Unknown ones are ignored, as every HTTP API does; a known one that is wrong is VALIDATION_ERROR. */
@@ -37,7 +38,7 @@ struct qt_qfield {
 	const char *name;
 	enum qt_qkind kind;
 	uint64_t min, max;
-	const char *const *words; /* NULL-ended, of QT_Q_WORD */
+	const char *const *words; /* NULL-ended, of QT_Q_WORD and QT_Q_WORDS */
 	const char *doc;
 };
 

@@ -1,4 +1,5 @@
 /* routes_stream.c - what is watched and typed into: served by quilt-stream. */
+#include "eventkind.h"
 #include "handlers.h"
 
 /* clang-format off */
@@ -8,6 +9,7 @@ static const struct qt_qfield events_query[] = {
 	{"operation_id", QT_Q_STR, 1, QT_ID_MAX, NULL, "only events of this operation"},
 	{"container_id", QT_Q_STR, 1, QT_ID_MAX, NULL, "only events of this container"},
 	{"snapshot_id", QT_Q_STR, 1, QT_ID_MAX, NULL, "only events of this snapshot"},
+	{"type", QT_Q_WORDS, 0, 0, qt_event_choice, "only events of this name; several times: of these"},
 	{"last_event_id", QT_Q_STR, 1, 41, NULL, "go on behind this one; the header Last-Event-ID says the same, and wins"},
 	{"token", QT_Q_STR, 1, 256, NULL, "the API key, for clients that cannot set headers"}, {0}};
 

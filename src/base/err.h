@@ -18,7 +18,7 @@ struct qt_err {
 	enum qt_code code;
 	int sys;	    /* errno of the failing call, 0 if none: for the log */
 	char field[96];	    /* JSON pointer of the bad input, "" if none */
-	char expected[192]; /* what is accepted there, "; "-separated, "" if none */
+	char expected[320]; /* what is accepted there, "; "-separated, "" if none */
 	char received[64];  /* what came instead, "" if not told */
 	char state[16];	    /* the container's state, for INVALID_STATE */
 	char quota[24];	    /* which one, for QUOTA_EXCEEDED, with what it allows and what is taken */

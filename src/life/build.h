@@ -126,8 +126,6 @@ void qt_build_log_tick(struct qt_build *b);
 /* Unpack the context, and read Dockerfile and .dockerignore. */
 int qt_build_open_context(struct qt_build *b, struct qt_err *e);
 void qt_build_close_context(struct qt_build *b);
-/* The context went away with a runtime that died: then all of it is done anew. */
-int qt_build_context_lost(struct qt_err *e);
 /* An empty file without a name, for the agent. */
 int qt_build_file(const struct qt_build *b, struct qt_err *e);
 

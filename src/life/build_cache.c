@@ -91,22 +91,15 @@ static int read_one(struct qt_build *b, const struct qt_id *id, struct qt_err *e
 
 static int read_all(struct qt_build *b, struct qt_err *e)
 {
-	char after[QT_ID_MAX + 1] = "";
 	auto_ids struct qt_ids ids = {0};
-	int r = 1;
 
 	b->steps = json_array();
-	while (r > 0) {
-		struct rt_obj_list_req req = {.kind = rt_str("img"), .after = rt_str(after)};
-		struct rt_obj_list_rep rep;
-
-		if (rt_obj_list(&b->l->rt, &req, &rep, BUDGET_MS, e) < 0)
+	if (qt_ids_list(b->l, "img", &ids, e) < 0)
+		return -1;
+	for (size_t i = 0; i < ids.n; i++)
+		if (read_one(b, &ids.v[i], e) < 0)
 			return -1;
-		r = qt_ids_add_page(&ids, &rep.ids, "img", after, e);
-	}
-	for (size_t i = 0; r == 0 && i < ids.n; i++)
-		r = read_one(b, &ids.v[i], e);
-	return r;
+	return 0;
 }
 
 /* It is the last one to go from now on. False: it is gone. */

@@ -26,15 +26,6 @@ int qt_build_file(const struct qt_build *b, struct qt_err *e)
 	return fd >= 0 ? fd : qt_fail_sys(e, errno, "make a file for a build");
 }
 
-int qt_build_context_lost(struct qt_err *e)
-{
-	if (e->code == QT_E_IMAGE_NOT_FOUND) {
-		qt_err_reset(e);
-		return qt_fail(e, QT_E_RUNTIME_UNAVAILABLE, "the build's context went away with the runtime");
-	}
-	return -1;
-}
-
 static int begin(struct qt_build *b, struct qt_err *e)
 {
 	struct rt_image_begin_req req = {.tenant = b->o->tenant};

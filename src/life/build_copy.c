@@ -142,7 +142,7 @@ static int source(struct copy *c, struct qt_err *e)
 static int open_source(struct copy *c, struct qt_files *f, struct qt_err *e)
 {
 	if (!c->from)
-		return qt_files_open_build(f, &c->b->l->rt, &c->b->context, e) < 0 ? qt_build_context_lost(e) : 0;
+		return qt_files_open_build(f, &c->b->l->rt, &c->b->context, e) < 0 ? qt_op_vanished(c->b->l, e) : 0;
 	if (qt_build_up(c->b, c->from, e) < 0)
 		return -1;
 	return qt_files_open_build(f, &c->b->l->rt, &c->from->c.id, e);
@@ -343,7 +343,7 @@ static int fetch(struct copy *c, const char *path, struct qt_err *e)
 	if (ftruncate(c->fd, 0) < 0 || lseek(c->fd, 0, SEEK_SET) < 0)
 		return qt_fail_sys(e, errno, "a file of a build");
 	if (qt_life_file_open(c->b->l, &c->b->context, path, c->b->l->conf->archive_unpacked_bytes, &f, e) < 0)
-		return qt_build_context_lost(e);
+		return qt_op_vanished(c->b->l, e);
 	while (r == 0 && got < f.size) {
 		ssize_t n = qt_file_read(&f, chunk, sizeof(chunk), e);
 

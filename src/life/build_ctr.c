@@ -92,8 +92,10 @@ int qt_build_up(struct qt_build *b, struct qt_stage *st, struct qt_err *e)
 {
 	const char *user = json_string_value(json_object_get(json_object_get(st->config, "config"), "User"));
 
-	if (qt_op_go_on(b->l, b->o, e) < 0 || ensure(b, st, e) < 0)
+	if (qt_op_go_on(b->l, b->o, e) < 0)
 		return -1;
+	if (ensure(b, st, e) < 0)
+		return qt_op_vanished(b->l, e); /* the base is untagged by another build's pull, and goes */
 	if (!qt_copy(st->c.user, sizeof(st->c.user), user ? user : ""))
 		return qt_fail(e, QT_E_DOCKERFILE_INVALID, "the user is too long");
 	json_decref(st->c.environment);
@@ -152,7 +154,7 @@ int qt_build_take(struct qt_build *b, struct qt_stage *st, const char *key, stru
 		struct rt_obj_delete_rep gone;
 
 		(void)rt_obj_delete(&b->l->rt, &del, &gone, QT_BUILD_BUDGET_MS, &(struct qt_err){0});
-		return -1;
+		return qt_op_vanished(b->l, e);
 	}
 	st->image = image;
 	json_decref(st->layers);

@@ -127,8 +127,8 @@ int qt_build_finish(struct qt_build *b, struct qt_stage *st, struct qt_err *e)
 
 	qt_img_init(&i);
 	r = describe(b, st, &i, &manifest, &config, e);
-	if (r == 0)
-		r = store(b, &i, manifest, config, e);
+	if (r == 0 && store(b, &i, manifest, config, e) < 0)
+		r = qt_op_vanished(b->l, e);
 	if (r == 0)
 		r = qt_store_img_put(b->l->store, &i, e);
 	if (r == 0) {

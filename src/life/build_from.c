@@ -126,7 +126,7 @@ static int take(struct qt_build *b, struct qt_stage *st, const struct qt_img *i,
 	json_t *x;
 
 	if (!config)
-		return -1;
+		return qt_op_vanished(b->l, e);
 	doc = json_loads(manifest, 0, NULL);
 	replace(&st->config, json_loads(config, JSON_REJECT_DUPLICATES, NULL));
 	if (!doc || !json_is_object(st->config))
@@ -207,7 +207,7 @@ static int make_empty(struct qt_build *b, struct qt_stage *st, const char *hex, 
 		struct rt_obj_delete_rep gone;
 
 		(void)rt_obj_delete(&b->l->rt, &del, &gone, QT_BUILD_BUDGET_MS, &(struct qt_err){0});
-		return -1;
+		return qt_op_vanished(b->l, e);
 	}
 	json_array_append_new(b->steps, json_loads(record, 0, NULL));
 	st->image = begin.id;

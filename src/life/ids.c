@@ -4,6 +4,8 @@
 #include "cleanup.h"
 #include "settle_in.h"
 
+#define LIST_BUDGET_MS 15000
+
 void qt_ids_done(struct qt_ids *i)
 {
 	free(qt_take(&i->v));
@@ -37,6 +39,20 @@ int qt_ids_add_page(struct qt_ids *i, const struct rt_strv *page, const char *pr
 		memcpy(after, id.s, sizeof(id.s));
 	}
 	return page->n > 0;
+}
+
+int qt_ids_list(struct qt_life *l, const char *kind, struct qt_ids *ret, struct qt_err *e)
+{
+	char after[QT_ID_MAX + 1] = "";
+	int r = 1;
+
+	while (r > 0) {
+		struct rt_obj_list_req req = {.kind = rt_str(kind), .after = rt_str(after)};
+		struct rt_obj_list_rep rep;
+
+		r = rt_obj_list(&l->rt, &req, &rep, LIST_BUDGET_MS, e) < 0 ? -1 : qt_ids_add_page(ret, &rep.ids, kind, after, e);
+	}
+	return r;
 }
 
 static int by_id(const void *a, const void *b)

@@ -72,6 +72,10 @@ int qt_op_ctr_fork(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 /* After the error E: must everything be left as it is? Another agent has the operation, or the executor is called again. */
 bool qt_op_leave(struct qt_life *l, const struct qt_err *e);
 
+/* E is about what this try itself had found or begun. If that is not there any more, since the runtime died meanwhile or another took it away, all is done
+ * anew. -1. */
+int qt_op_vanished(struct qt_life *l, const struct qt_err *e);
+
 /* Before the first step that changes anything, and between any two after which it could still be undone: may it go on? -1: undo, and
  * return that error. The deadline has passed (TIMEOUT), a client cancelled it or another agent has it (CONFLICT), or the store is away. */
 int qt_op_go_on(struct qt_life *l, const struct qt_op *o, struct qt_err *e);

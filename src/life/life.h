@@ -17,7 +17,7 @@ struct qt_life {
 	/* of qt_life_execute() */
 	const struct qt_op_entry *entry; /* NULL: it is not executing */
 	bool op_cancelled, op_lost;	 /* a client wants it to end; it is another agent's by now */
-	int64_t op_give_up;		 /* so long (monotonic) it is tried again while the runtime is away */
+	int64_t op_began, op_give_up;	 /* this try; so long (monotonic) it is tried again while the runtime is away */
 	bool op_again;			 /* an executor has left it half done, for that */
 };
 int qt_life_init(struct qt_life *l, const struct qt_conf *conf, struct qt_err *e);

@@ -355,7 +355,7 @@ int qt_op_img_build(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 		qt_build_evict(b);
 		done(b);
 		/* It stays for the next try exactly when there will be one. */
-		if (r == 0 || (e->code != QT_E_RUNTIME_UNAVAILABLE && e->code != QT_E_STORE_UNAVAILABLE && !l->op_lost))
+		if (r == 0 || !qt_op_leave(l, e))
 			qt_spool_drop(l->conf, o);
 	}
 	free(b);

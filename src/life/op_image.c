@@ -331,8 +331,10 @@ static int fetch_and_store(struct pull *p, struct qt_err *e)
 		json_array_clear(p->img.layers);
 		empty(p->dir_fd);
 		missing = false;
-		if (fetch(p, all, e) < 0 || describe(p, e) < 0 || store(p, &missing, e) < 0)
+		if (fetch(p, all, e) < 0 || describe(p, e) < 0)
 			return -1;
+		if (store(p, &missing, e) < 0)
+			return qt_op_vanished(p->l, e);
 		if (!missing)
 			return 0;
 	}
@@ -415,7 +417,7 @@ int qt_op_img_pull(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 	r = there_already(&p, e);
 	if (r == 0)
 		r = pull(&p, e);
-	if (r >= 0 || (e->code != QT_E_RUNTIME_UNAVAILABLE && e->code != QT_E_STORE_UNAVAILABLE && !l->op_lost))
+	if (r >= 0 || !qt_op_leave(l, e))
 		qt_secret_drop(l->conf, o);
 	return r < 0 ? -1 : 0;
 }

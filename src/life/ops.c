@@ -97,9 +97,28 @@ void qt_op_progress(struct qt_life *l, struct qt_op *o, unsigned pct, const char
 		l->op_cancelled = true;
 }
 
+static bool is_patient(struct qt_life *l)
+{
+	int64_t now = qt_mono_ms();
+
+	/* A try that lasted had a runtime until just now. */
+	if (l->op_began > 0 && now - l->op_began > QT_RETRY_MS) {
+		l->op_began = now;
+		l->op_give_up = now + QT_RETRY_MS;
+	}
+	return qt_left_ms(l->op_give_up) > 0;
+}
+
+int qt_op_vanished(struct qt_life *l, const struct qt_err *e)
+{
+	if (e->code == QT_E_IMAGE_NOT_FOUND && is_patient(l))
+		l->op_again = true;
+	return -1;
+}
+
 bool qt_op_leave(struct qt_life *l, const struct qt_err *e)
 {
-	if (e->code == QT_E_RUNTIME_UNAVAILABLE && qt_left_ms(l->op_give_up) > 0)
+	if (e->code == QT_E_RUNTIME_UNAVAILABLE && is_patient(l))
 		l->op_again = true;
 	return l->op_again || l->op_lost || e->code == QT_E_STORE_UNAVAILABLE;
 }
@@ -149,12 +168,13 @@ static int run_patiently(struct qt_life *l, struct qt_op *o, struct qt_err *why)
 		struct qt_err now = {0};
 
 		l->op_again = false;
+		l->op_began = qt_mono_ms();
 		if (run(l, o, &now) == 0)
 			return 0;
 		/* A try that was cut off may have taken a reservation with it: then the first reason is the one to tell. */
 		if (why->code == QT_OK || now.code != QT_E_CONTAINER_NOT_FOUND)
 			*why = now;
-		if (!l->op_again && (now.code != QT_E_RUNTIME_UNAVAILABLE || qt_left_ms(l->op_give_up) == 0))
+		if (!l->op_again && (now.code != QT_E_RUNTIME_UNAVAILABLE || !is_patient(l)))
 			return -1;
 		(void)nanosleep(&gap, NULL);
 	}
@@ -170,6 +190,7 @@ int qt_life_execute(struct qt_life *l, struct qt_op_entry *x, struct qt_err *e)
 	l->op_cancelled = l->op_lost = false;
 	r = run_patiently(l, o, &why);
 	l->entry = NULL;
+	l->op_began = 0;
 	if (r == 0) {
 		o->status = QT_OP_SUCCEEDED;
 		o->progress_pct = 100;

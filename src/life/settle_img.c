@@ -107,23 +107,6 @@ static int stray(struct qt_life *l, const struct qt_id *id, struct qt_settled *r
 	return counted(qt_store_img_restore(l->store, &seen, e), &ret->restored, e);
 }
 
-static int list_runtime(struct qt_life *l, struct qt_ids *ret, struct qt_err *e)
-{
-	char after[QT_ID_MAX + 1] = "";
-
-	for (;;) {
-		struct rt_obj_list_req req = {.kind = rt_str("img"), .after = rt_str(after)};
-		struct rt_obj_list_rep rep;
-		int r;
-
-		if (rt_obj_list(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0)
-			return -1;
-		r = qt_ids_add_page(ret, &rep.ids, "img", after, e);
-		if (r <= 0)
-			return r;
-	}
-}
-
 int qt_settle_images(struct qt_life *l, struct qt_settled *ret, struct qt_err *e)
 {
 	auto_ids struct qt_ids known = {0}, here = {0};
@@ -135,7 +118,7 @@ int qt_settle_images(struct qt_life *l, struct qt_settled *ret, struct qt_err *e
 	for (size_t i = 0; i < redis.n && r == 0; i++)
 		r = qt_ids_add(&known, &redis.v[i].id, e) < 0 || mend(l, &redis.v[i], ret, e) < 0 ? -1 : 0;
 	qt_img_list_done(&redis);
-	if (r < 0 || list_runtime(l, &here, e) < 0)
+	if (r < 0 || qt_ids_list(l, "img", &here, e) < 0)
 		return -1;
 	qt_ids_sort(&known);
 	for (size_t i = 0; i < here.n; i++)

@@ -114,23 +114,6 @@ static int stray(struct qt_life *l, const struct qt_id *id, struct qt_settled *r
 	return r;
 }
 
-static int list_runtime(struct qt_life *l, struct qt_ids *ret, struct qt_err *e)
-{
-	char after[QT_ID_MAX + 1] = "";
-
-	for (;;) {
-		struct rt_obj_list_req req = {.kind = rt_str("snap"), .after = rt_str(after)};
-		struct rt_obj_list_rep rep;
-		int r;
-
-		if (rt_obj_list(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0)
-			return -1;
-		r = qt_ids_add_page(ret, &rep.ids, "snap", after, e);
-		if (r <= 0)
-			return r;
-	}
-}
-
 int qt_settle_snapshots(struct qt_life *l, struct qt_settled *ret, struct qt_err *e)
 {
 	auto_ids struct qt_ids known = {0}, here = {0};
@@ -139,7 +122,7 @@ int qt_settle_snapshots(struct qt_life *l, struct qt_settled *ret, struct qt_err
 
 	if (qt_store_snap_of_node(l->store, l->conf->node, &redis, e) < 0)
 		return -1;
-	r = list_runtime(l, &here, e);
+	r = qt_ids_list(l, "snap", &here, e);
 	qt_ids_sort(&here);
 	for (size_t i = 0; i < redis.n && r == 0; i++) {
 		r = qt_ids_add(&known, &redis.v[i].id, e);

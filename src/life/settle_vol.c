@@ -151,23 +151,6 @@ static int stray(struct qt_life *l, const struct qt_id *id, struct qt_settled *r
 	return 0;
 }
 
-static int list_runtime(struct qt_life *l, struct qt_ids *ret, struct qt_err *e)
-{
-	char after[QT_ID_MAX + 1] = "";
-
-	for (;;) {
-		struct rt_obj_list_req req = {.kind = rt_str("vol"), .after = rt_str(after)};
-		struct rt_obj_list_rep rep;
-		int r;
-
-		if (rt_obj_list(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0)
-			return -1;
-		r = qt_ids_add_page(ret, &rep.ids, "vol", after, e);
-		if (r <= 0)
-			return r;
-	}
-}
-
 int qt_settle_volumes(struct qt_life *l, struct qt_settled *ret, struct qt_err *e)
 {
 	auto_ids struct qt_ids known = {0}, here = {0};
@@ -185,7 +168,7 @@ int qt_settle_volumes(struct qt_life *l, struct qt_settled *ret, struct qt_err *
 			    : 0;
 	}
 	qt_vol_list_done(&redis);
-	if (r < 0 || list_runtime(l, &here, e) < 0)
+	if (r < 0 || qt_ids_list(l, "vol", &here, e) < 0)
 		return -1;
 	qt_ids_sort(&known);
 	for (size_t i = 0; i < here.n; i++)

@@ -3,6 +3,7 @@ libqmodel_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 libqmodel_a_SOURCES = \
 	src/model/check.c src/model/check.h \
 	src/model/ctr.c \
+	src/model/eventkind.c src/model/eventkind.h src/model/events.def \
 	src/model/fields.c src/model/fields.h \
 	src/model/dockerfile.c src/model/dockerfile.h src/model/dockerfile.def src/model/dfwords.c \
 	src/model/img.c src/model/img.h src/model/imgref.c \

@@ -40,7 +40,7 @@ static unsigned to_copy(const struct rt_copy *c, struct rt_store_tree *trees)
 
 	for (unsigned i = 0; i < c->n_trees; i++)
 		if (c->trees[i].to_dir_fd >= 0)
-			trees[n++] = (struct rt_store_tree){c->trees[i].from_fd, c->trees[i].to_dir_fd, c->trees[i].to};
+			trees[n++] = (struct rt_store_tree){c->trees[i].from_fd, c->trees[i].to_dir_fd, c->trees[i].to, c->trees[i].number};
 	return n;
 }
 
@@ -109,7 +109,7 @@ static int limit_and_count(struct rt_copy *c, struct qt_err *e)
 
 		if (fd < 0)
 			return qt_fail_sys(e, errno, "open a copy");
-		if (copied && rt_store_limit(&c->rt->store, c->trees[i].to_dir_fd, c->trees[i].to, c->trees[i].max_bytes, e) < 0)
+		if (copied && rt_store_limit(&c->rt->store, c->trees[i].to_dir_fd, c->trees[i].to, &c->trees[i].limit, e) < 0)
 			return -1;
 		if (!c->count)
 			continue;
@@ -176,8 +176,7 @@ void rt_copy_free(struct rt_copy *c)
 	free(c);
 }
 
-int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir_fd, const char *to, uint64_t max_bytes,
-		struct qt_err *e)
+int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir_fd, const char *to, struct rt_limit limit, struct qt_err *e)
 {
 	auto_close int from_fd = openat(from_dir_fd, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	auto_close int from_dir = fcntl(from_dir_fd, F_DUPFD_CLOEXEC, 3), dir_fd = -1;
@@ -191,10 +190,13 @@ int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir
 	if (c->n_trees == RT_COPY_TREES_MAX || !qt_copy(c->trees[c->n_trees].to, sizeof(c->trees[0].to), to) ||
 	    !qt_copy(c->trees[c->n_trees].from, sizeof(c->trees[0].from), from))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "too many trees");
+	/* Here, since jobs know nothing of each other. */
+	if (to_dir_fd >= 0 && rt_store_number(&c->rt->store, &limit, &c->trees[c->n_trees].number, e) < 0)
+		return -1;
 	c->trees[c->n_trees].from_dir_fd = qt_take_fd(&from_dir);
 	c->trees[c->n_trees].from_fd = qt_take_fd(&from_fd);
 	c->trees[c->n_trees].to_dir_fd = qt_take_fd(&dir_fd);
-	c->trees[c->n_trees++].max_bytes = max_bytes;
+	c->trees[c->n_trees++].limit = limit;
 	return 0;
 }
 

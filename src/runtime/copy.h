@@ -36,7 +36,8 @@ struct rt_copy {
 	struct {
 		int from_dir_fd, from_fd, to_dir_fd; /* owned; to_dir_fd -1: is only counted */
 		char from[QT_ID_MAX + 1], to[RT_COPY_NAME];
-		uint64_t max_bytes;
+		struct rt_limit limit;
+		uint32_t number; /* of rt_store_number() */
 	} trees[RT_COPY_TREES_MAX];
 	unsigned n_trees;
 	struct rt_copy_result *result; /* shared with the job */
@@ -51,9 +52,8 @@ struct rt_copy {
 /* ID is TENANT's, or will be. SOURCE may be NULL. Given to rt_copy_start(), or to rt_copy_free(). */
 struct rt_copy *rt_copy_new(struct rt *rt, const struct qt_id *tenant, const struct qt_id *id, const struct qt_id *source, struct qt_err *e);
 void rt_copy_free(struct rt_copy *c);
-/* FROM_DIR_FD/FROM becomes TO_DIR_FD/TO; TO_DIR_FD -1: counted only. MAX_BYTES 0: not limited. */
-int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir_fd, const char *to, uint64_t max_bytes,
-		struct qt_err *e);
+/* FROM_DIR_FD/FROM becomes TO_DIR_FD/TO; TO_DIR_FD -1: counted only. */
+int rt_copy_add(struct rt_copy *c, int from_dir_fd, const char *from, int to_dir_fd, const char *to, struct rt_limit limit, struct qt_err *e);
 /* DONE is called later, in the loop, in any case. */
 void rt_copy_start(struct rt_copy *c, void (*done)(struct rt_copy *c, struct qt_err *e), void *arg);
 /* Ends it soon; DONE then hears CONFLICT. */

@@ -23,6 +23,9 @@ int rt_image_layers(struct rt *rt, const char *image, int *fds, unsigned *n, str
  * stands on. RET has RT_IMAGE_MAX + 1 bytes. */
 int rt_image_choose(struct rt *rt, const char *image, const char *from, char *ret, struct qt_err *e);
 
+/* Images that are being made by nobody any more go, with what there is of them (op_image.c). */
+void rt_images_sweep(struct rt *rt);
+
 /* Does a container or a snapshot stand on it? */
 bool rt_image_in_use(const struct rt *rt, const char *image);
 /* One of them that stood on IMAGE is gone: if it was the last one of an old version, that goes, too. */

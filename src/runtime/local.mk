@@ -33,7 +33,7 @@ libqrt_a_SOURCES = \
 	src/runtime/op_take.c \
 	src/runtime/open.c src/runtime/runtime.h \
 	src/runtime/ops.c src/runtime/ops.h \
-	src/runtime/peer.c src/runtime/peer.h \
+	src/runtime/peer.c src/runtime/peer.h src/runtime/peer_in.h src/runtime/peer_out.c \
 	src/runtime/ranges.c src/runtime/ranges.h \
 	src/runtime/soname.c src/runtime/soname.h \
 	src/runtime/sessions.c src/runtime/sessions.h \
@@ -41,6 +41,7 @@ libqrt_a_SOURCES = \
 	src/runtime/store_btrfs.c \
 	src/runtime/store_copy.c \
 	src/runtime/store_moment.c \
+	src/runtime/store_project.c \
 	src/runtime/sweep.c \
 	src/runtime/tree.c src/runtime/tree.h \
 	src/runtime/undo.c src/runtime/undo.h \

@@ -6,16 +6,11 @@
 #include "clock.h"
 #include "fdio.h"
 #include "net_inner.h"
-#include "netdns.h"
 #include "netns.h"
 #include "num.h"
-#include "rnd.h"
 #include "str.h"
 
-#define NOTE_OFF   "quiltd: forwarding was off on "
-#define MTU_MIN	   576
-#define MTU_MAX	   1500
-#define GID_MAX	   2147483647 /* the kernel's bound of ping_group_range */
+#define GID_MAX	    2147483647 /* the kernel's bound of ping_group_range */
 #define SWEEP_TRIES 3
 #define GHOST_MS    2000 /* the grace of a link whose container is gone */
 #define GHOSTS_A_GO 2	 /* removed at one go: 18 ms each, in an event loop */
@@ -23,161 +18,6 @@
 static const struct rt_rules *rules(const struct rt_net *n)
 {
 	return rt_filter_rules(n->filter);
-}
-
-/* The uplink must forward, or answers to containers stop there. Global in effect, so what was is noted in the table
- * itself, where it outlives this process, and undone at the end. */
-static int forward(struct rt_net *n, const char *link, const char *value, struct qt_err *e)
-{
-	char name[64];
-
-	if (!qt_fmt(name, sizeof(name), "net/ipv4/conf/%s/forwarding", link))
-		return qt_fail_sys(e, ENAMETOOLONG, "uplink");
-	return rt_sysctl_set(n->sys_fd, name, value, e);
-}
-
-static int forwards(struct rt_net *n, const char *link, struct qt_err *e)
-{
-	char name[64];
-
-	if (!qt_fmt(name, sizeof(name), "net/ipv4/conf/%s/forwarding", link))
-		return qt_fail_sys(e, ENAMETOOLONG, "uplink");
-	return rt_sysctl_get(n->sys_fd, name, e);
-}
-
-static void forward_no_more(struct rt_net *n, const char *note)
-{
-	struct qt_err gone = {0}; /* the link may be */
-
-	if (qt_starts(note, NOTE_OFF))
-		(void)forward(n, note + strlen(NOTE_OFF), "0", &gone);
-}
-
-static int find_uplink(struct rt_net *n, const struct qt_conf *conf, struct rt_rules *r, struct qt_err *e)
-{
-	struct rt_link l;
-	int there;
-
-	if (qt_streq(conf->uplink, "none"))
-		return 0;
-	if (qt_streq(conf->uplink, "auto")) {
-		if (rt_rtnl_default(n->rt, r->uplink, e) < 0)
-			return -1;
-	} else if (!qt_copy(r->uplink, sizeof(r->uplink), conf->uplink)) {
-		return qt_fail(e, QT_E_VALIDATION_ERROR, "uplink: the name is too long");
-	}
-	if (r->uplink[0] == '\0')
-		return 0;
-	if (qt_starts(r->uplink, r->prefix))
-		return qt_fail(e, QT_E_VALIDATION_ERROR, "link_prefix: '%s' begins the uplink's name (%s) too", r->prefix,
-			       r->uplink);
-	there = rt_rtnl_find(n->rt, r->uplink, &l, e);
-	if (there <= 0)
-		return there < 0 ? -1 : qt_fail(e, QT_E_VALIDATION_ERROR, "uplink: there is no link '%s'", r->uplink);
-	n->mtu = l.mtu >= MTU_MIN && l.mtu < MTU_MAX ? l.mtu : 0;
-	return 0;
-}
-
-static int read_conf(struct rt_net *n, const struct qt_conf *conf, struct rt_rules *r, struct qt_err *e)
-{
-	uint32_t start;
-	int dns;
-
-	if (!rt_cidr_parse(&r->pool, conf->subnet))
-		return qt_fail(e, QT_E_VALIDATION_ERROR, "subnet: '%s' is no IPv4 network in CIDR form", conf->subnet);
-	if (!rt_net_parse(&r->gateway, conf->gateway))
-		return qt_fail(e, QT_E_VALIDATION_ERROR, "gateway: '%s' is no IPv4 address", conf->gateway);
-	if (!qt_copy(r->table, sizeof(r->table), conf->instance) || r->table[0] == '\0' ||
-	    !qt_copy(r->prefix, sizeof(r->prefix), conf->link_prefix) ||
-	    !qt_fmt(n->alias, sizeof(n->alias), "quiltd %s", conf->instance))
-		return qt_fail(e, QT_E_VALIDATION_ERROR, "instance, link_prefix: a name is needed, and not such a long one");
-	dns = rt_dns_servers(conf, r->dns, e);
-	if (dns < 0)
-		return -1;
-	r->n_dns = (unsigned)dns;
-	r->resolver = conf->dns != 0;
-	qt_rnd(&start, sizeof(start));
-	return rt_pool_new(&n->pool, &r->pool, r->gateway, r->prefix, start, e);
-}
-
-static int open_filter(struct rt_net *n, struct rt_rules *r, struct qt_err *e)
-{
-	char old[RT_NOTE_SIZE], mine[RT_NOTE_SIZE];
-	int on;
-
-	if (rt_filter_old_note(r->table, old, e) < 0)
-		return -1;
-	(void)qt_fmt(mine, sizeof(mine), NOTE_OFF "%s", r->uplink);
-	if (!qt_streq(old, mine)) {
-		forward_no_more(n, old);
-		(void)qt_copy(old, sizeof(old), "quiltd");
-	}
-	if (r->uplink[0] == '\0') {
-		(void)qt_copy(r->note, sizeof(r->note), "quiltd");
-		return rt_filter_open(&n->filter, r, e);
-	}
-	on = forwards(n, r->uplink, e);
-	if (on < 0)
-		return -1;
-	(void)qt_copy(r->note, sizeof(r->note), on ? old : mine);
-	r->not_a_router = qt_starts(r->note, NOTE_OFF);
-	if (rt_filter_open(&n->filter, r, e) < 0)
-		return -1;
-	return forward(n, r->uplink, "1", e);
-}
-
-int rt_net_open(struct rt_net **ret, const struct qt_conf *conf, struct qt_err *e)
-{
-	struct rt_net *n = calloc(1, sizeof(*n));
-	struct qt_err no_ct = {0};
-	struct rt_rules r = {0};
-
-	if (!n)
-		return qt_fail_sys(e, ENOMEM, "network");
-	n->own_ns = -1;
-	n->sys_fd = rt_sysctl_open(e);
-	if (n->sys_fd < 0)
-		goto fail;
-	n->ipv6 = rt_sysctl_has(n->sys_fd, "net/ipv6/conf/all");
-	(void)rt_ct_open(&n->ct, &no_ct);
-	n->own_ns = rt_netns_open(0, e);
-	if (n->own_ns < 0 || rt_rtnl_open(&n->rt, e) < 0 || read_conf(n, conf, &r, e) < 0 || find_uplink(n, conf, &r, e) < 0 ||
-	    open_filter(n, &r, e) < 0)
-		goto fail;
-	*ret = n;
-	return 0;
-fail:
-	rt_net_close(n);
-	return qt_context(e, "network");
-}
-
-void rt_net_close(struct rt_net *n)
-{
-	if (!n)
-		return;
-	free(n->ghosts);
-	rt_filter_close(n->filter);
-	rt_pool_free(n->pool);
-	rt_ct_close(n->ct);
-	rt_rtnl_close(n->rt);
-	qt_close(n->own_ns);
-	qt_close(n->sys_fd);
-	free(n);
-}
-
-const char *rt_net_uplink(const struct rt_net *n)
-{
-	return rules(n)->uplink[0] != '\0' ? rules(n)->uplink : NULL;
-}
-
-int rt_net_remove(struct rt_net *n, struct qt_err *e)
-{
-	if (rt_filter_count(n->filter) > 0)
-		return qt_fail(e, QT_E_CONFLICT, "containers are attached: without the packet filter they would be open to all");
-	if (rt_filter_remove(n->filter, e) < 0)
-		return -1;
-	forward_no_more(n, rules(n)->note);
-	return 0;
 }
 
 static bool is_there(void *arg, const char *link)
@@ -258,8 +98,8 @@ int rt_net_reap(struct rt_net *n)
 
 		if (rt_filter_has(n->filter, &n->ghosts[i].addr)) /* started again */
 			continue;
-		if (rt_rtnl_find(n->rt, n->ghosts[i].addr.link, &l, &ignored) == 1 && qt_streq(l.alias, n->alias) &&
-		    rt_rtnl_delete(n->rt, l.name, &ignored) == 0)
+		if (rt_rtnl_find(n->rt, n->ghosts[i].addr.link, &l, &ignored) == 1 &&
+		    qt_streq(l.alias, n->alias) && rt_rtnl_delete(n->rt, l.name, &ignored) == 0)
 			removed++;
 	}
 	if (i > 0)
@@ -298,7 +138,8 @@ static int prepare_inside(void *arg, struct qt_err *e)
 	};
 
 	for (size_t i = 0; i < QT_LEN(conf); i++)
-		if ((in->n->ipv6 || !conf[i].ipv6) && rt_sysctl_set(in->n->sys_fd, conf[i].name, conf[i].value, e) < 0)
+		if ((in->n->ipv6 || !conf[i].ipv6) &&
+		    rt_sysctl_set(in->n->sys_fd, conf[i].name, conf[i].value, e) < 0)
 			return -1;
 	return open_inside(in, e);
 }
@@ -329,7 +170,8 @@ static int ping_groups(char *out, size_t size, pid_t pid, struct qt_err *e)
 		(void)qt_copy(out, size, "1 0");
 	else
 		(void)qt_fmt(out, size, "%llu %llu", (unsigned long long)first,
-			     (unsigned long long)(first + count - 1 > GID_MAX ? GID_MAX : first + count - 1));
+			     (unsigned long long)(first + count - 1 > GID_MAX ? GID_MAX
+									      : first + count - 1));
 	return 0;
 }
 
@@ -344,7 +186,8 @@ static int no_ipv6(struct rt_net *n, const char *link, struct qt_err *e)
 }
 
 /* Both ends, the host's up last: by then the filter knows the link, and there is no moment without. */
-int rt_net_connect_ends(struct rt_net *n, struct rt_rtnl *inner, int index, const struct rt_addr *a, struct qt_err *e)
+int rt_net_connect_ends(struct rt_net *n, struct rt_rtnl *inner, int index, const struct rt_addr *a,
+			struct qt_err *e)
 {
 	if (no_ipv6(n, a->link, e) < 0 || rt_rtnl_inner_end(inner, rules(n)->gateway, a->ip, e) < 0)
 		return -1;
@@ -363,7 +206,8 @@ static int remove_former(struct rt_net *n, const struct rt_addr *a, struct qt_er
 	return l.veth && qt_streq(l.alias, n->alias) ? rt_rtnl_delete(n->rt, a->link, e) : -1;
 }
 
-static int make_link(struct rt_net *n, int ns_fd, const struct rt_addr *a, int *ret_index, struct qt_err *e)
+static int make_link(struct rt_net *n, int ns_fd, const struct rt_addr *a, int *ret_index,
+		     struct qt_err *e)
 {
 	struct qt_err first = {0}, ignored = {0};
 
@@ -375,7 +219,8 @@ static int make_link(struct rt_net *n, int ns_fd, const struct rt_addr *a, int *
 	return -1;
 }
 
-int rt_net_attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const struct rt_addr *a, struct qt_err *e)
+int rt_net_attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const struct rt_addr *a,
+		       struct qt_err *e)
 {
 	struct qt_err second = {0};
 	int index;
@@ -388,7 +233,8 @@ int rt_net_attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const
 	return -1;
 }
 
-int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, pid_t pid, struct qt_err *e)
+int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, pid_t pid,
+		  struct qt_err *e)
 {
 	auto_close int ns_fd = rt_netns_open(pid, e);
 	auto_rtnl struct rt_rtnl *inner = NULL;
@@ -400,9 +246,10 @@ int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id 
 	if (!rt_pool_has(n->pool, a))
 		return qt_fail(e, QT_E_CONFLICT, "network: the address is not reserved");
 	if (pid <= 0 || rt_netns_same(ns_fd, n->own_ns))
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "network: the process has no network namespace of its own");
+		return qt_fail(e, QT_E_INTERNAL_ERROR,
+			       "network: the process has no network namespace of its own");
 	/* Somebody may have reset it; to write what it says already costs nothing. */
-	if (rules(n)->uplink[0] != '\0' && forward(n, rules(n)->uplink, "1", e) < 0)
+	if (rules(n)->uplink[0] != '\0' && rt_net_forward(n, rules(n)->uplink, "1", e) < 0)
 		return qt_context(e, "network");
 	if (ping_groups(in.ping_groups, sizeof(in.ping_groups), pid, e) < 0 ||
 	    rt_netns_do(n->own_ns, ns_fd, prepare_inside, &in, e) < 0)
@@ -416,7 +263,8 @@ int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id 
 	return qt_context(e, "network");
 }
 
-int rt_net_adopt(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, struct qt_err *e)
+int rt_net_adopt(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant,
+		 struct qt_err *e)
 {
 	struct rt_link l;
 	int there;
@@ -481,7 +329,8 @@ static int look_at(void *arg, const struct rt_link *l, struct qt_err *e)
 {
 	struct sweep *s = arg;
 
-	if (!l->veth || !rt_link_ok(rules(s->n)->prefix, l->name) || (l->alias[0] != '\0' && !qt_streq(l->alias, s->n->alias)) ||
+	if (!l->veth || !rt_link_ok(rules(s->n)->prefix, l->name) ||
+	    (l->alias[0] != '\0' && !qt_streq(l->alias, s->n->alias)) ||
 	    s->is_known(l->name, s->arg))
 		return 0;
 	if (s->count == s->cap) {
@@ -497,7 +346,8 @@ static int look_at(void *arg, const struct rt_link *l, struct qt_err *e)
 	return 0;
 }
 
-int rt_net_sweep(struct rt_net *n, bool (*is_known)(const char *link, void *arg), void *arg, struct qt_err *e)
+int rt_net_sweep(struct rt_net *n, bool (*is_known)(const char *link, void *arg), void *arg,
+		 struct qt_err *e)
 {
 	struct sweep s = {n, is_known, arg, NULL, 0, 0};
 	auto_free void *owned = NULL;

@@ -11,7 +11,7 @@ libqnet_a_SOURCES = \
 	src/runtime/netrules.c src/runtime/netrules.h \
 	src/runtime/netsets.c src/runtime/netsets.h \
 	src/runtime/nft.c src/runtime/nft.h \
-	src/runtime/netmend.c src/runtime/netcheck.c \
+	src/runtime/netmend.c src/runtime/netopen.c src/runtime/netcheck.c \
 	src/runtime/rtnl.c src/runtime/rtnl.h \
 	src/runtime/rtnl_route.c \
 	src/runtime/rtnl_batch.c src/runtime/rtnl_batch.h

@@ -1,4 +1,4 @@
-/* net_inner.h - what net.c and netmend.c share. */
+/* net_inner.h - what net.c, netopen.c and netmend.c share. */
 #ifndef RT_NET_INNER_H
 #define RT_NET_INNER_H
 
@@ -26,6 +26,9 @@ struct rt_net {
 	struct ghost *ghosts; /* the oldest first */
 	size_t n_ghosts, cap_ghosts;
 };
+
+/* VALUE "1" or "0": LINK forwards, or does not. */
+int rt_net_forward(struct rt_net *n, const char *link, const char *value, struct qt_err *e);
 
 /* A, which was just taken from the pool, is as good as new: the connections of whoever had it before are forgotten. A is given back on failure. */
 int rt_net_fresh(struct rt_net *n, const struct rt_addr *a, struct qt_err *e);

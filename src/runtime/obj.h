@@ -7,6 +7,8 @@
 #ifndef RT_OBJ_H
 #define RT_OBJ_H
 
+#include <sys/types.h>
+
 #include "keep.h"
 
 struct rt_obj_entry {
@@ -29,6 +31,8 @@ struct rt_obj {
 	struct rt_strv layers, blobs; /* of an image; owned */
 	bool docker;
 	bool making; /* its tree is being copied; nobody but who makes it sees it */
+	pid_t maker; /* of an image that is being made: who began it, and when that process did */
+	uint64_t maker_start;
 };
 
 struct rt_objs {

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "ops.h"
 #include "peer.h"
+#include "proc.h"
 #include "sessions.h"
 #include "str.h"
 
@@ -69,16 +70,26 @@ static int give_up(struct rt *rt, struct rt_obj *o, struct qt_err *e)
 	return 0;
 }
 
-/* Those whose agent never came back. */
-static void sweep_making(struct rt *rt)
+/* Its agent is dead, or has forgotten it. */
+static bool is_lost(const struct rt_obj *o)
 {
-	uint64_t now = (uint64_t)qt_now_ms();
+	return qt_start_time(o->maker) != o->maker_start || (uint64_t)qt_now_ms() > o->created_ms + MAKING_MS;
+}
+
+void rt_images_sweep(struct rt *rt)
+{
 	struct qt_err e = {0};
 
 	for (uint32_t i = rt->objs.n; i > 0; i--) {
 		struct rt_obj *o = rt->objs.v[i - 1];
+		struct rt_copy *copy;
 
-		if (qt_starts(o->id.s, "img_") && o->making && now > o->created_ms + MAKING_MS && give_up(rt, o, &e) < 0)
+		if (!qt_starts(o->id.s, "img_") || !o->making || !is_lost(o))
+			continue;
+		copy = rt_copy_of(rt, &o->id);
+		if (copy && !copy->ended)
+			rt_copy_end(copy); /* it goes the next time */
+		else if (!copy && give_up(rt, o, &e) < 0)
 			qt_log_err(QT_LOG_WARN, &e, "%s: something of it is left", o->id.s);
 	}
 }
@@ -104,7 +115,7 @@ int rt_op_image_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct 
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: an id of another kind");
 	if (check_layers(&req->layers, e) < 0 || check_blobs(req, e) < 0)
 		return -1;
-	sweep_making(rt);
+	rt_images_sweep(rt);
 	o = rt_obj_find(&rt->objs, req->id.s);
 	if (o && !qt_streq(o->tenant.s, req->tenant.s))
 		return qt_fail(e, QT_E_CONFLICT, "there is something of this id");
@@ -126,6 +137,8 @@ int rt_op_image_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct 
 	if (!o)
 		return -1;
 	o->making = true;
+	o->maker = rt_peer_pid(rt, &a->call);
+	o->maker_start = qt_start_time(o->maker);
 	o->created_ms = (uint64_t)qt_now_ms();
 	o->docker = req->docker != 0;
 	if (rt_obj_set_layers(o, req->layers, req->blobs, e) == 0 && rt_store_make_image(&rt->store, &o->id, e) == 0)

@@ -340,10 +340,10 @@ static int add_layer(struct rt_copy *copy, const struct rt_ctr *c, const struct 
 	auto_close int snap = -1;
 
 	if (copy->source.s[0])
-		return rt_copy_add(copy, s->ctr_fd, req->from.s, s->ctr_fd, c->id.s, s->ctr_bytes, e);
+		return rt_copy_add(copy, s->ctr_fd, req->from.s, s->ctr_fd, c->id.s, s->ctr_limit, e);
 	(void)qt_copy(copy->snapshot.s, sizeof(copy->snapshot.s), req->from.s);
 	snap = openat(s->snap_fd, req->from.s, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return rt_copy_add(copy, snap, "ctr", s->ctr_fd, c->id.s, s->ctr_bytes, e);
+	return rt_copy_add(copy, snap, "ctr", s->ctr_fd, c->id.s, s->ctr_limit, e);
 }
 
 static int copy_layer(struct rt_ctr *c, const struct rt_create_req *req, struct rt_answer *a, struct qt_err *e)

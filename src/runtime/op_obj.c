@@ -116,7 +116,7 @@ static int copy_volume(struct rt *rt, struct rt_obj *o, const struct rt_vol_make
 	if (!copy)
 		return -1;
 	(void)qt_copy(copy->snapshot.s, sizeof(copy->snapshot.s), req->from_snapshot.s);
-	if (rt_copy_add(copy, dir, req->from_volume.s, rt->store.vol_fd, o->id.s, o->max_bytes, e) < 0 ||
+	if (rt_copy_add(copy, dir, req->from_volume.s, rt->store.vol_fd, o->id.s, rt_store_volume_limit(&rt->store, o->max_bytes), e) < 0 ||
 	    rt_copy_wait(copy, &a->call, e) < 0) {
 		rt_copy_free(copy);
 		return -1;
@@ -171,7 +171,7 @@ int rt_op_vol_make(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_
 	if (!o)
 		return -1;
 	o->making = true;
-	o->max_bytes = req->max_bytes ? req->max_bytes : rt->store.vol_bytes;
+	o->max_bytes = req->max_bytes ? req->max_bytes : rt->store.vol_limit.bytes;
 	r = make_volume(rt, o, req, a, e);
 	if (r < 0)
 		undo(rt, o);
@@ -221,12 +221,13 @@ static int add_trees(struct rt_copy *copy, const struct rt_ctr *c, const struct 
 {
 	const struct rt_store *s = &c->rt->store;
 	auto_close int dir = rt_dir_make(s->snap_fd, req->snapshot.s, 0700, e);
+	const struct rt_limit unlimited = {0, 0};
 	const char *text = NULL;
 
-	if (dir < 0 || rt_copy_add(copy, s->ctr_fd, c->id.s, dir, "ctr", 0, e) < 0)
+	if (dir < 0 || rt_copy_add(copy, s->ctr_fd, c->id.s, dir, "ctr", unlimited, e) < 0)
 		return -1;
 	while ((text = rt_strv_next(&req->volumes, text)))
-		if (rt_copy_add(copy, s->vol_fd, text, dir, text, 0, e) < 0)
+		if (rt_copy_add(copy, s->vol_fd, text, dir, text, unlimited, e) < 0)
 			return -1;
 	return 0;
 }
@@ -319,7 +320,7 @@ int rt_op_obj_get(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_a
 	if (!count)
 		return -1;
 	count->count = true;
-	if (rt_copy_add(count, rt->store.vol_fd, o->id.s, -1, "", 0, e) < 0 || rt_copy_wait(count, &a->call, e) < 0) {
+	if (rt_copy_add(count, rt->store.vol_fd, o->id.s, -1, "", (struct rt_limit){0, 0}, e) < 0 || rt_copy_wait(count, &a->call, e) < 0) {
 		rt_copy_free(count);
 		return -1;
 	}

@@ -386,5 +386,6 @@ int rt_op_watch(struct rt *rt, struct rt_ctr *c, const void *req, struct rt_answ
 	(void)req;
 	(void)e;
 	rt_peer_watch(rt, &a->call);
+	rt_images_sweep(rt); /* an agent that comes is the heir of one that died */
 	return 0;
 }

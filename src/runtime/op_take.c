@@ -54,7 +54,7 @@ static int take(struct rt_ctr *c, const struct qt_id *image, const char *name, s
 	if (!copy)
 		return -1;
 	copy->count = true;
-	if (rt_copy_add(copy, c->rt->store.ctr_fd, c->id.s, c->rt->store.layers_fd, name, 0, e) < 0 || rt_copy_wait(copy, &a->call, e) < 0) {
+	if (rt_copy_add(copy, c->rt->store.ctr_fd, c->id.s, c->rt->store.layers_fd, name, (struct rt_limit){0, 0}, e) < 0 || rt_copy_wait(copy, &a->call, e) < 0) {
 		rt_copy_free(copy);
 		return -1;
 	}

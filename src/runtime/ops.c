@@ -54,7 +54,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 		.uses = "SYS_PTRACE (/proc/PID/root, /proc/PID/ns), SYS_ADMIN (setns into the network namespace and back)",
 		.hostile = "It learns whether a container is well. Paths looked at in the container come from the image's own file, and are resolved inside the container's root. "
 			   "An init that does not answer costs a timer."},
-	[RT_STATS] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 200, .fn = rt_op_stats,
+	[RT_STATS] = {.roles = RT_ROLE_ALL | RT_ROLE_STREAM, .states = RT_S_ANY, .budget_ms = 200, .fn = rt_op_stats,
 		.uses = "nothing",
 		.hostile = "It learns what every container uses."},
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
@@ -75,7 +75,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_IMAGE_BEGIN] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_image_begin,
 		.uses = "SYS_ADMIN (subvolumes), DAC_OVERRIDE",
 		.hostile = "Not for workers. A hostile agent can say that an image of any tenant stands on layers that other tenants pulled, if it knows their digests: it is "
-			   "the agent that makes sure that a registry showed this tenant each of them. What is begun and not finished goes after two hours."},
+			   "the agent that makes sure that a registry showed this tenant each of them. What is begun and not finished goes with the process that began it, or after two hours."},
 	[RT_IMAGE_COMMIT] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_image_commit,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "Not for workers. The record is opaque. An image whose layers and documents are not all there is refused."},

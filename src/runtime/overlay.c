@@ -103,13 +103,10 @@ static int make_attached(const struct told *t, struct qt_err *e)
 /* The kernel keeps the credentials of who makes an overlay, and acts in its upper directory with them. Host root is nobody in an
  * idmapped mount, and such an overlay would be read-only: so it is made as root of the container, in file system matters only, and
  * with the capabilities that setfsuid(2) takes away from whoever leaves 0. */
-static int become(uint32_t id, struct qt_err *e)
+static int become(uint32_t id, struct __user_cap_data_struct *caps, struct qt_err *e)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct caps[2];
 
-	if (syscall(SYS_capget, &head, caps) < 0)
-		return qt_fail_sys(e, errno, "read the capabilities");
 	(void)setfsgid(id); /* both answer the old value, always: the second call asks */
 	(void)setfsuid(id);
 	if (setfsgid(-1U) != (int)id || setfsuid(-1U) != (int)id)
@@ -121,6 +118,8 @@ static int become(uint32_t id, struct qt_err *e)
 
 static int make_in_fds(uint32_t uid_base, const struct told *t, struct qt_err *e)
 {
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct ours[2], its[2];
 	struct qt_err worse = {0};
 	auto_close int back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	auto_close int fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -128,10 +127,14 @@ static int make_in_fds(uint32_t uid_base, const struct told *t, struct qt_err *e
 
 	if (back < 0 || fds < 0 || fchdir(fds) < 0)
 		return qt_fail_sys(e, errno, "go to the descriptors");
-	if (become(uid_base, e) == 0)
+	if (syscall(SYS_capget, &head, ours) < 0)
+		return qt_fail_sys(e, errno, "read the capabilities");
+	memcpy(its, ours, sizeof(its));
+	its[0].effective &= ~(1U << CAP_SYS_RESOURCE); /* it is above quotas, and takes what a disk keeps for root */
+	if (become(uid_base, its, e) == 0)
 		made = strlen(t->lower) <= FSCONFIG_MAX ? make_detached(t, e) : make_attached(t, e);
 	/* A runtime that went on as somebody else would fail at everything: better to begin anew. */
-	if (become(0, &worse) < 0)
+	if (become(0, ours, &worse) < 0)
 		abort();
 	if (fchdir(back) < 0)
 		return qt_fail_sys(e, errno, "go back");

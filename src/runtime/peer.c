@@ -13,69 +13,25 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
-#include "msg.h"
-#include "peer.h"
+#include "peer_in.h"
 #include "str.h"
 
-#define SOCK_NAME      "runtime.sock"
-#define QUEUE_MAX      1024 /* messages that a peer has not read: a watcher that is so far behind starts over */
+#define SOCK_NAME	"runtime.sock"
 #define MESSAGES_A_TURN 4
-#define AGAIN_MS       2
-#define LOG_ALL	       20
-#define LOG_EVERY      1000
-
-struct out {
-	struct out *next;
-	size_t len, n_fds;
-	int fds[QT_FDS_MAX];
-	char data[];
-};
-
-struct rt_peer {
-	struct rt_peers *all;
-	struct rt_peer *next, **prev;
-	int fd;
-	pid_t pid; /* for the log: it may be anybody's by now */
-	enum rt_role role;
-	rt_watch_t watch; /* and its name: struct rt_call */
-	bool greeted, watching, closed;
-
-	/* The request that is not answered yet. */
-	bool busy;
-	uint64_t serial;
-	enum rt_op op;
-	int64_t deadline;
-	struct rt_timer budget, again;
-	char *msg; /* RT_AGAIN: a copy */
-	size_t msg_len;
-
-	struct out *queue, **queue_end;
-	unsigned queued;
-	struct rt_later release;
-};
+#define AGAIN_MS	2
+#define LOG_ALL		20
+#define LOG_EVERY	1000
 
 static const struct role_def {
 	enum rt_role role;
 	const char *name;
 	unsigned max; /* connections */
 } roles[] = {
-	{RT_ROLE_API, "api", 2048},
-	{RT_ROLE_AGENT, "agent", 64},
-	{RT_ROLE_ADMIN, "admin", 256},
-	{RT_ROLE_DNS, "dns", 8},
-	{RT_ROLE_STREAM, "stream", 512},
+	{RT_ROLE_API, "api", 2048}, {RT_ROLE_AGENT, "agent", 64},    {RT_ROLE_ADMIN, "admin", 256},
+	{RT_ROLE_DNS, "dns", 8},    {RT_ROLE_STREAM, "stream", 512},
 };
 
-struct rt_peers {
-	struct rt *rt;
-	int listen_fd, reserve_fd;
-	rt_watch_t watch;
-	uid_t api_uid, agent_uid, dns_uid, stream_uid;
-	unsigned count[QT_LEN(roles)];
-	unsigned long broken; /* peers closed for breaking the protocol */
-	struct rt_peer *first;
-	char in[RT_MSG_MAX], out[RT_MSG_MAX], scratch[RT_MSG_MAX];
-};
+_Static_assert(QT_LEN(roles) == RT_ROLES, "a count for each");
 
 static size_t role_index(enum rt_role role)
 {
@@ -86,28 +42,19 @@ static size_t role_index(enum rt_role role)
 	return i;
 }
 
-/* --- closing ------------------------------------------------------------------------------------------- */
-
-static void drop_queue(struct rt_peer *p)
+const char *rt_peer_role(const struct rt_peer *p)
 {
-	while (p->queue) {
-		struct out *o = p->queue;
-
-		p->queue = o->next;
-		while (o->n_fds > 0)
-			qt_close(o->fds[--o->n_fds]);
-		free(o);
-	}
-	p->queue_end = &p->queue;
-	p->queued = 0;
+	return roles[role_index(p->role)].name;
 }
+
+/* --- closing ------------------------------------------------------------------------------------------- */
 
 static void release(void *arg)
 {
 	free(arg);
 }
 
-static void forget_request(struct rt_peer *p)
+void rt_peer_forget(struct rt_peer *p)
 {
 	p->busy = false;
 	rt_timer_clear(p->all->rt->loop, &p->budget);
@@ -115,15 +62,15 @@ static void forget_request(struct rt_peer *p)
 	free(qt_take(&p->msg));
 }
 
-static void close_peer(struct rt_peer *p)
+void rt_peer_close(struct rt_peer *p)
 {
 	struct rt_loop *l = p->all->rt->loop;
 
 	if (p->closed)
 		return;
 	p->closed = true;
-	forget_request(p);
-	drop_queue(p);
+	rt_peer_forget(p);
+	rt_peer_drop(p);
 	rt_loop_del(l, &p->watch);
 	qt_reset_fd(&p->fd, -1);
 	p->all->count[role_index(p->role)]--;
@@ -138,118 +85,10 @@ static void broke(struct rt_peer *p, const struct qt_err *why)
 	p->all->broken++;
 	/* Somebody who does nothing else must not fill the disk with lines. */
 	if (p->all->broken <= LOG_ALL || p->all->broken % LOG_EVERY == 0)
-		qt_log_err(QT_LOG_WARN, why, "a peer (%s, pid %d) broke the protocol and is closed; the %lu. so far",
-			   roles[role_index(p->role)].name, (int)p->pid, p->all->broken);
-	close_peer(p);
-}
-
-/* --- sending ------------------------------------------------------------------------------------------- */
-
-static void set_events(struct rt_peer *p)
-{
-	uint32_t ev = 0;
-
-	/* Who does not read what was answered is not read from either. */
-	if (!p->busy && !p->queue)
-		ev |= EPOLLIN;
-	if (p->queue)
-		ev |= EPOLLOUT;
-	rt_loop_mod(p->all->rt->loop, p->watch, ev);
-}
-
-/* FDS are taken over. */
-static void queue_out(struct rt_peer *p, const void *data, size_t len, const int *fds, size_t n_fds)
-{
-	struct out *o = p->queued < QUEUE_MAX ? malloc(sizeof(*o) + len) : NULL;
-
-	if (!o) {
-		qt_log(QT_LOG_WARN, "a peer (%s, pid %d) does not read and is closed", roles[role_index(p->role)].name,
-		       (int)p->pid);
-		for (size_t i = 0; i < n_fds; i++)
-			qt_close(fds[i]);
-		close_peer(p);
-		return;
-	}
-	*o = (struct out){.len = len, .n_fds = n_fds};
-	memcpy(o->data, data, len);
-	for (size_t i = 0; i < n_fds; i++)
-		o->fds[i] = fds[i];
-	*p->queue_end = o;
-	p->queue_end = &o->next;
-	p->queued++;
-}
-
-/* FDS are taken over. */
-static void send_out(struct rt_peer *p, const void *data, size_t len, const int *fds, size_t n_fds)
-{
-	struct qt_err e = {0};
-
-	if (!p->queue && qt_send_fds(p->fd, data, len, fds, n_fds, &e) == 0) {
-		for (size_t i = 0; i < n_fds; i++)
-			qt_close(fds[i]);
-		return;
-	}
-	if (p->queue || e.sys == EAGAIN) {
-		queue_out(p, data, len, fds, n_fds);
-		return;
-	}
-	for (size_t i = 0; i < n_fds; i++)
-		qt_close(fds[i]);
-	close_peer(p); /* it went away */
-}
-
-static void flush(struct rt_peer *p)
-{
-	while (p->queue) {
-		struct out *o = p->queue;
-		struct qt_err e = {0};
-
-		if (qt_send_fds(p->fd, o->data, o->len, o->fds, o->n_fds, &e) < 0) {
-			if (e.sys != EAGAIN)
-				close_peer(p);
-			return;
-		}
-		p->queue = o->next;
-		p->queued--;
-		while (o->n_fds > 0)
-			qt_close(o->fds[--o->n_fds]);
-		free(o);
-	}
-	p->queue_end = &p->queue;
-}
-
-static void reply_error(struct rt_peer *p, const struct qt_err *why)
-{
-	struct rt_head h = {.magic = RT_MAGIC, .op = (uint16_t)p->op, .serial = p->serial};
-	int len = rt_encode_error(p->all->out, sizeof(p->all->out), &h, why);
-
-	forget_request(p);
-	if (qt_err_row(why->code)->status >= 500 && why->code != QT_E_NOT_IMPLEMENTED)
-		qt_log_err(QT_LOG_WARN, why, "%s failed", rt_shapes[p->op].name);
-	if (len < 0) /* cannot be: an error's texts are shorter than their bounds */
-		close_peer(p);
-	else
-		send_out(p, p->all->out, (size_t)len, NULL, 0);
-}
-
-static void reply(struct rt_peer *p, const void *rep, const int *fds, size_t n_fds)
-{
-	const struct rt_op_shape *shape = &rt_shapes[p->op];
-	struct rt_head h = {.magic = RT_MAGIC, .op = (uint16_t)p->op, .serial = p->serial};
-	struct qt_err e = {0};
-	int len = rt_encode(p->all->out, sizeof(p->all->out), &h, shape->rep, shape->n_rep, rep, &e);
-
-	if (len < 0) {
-		struct qt_err bug = {0};
-
-		for (size_t i = 0; i < n_fds; i++)
-			qt_close(fds[i]);
-		(void)qt_fail(&bug, QT_E_INTERNAL_ERROR, "the answer to %s does not fit: %s", shape->name, e.msg);
-		reply_error(p, &bug);
-		return;
-	}
-	forget_request(p);
-	send_out(p, p->all->out, (size_t)len, fds, n_fds);
+		qt_log_err(QT_LOG_WARN, why,
+			   "a peer (%s, pid %d) broke the protocol and is closed; the %lu. so far",
+			   rt_peer_role(p), (int)p->pid, p->all->broken);
+	rt_peer_close(p);
 }
 
 /* --- requests ------------------------------------------------------------------------------------------ */
@@ -262,9 +101,9 @@ static void over_budget(void *arg)
 	struct qt_err e = {0};
 
 	(void)qt_fail(&e, QT_E_TIMEOUT, "%s: not done in time", rt_shapes[p->op].name);
-	reply_error(p, &e);
+	rt_peer_reply_error(p, &e);
 	if (!p->closed)
-		set_events(p);
+		rt_peer_listen(p);
 }
 
 static void once_more(void *arg)
@@ -275,7 +114,7 @@ static void once_more(void *arg)
 	handle(p, msg, p->msg_len, NULL, 0); /* those that take descriptors do not ask for it */
 	free(msg);
 	if (!p->closed)
-		set_events(p);
+		rt_peer_listen(p);
 }
 
 /* Keep a copy of the message, and come back. */
@@ -285,18 +124,18 @@ static void again(struct rt_peer *p, const char *msg, size_t len, struct qt_err 
 
 	if (!copy) {
 		(void)qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-		reply_error(p, e);
+		rt_peer_reply_error(p, e);
 		return;
 	}
 	memcpy(copy, msg, len);
 	p->msg = copy;
 	p->msg_len = len;
 	if (rt_timer_set(p->all->rt->loop, &p->again, AGAIN_MS, once_more, p, e) < 0)
-		reply_error(p, e);
+		rt_peer_reply_error(p, e);
 }
 
-static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c, const void *req, const char *msg,
-		size_t len, const int *fds)
+static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c, const void *req,
+		const char *msg, size_t len, const int *fds)
 {
 	struct rt *rt = p->all->rt;
 	union {
@@ -317,18 +156,20 @@ static void run(struct rt_peer *p, const struct rt_op_def *def, struct rt_ctr *c
 	r = def->fn(rt, c, req, &a, &e);
 	took = qt_mono_ms() - began;
 	if (took > def->budget_ms)
-		qt_log(QT_LOG_WARN, "%s took %d ms, and everybody waited", rt_shapes[p->op].name, (int)took);
+		qt_log(QT_LOG_WARN, "%s took %d ms, and everybody waited", rt_shapes[p->op].name,
+		       (int)took);
 	if (p->closed || !p->busy)
 		return; /* by what the handler sent to watchers; answered while the handler was still at it */
 	if (r == 0) {
-		reply(p, &rep, a.fds, rt_shapes[p->op].fds_out);
+		rt_peer_reply(p, &rep, a.fds, rt_shapes[p->op].fds_out);
 	} else if (r < 0) {
-		reply_error(p, &e);
+		rt_peer_reply_error(p, &e);
 	} else {
 		if (p->deadline == 0)
 			p->deadline = began + def->budget_ms + a.extra_ms;
-		if (p->budget.place == 0 && rt_timer_set(rt->loop, &p->budget, p->deadline - began, over_budget, p, &e) < 0)
-			reply_error(p, &e);
+		if (p->budget.place == 0 &&
+		    rt_timer_set(rt->loop, &p->budget, p->deadline - began, over_budget, p, &e) < 0)
+			rt_peer_reply_error(p, &e);
 		else if (r == RT_AGAIN)
 			again(p, msg, len, &e);
 	}
@@ -349,7 +190,9 @@ static void handle(struct rt_peer *p, const char *msg, size_t len, const int *fd
 	struct rt_head h;
 
 	if (rt_decode_head(&h, msg, len, &e) < 0 ||
-	    (h.op == RT_NONE || h.op >= RT_OP_COUNT || h.code != 0 ? qt_fail(&e, QT_E_BAD_REQUEST, "no such operation") : 0) < 0) {
+	    (h.op == RT_NONE || h.op >= RT_OP_COUNT || h.code != 0
+		     ? qt_fail(&e, QT_E_BAD_REQUEST, "no such operation")
+		     : 0) < 0) {
 		broke(p, &e);
 		return;
 	}
@@ -365,7 +208,8 @@ static void handle(struct rt_peer *p, const char *msg, size_t len, const int *fd
 		return;
 	}
 	if (shape->n_req > 0 && shape->req[0].type == RT_F_ID)
-		c = rt_ctr_find(&p->all->rt->ctrs, (const struct qt_id *)((const char *)&req + shape->req[0].off));
+		c = rt_ctr_find(&p->all->rt->ctrs,
+				(const struct qt_id *)((const char *)&req + shape->req[0].off));
 	p->busy = true;
 	p->serial = h.serial;
 	p->op = (enum rt_op)h.op;
@@ -375,7 +219,7 @@ static void handle(struct rt_peer *p, const char *msg, size_t len, const int *fd
 		return;
 	}
 	if (!def) {
-		reply_error(p, &e);
+		rt_peer_reply_error(p, &e);
 		return;
 	}
 	if (h.op == RT_HELLO)
@@ -398,7 +242,7 @@ static void receive(struct rt_peer *p)
 			return;
 		}
 		if (len <= 0) {
-			close_peer(p);
+			rt_peer_close(p);
 		} else {
 			p->deadline = 0;
 			handle(p, p->all->in, (size_t)len, fds, n_fds);
@@ -414,15 +258,15 @@ static void on_peer(void *arg, uint32_t events)
 	struct rt_peer *p = arg;
 
 	if (events & (EPOLLHUP | EPOLLERR)) {
-		close_peer(p);
+		rt_peer_close(p);
 		return;
 	}
 	if (events & EPOLLOUT)
-		flush(p);
+		rt_peer_flush(p);
 	if (!p->closed && (events & EPOLLIN))
 		receive(p);
 	if (!p->closed)
-		set_events(p);
+		rt_peer_listen(p);
 }
 
 /* --- accepting ----------------------------------------------------------------------------------------- */
@@ -453,7 +297,8 @@ static void welcome(struct rt_peers *all, int new_fd)
 	enum rt_role role;
 	struct rt_peer *p;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || !role_of(all, cred.uid, &role)) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+	    !role_of(all, cred.uid, &role)) {
 		qt_log(QT_LOG_WARN, "a connection of uid %u is refused", (unsigned)cred.uid);
 		return;
 	}
@@ -510,11 +355,13 @@ static int listen_here(struct rt_peers *all, gid_t gid, struct qt_err *e)
 
 	if (fd < 0)
 		return qt_fail_sys(e, errno, "socket");
-	(void)qt_fmt(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/" SOCK_NAME, all->rt->run_fd);
+	(void)qt_fmt(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/" SOCK_NAME,
+		     all->rt->run_fd);
 	if (unlinkat(all->rt->run_fd, SOCK_NAME, 0) < 0 && errno != ENOENT)
 		return qt_fail_sys(e, errno, "remove the old socket");
 	/* Born closed (the umask is 077), then opened to the group. */
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || fchownat(all->rt->run_fd, SOCK_NAME, 0, gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    fchownat(all->rt->run_fd, SOCK_NAME, 0, gid, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    fchmodat(all->rt->run_fd, SOCK_NAME, 0660, 0) < 0 || listen(fd, SOMAXCONN) < 0)
 		return qt_fail_sys(e, errno, "listen on " SOCK_NAME);
 	all->listen_fd = qt_take_fd(&fd);
@@ -535,16 +382,19 @@ int rt_peers_open(struct rt_peers **ret, struct rt *rt, struct qt_err *e)
 	*ret = all;
 	pw = getpwnam(rt->conf.api_user);
 	if (!pw)
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (api_user)", rt->conf.api_user);
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (api_user)",
+			       rt->conf.api_user);
 	all->api_uid = pw->pw_uid;
 	gid = pw->pw_gid;
 	pw = getpwnam(rt->conf.agent_user);
 	if (!pw)
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (agent_user)", rt->conf.agent_user);
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (agent_user)",
+			       rt->conf.agent_user);
 	all->agent_uid = pw->pw_uid;
 	pw = getpwnam(rt->conf.stream_user);
 	if (!pw)
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (stream_user)", rt->conf.stream_user);
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "there is no user \"%s\" (stream_user)",
+			       rt->conf.stream_user);
 	all->stream_uid = pw->pw_uid;
 	pw = getpwnam(rt->conf.dns_user);
 	all->dns_uid = pw ? pw->pw_uid : 0; /* there need not be a resolver */
@@ -556,49 +406,11 @@ void rt_peers_close(struct rt_peers *all)
 	if (!all)
 		return;
 	while (all->first)
-		close_peer(all->first);
+		rt_peer_close(all->first);
 	rt_loop_del(all->rt->loop, &all->watch);
 	qt_close(all->listen_fd);
 	qt_close(all->reserve_fd);
 	free(all);
-}
-
-/* --- answers and events -------------------------------------------------------------------------------- */
-
-static struct rt_peer *waiting(struct rt *rt, const struct rt_call *call)
-{
-	struct rt_peer *p = rt_loop_arg(rt->loop, call->peer);
-
-	return p && p->busy && p->serial == call->serial && p->op == call->op ? p : NULL;
-}
-
-void rt_answer_fd(struct rt *rt, const struct rt_call *call, const void *rep, int fd)
-{
-	struct rt_peer *p = waiting(rt, call);
-
-	if (!p) {
-		qt_close(fd);
-		return;
-	}
-	reply(p, rep, &fd, fd >= 0 ? 1 : 0);
-	if (!p->closed)
-		set_events(p);
-}
-
-void rt_answer(struct rt *rt, const struct rt_call *call, const void *rep)
-{
-	rt_answer_fd(rt, call, rep, -1);
-}
-
-void rt_refuse(struct rt *rt, const struct rt_call *call, const struct qt_err *why)
-{
-	struct rt_peer *p = waiting(rt, call);
-
-	if (!p)
-		return;
-	reply_error(p, why);
-	if (!p->closed)
-		set_events(p);
 }
 
 bool rt_peer_has(const struct rt *rt, enum rt_role role)
@@ -609,30 +421,17 @@ bool rt_peer_has(const struct rt *rt, enum rt_role role)
 	return false;
 }
 
+pid_t rt_peer_pid(const struct rt *rt, const struct rt_call *call)
+{
+	const struct rt_peer *p = rt_peer_waiting(rt, call);
+
+	return p ? p->pid : 0;
+}
+
 void rt_peer_watch(struct rt *rt, const struct rt_call *call)
 {
-	struct rt_peer *p = waiting(rt, call);
+	struct rt_peer *p = rt_peer_waiting(rt, call);
 
 	if (p)
 		p->watching = true;
-}
-
-void rt_event(struct rt *rt, const struct qt_id *id, enum rt_event kind, uint32_t exit_code)
-{
-	struct rt_event_rep ev = {.id = *id, .kind = kind, .exit_code = exit_code, .at_ms = (uint64_t)qt_now_ms()};
-	struct rt_head h = {.magic = RT_MAGIC, .op = RT_EVENT};
-	struct qt_err e = {0};
-	char buf[512];
-	int len = rt_encode(buf, sizeof(buf), &h, rt_shapes[RT_EVENT].rep, rt_shapes[RT_EVENT].n_rep, &ev, &e);
-
-	if (!rt->peers || len < 0)
-		return;
-	for (struct rt_peer *p = rt->peers->first, *next; p; p = next) {
-		next = p->next;
-		if (!p->watching || p->busy)
-			continue;
-		send_out(p, buf, (size_t)len, NULL, 0);
-		if (!p->closed)
-			set_events(p);
-	}
 }

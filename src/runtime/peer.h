@@ -18,6 +18,9 @@ void rt_refuse(struct rt *rt, const struct rt_call *call, const struct qt_err *w
 /* Is one of ROLE connected, that was greeted? */
 bool rt_peer_has(const struct rt *rt, enum rt_role role);
 
+/* The process that connected. */
+pid_t rt_peer_pid(const struct rt *rt, const struct rt_call *call);
+
 /* From here on this peer gets events, and asks nothing. */
 void rt_peer_watch(struct rt *rt, const struct rt_call *call);
 void rt_event(struct rt *rt, const struct qt_id *id, enum rt_event kind, uint32_t exit_code);

@@ -112,16 +112,17 @@ static int open_dirs(struct rt_store *s, struct qt_err *e)
 int rt_store_open(struct rt_store *s, struct rt_loop *loop, const struct qt_conf *conf, int state_fd, struct qt_err *e)
 {
 	*s = (struct rt_store){.loop = loop, .pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .vol_fd = -1, .snap_fd = -1, .img_fd = -1, .layers_fd = -1,
-			       .oci_fd = -1, .blobs_fd = -1, .new_fd = -1, .trash_fd = -1, .ctr_bytes = conf->container_disk_bytes, .vol_bytes = conf->volume_bytes};
+			       .oci_fd = -1, .blobs_fd = -1, .new_fd = -1, .trash_fd = -1, .ctr_limit = {conf->container_disk_bytes, conf->container_files},
+			       .vol_limit = {conf->volume_bytes, conf->volume_files}};
 	s->pool_fd = rt_dir_make_path(conf->pool_dir, 0700, e);
 	if (s->pool_fd < 0)
 		return -1;
 	if (check_mount(s->pool_fd, e) < 0 || choose_driver(s, conf->storage_driver, e) < 0 || open_dirs(s, e) < 0 ||
 	    check_owner(s, state_fd, e) < 0)
 		return -1;
-	s->limits = s->driver->limits && s->driver->limits(s->pool_fd);
-	if (!s->limits && (s->ctr_bytes || s->vol_bytes))
-		qt_log(QT_LOG_WARN, "the sizes of layers and volumes have no limit: this file system, or this kernel, has none");
+	s->limits = s->driver->limits(s->pool_fd);
+	if (!s->limits && (s->ctr_limit.bytes || s->vol_limit.bytes))
+		qt_log(QT_LOG_WARN, "the sizes of layers and volumes have no limit: this file system, this kernel, or the way that it is mounted has none");
 	return 0;
 }
 
@@ -162,27 +163,44 @@ int rt_store_room(const struct rt_store *s, struct qt_err *e)
 	return left < RESERVE ? qt_fail(e, QT_E_INSUFFICIENT_STORAGE, "the node's storage is full") : 0;
 }
 
-int rt_store_limit(struct rt_store *s, int dir_fd, const char *name, uint64_t max_bytes, struct qt_err *e)
+static bool is_limited(const struct rt_store *s, const struct rt_limit *l)
 {
-	auto_close int fd = -1;
-
-	if (!s->limits || max_bytes == 0)
-		return 0;
-	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? qt_fail_sys(e, errno, "open a tree") : s->driver->limit(fd, max_bytes, e);
+	return s->limits && (l->bytes || l->files);
 }
 
-/* A new tree, with the directory that users will see as a root: the mode is what they see. */
-static int make(struct rt_store *s, int dir_fd, const char *name, const char *root, uint64_t max_bytes, int *ret_fd, struct qt_err *e)
+int rt_store_number(struct rt_store *s, const struct rt_limit *l, uint32_t *ret, struct qt_err *e)
+{
+	*ret = 0;
+	if (!is_limited(s, l) || !s->driver->next)
+		return 0;
+	if (s->driver->next(s->pool_fd, &s->last_number, e) < 0)
+		return -1;
+	*ret = s->last_number;
+	return 0;
+}
+
+int rt_store_limit(struct rt_store *s, int dir_fd, const char *name, const struct rt_limit *l, struct qt_err *e)
 {
 	auto_close int fd = -1;
 
-	if (s->driver->make(dir_fd, name, e) < 0)
+	if (!is_limited(s, l))
+		return 0;
+	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? qt_fail_sys(e, errno, "open a tree") : s->driver->limit(fd, l, e);
+}
+
+/* DIR_FD/NAME with an empty root directory in it; a descriptor of NAME. */
+static int make(struct rt_store *s, int dir_fd, const char *name, const char *root, const struct rt_limit *l, int *ret_fd, struct qt_err *e)
+{
+	auto_close int fd = -1;
+	uint32_t number;
+
+	if (rt_store_number(s, l, &number, e) < 0 || s->driver->make(dir_fd, name, e) < 0)
 		return -1;
 	fd = rt_dir_make(dir_fd, name, 0700, e);
 	if (fd < 0)
 		return -1;
-	if (s->limits && max_bytes > 0 && s->driver->limit(fd, max_bytes, e) < 0)
+	if ((number && s->driver->number(fd, number, e) < 0) || (is_limited(s, l) && s->driver->limit(fd, l, e) < 0))
 		return -1;
 	if (mkdirat(fd, root, 0755) < 0 || fchmodat(fd, root, 0755, 0) < 0)
 		return qt_fail_sys(e, errno, "make a tree");
@@ -194,23 +212,29 @@ int rt_store_make(struct rt_store *s, const struct qt_id *id, struct qt_err *e)
 {
 	auto_close int fd = -1;
 
-	if (make(s, s->ctr_fd, id->s, "upper", s->ctr_bytes, &fd, e) < 0)
+	if (make(s, s->ctr_fd, id->s, "upper", &s->ctr_limit, &fd, e) < 0)
 		return -1;
 	return mkdirat(fd, "work", 0700) < 0 ? qt_fail_sys(e, errno, "make the container's layer") : 0;
 }
 
+struct rt_limit rt_store_volume_limit(const struct rt_store *s, uint64_t max_bytes)
+{
+	return (struct rt_limit){max_bytes ? max_bytes : s->vol_limit.bytes, s->vol_limit.files};
+}
+
 int rt_store_make_volume(struct rt_store *s, const struct qt_id *id, uint64_t max_bytes, struct qt_err *e)
 {
+	const struct rt_limit l = rt_store_volume_limit(s, max_bytes);
 	auto_close int fd = -1;
 
-	return make(s, s->vol_fd, id->s, "data", max_bytes ? max_bytes : s->vol_bytes, &fd, e);
+	return make(s, s->vol_fd, id->s, "data", &l, &fd, e);
 }
 
 int rt_store_make_image(struct rt_store *s, const struct qt_id *id, struct qt_err *e)
 {
 	auto_close int fd = -1;
 
-	return make(s, s->img_fd, id->s, "data", 0, &fd, e);
+	return make(s, s->img_fd, id->s, "data", &(struct rt_limit){0, 0}, &fd, e);
 }
 
 int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, int *ret_work, struct qt_err *e)

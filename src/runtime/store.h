@@ -26,12 +26,17 @@
 
 struct rt_store_driver;
 
+struct rt_limit {
+	uint64_t bytes, files; /* 0: no bound */
+};
+
 struct rt_store {
 	const struct rt_store_driver *driver;
 	struct rt_loop *loop;
 	int pool_fd, images_fd, ctr_fd, vol_fd, snap_fd, img_fd, layers_fd, oci_fd, blobs_fd, new_fd, trash_fd;
-	bool limits; /* trees can be held to a size */
-	uint64_t ctr_bytes, vol_bytes; /* of the settings; 0: no bound */
+	bool limits; /* trees can be limited */
+	struct rt_limit ctr_limit, vol_limit; /* of the settings */
+	uint32_t last_number;
 	struct rt_job emptier;
 	struct rt_timer soon;
 	bool again; /* something came while the trash was emptied */
@@ -46,12 +51,16 @@ const char *rt_store_driver_name(const struct rt_store *s);
 /* INSUFFICIENT_STORAGE when the pool has too little left for anything new. */
 int rt_store_room(const struct rt_store *s, struct qt_err *e);
 
-/* Empty trees. Of a volume: MAX_BYTES 0 is the setting. */
+/* Empty trees. */
 int rt_store_make(struct rt_store *s, const struct qt_id *id, struct qt_err *e);
 int rt_store_make_volume(struct rt_store *s, const struct qt_id *id, uint64_t max_bytes, struct qt_err *e);
+/* What a volume of so many bytes is held to; MAX_BYTES 0: the setting. */
+struct rt_limit rt_store_volume_limit(const struct rt_store *s, uint64_t max_bytes);
 int rt_store_make_image(struct rt_store *s, const struct qt_id *id, struct qt_err *e);
-/* Hold the tree DIR_FD/NAME to so much, where that can be done. */
-int rt_store_limit(struct rt_store *s, int dir_fd, const char *name, uint64_t max_bytes, struct qt_err *e);
+/* For a copy that is to be limited: what it must be numbered with before anything is in it; 0: it need not. */
+int rt_store_number(struct rt_store *s, const struct rt_limit *l, uint32_t *ret, struct qt_err *e);
+/* Hold the tree DIR_FD/NAME, which has its number, to so much, where that can be done. */
+int rt_store_limit(struct rt_store *s, int dir_fd, const char *name, const struct rt_limit *l, struct qt_err *e);
 
 /* Descriptors (O_PATH) of upper and work, the caller's. */
 int rt_store_tree(struct rt_store *s, const struct qt_id *id, int *ret_upper, int *ret_work, struct qt_err *e);

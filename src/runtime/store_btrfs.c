@@ -36,11 +36,14 @@ static bool limits(int pool_fd)
 	return ioctl(pool_fd, BTRFS_IOC_QUOTA_CTL, &args) == 0;
 }
 
-static int limit(int tree_fd, uint64_t bytes, struct qt_err *e)
+/* Of bytes alone: btrfs does not count files. */
+static int limit(int tree_fd, const struct rt_limit *l, struct qt_err *e)
 {
 	/* Of the subvolume that the descriptor is in. */
-	struct btrfs_ioctl_qgroup_limit_args args = {.lim = {.flags = BTRFS_QGROUP_LIMIT_MAX_RFER, .max_rfer = bytes}};
+	struct btrfs_ioctl_qgroup_limit_args args = {.lim = {.flags = BTRFS_QGROUP_LIMIT_MAX_RFER, .max_rfer = l->bytes}};
 
+	if (l->bytes == 0)
+		return 0;
 	return ioctl(tree_fd, BTRFS_IOC_QGROUP_LIMIT, &args) < 0 ? qt_fail_sys(e, errno, "limit a subvolume") : 0;
 }
 

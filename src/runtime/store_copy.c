@@ -37,7 +37,7 @@ static int copy_one(const struct rt_store_tree *t, bool share, struct qt_err *e)
 {
 	auto_close int fd = rt_dir_make(t->to_dir_fd, t->name, 0700, e);
 
-	if (fd < 0)
+	if (fd < 0 || (t->number && rt_project_number(fd, t->number, e) < 0))
 		return -1;
 	for (size_t i = 0; i < QT_LEN(parts); i++)
 		if (copy_part(t->from_fd, fd, parts[i], share, e) < 0)
@@ -85,5 +85,7 @@ static bool can_share(int pool_fd)
 	return a >= 0 && b >= 0 && write(a, "x", 1) == 1 && ioctl(b, FICLONE, a) == 0;
 }
 
-const struct rt_store_driver rt_store_reflink = {.name = "reflink", .fits = can_share, .make = make, .copy = copy_shared};
-const struct rt_store_driver rt_store_copy = {.name = "copy", .fits = any, .make = make, .copy = copy_bytes};
+#define BY_PROJECT .limits = rt_project_limits, .next = rt_project_next, .number = rt_project_number, .limit = rt_project_limit
+
+const struct rt_store_driver rt_store_reflink = {.name = "reflink", .fits = can_share, BY_PROJECT, .make = make, .copy = copy_shared};
+const struct rt_store_driver rt_store_copy = {.name = "copy", .fits = any, BY_PROJECT, .make = make, .copy = copy_bytes};

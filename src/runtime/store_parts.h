@@ -8,6 +8,7 @@
 struct rt_store_tree {
 	int from_fd, to_dir_fd;
 	const char *name;
+	uint32_t number; /* of rt_store_number(); 0: none */
 };
 
 /* Where copies may be made before they are moved to their places: NEW_FD/ID.0, and so on. */
@@ -22,8 +23,12 @@ struct rt_store_driver {
 	const char *name;
 	bool at_once; /* a copy is of one moment, and takes no time that grows with the tree */
 	bool (*fits)(int pool_fd);
-	bool (*limits)(int pool_fd); /* switch size limits on; false: this file system has none. NULL: nor the driver */
-	int (*limit)(int tree_fd, uint64_t bytes, struct qt_err *e);
+	bool (*limits)(int pool_fd); /* switch limits on; false: this file system has none */
+	/* Where it has: a number for a tree that is to be limited, in *LAST, which is the one before; and, while it is empty, its number for a tree. NULL:
+	 * trees need none. */
+	int (*next)(int pool_fd, uint32_t *last, struct qt_err *e);
+	int (*number)(int tree_fd, uint32_t number, struct qt_err *e);
+	int (*limit)(int tree_fd, const struct rt_limit *l, struct qt_err *e);
 	int (*make)(int dir_fd, const char *name, struct qt_err *e); /* an empty one */
 
 	/* In a job. New trees, `work` empty, all of one moment: if the driver is one of those that copy at once, although their users may run
@@ -40,6 +45,12 @@ int rt_btrfs_freshen(int dir_fd, const char *name, struct qt_err *e);
 /* store_moment.c */
 int rt_btrfs_copy(const struct rt_store_tree *t, unsigned n, const struct rt_store_taking *where, bool still, struct qt_err *e);
 void rt_btrfs_flush(const struct rt_store_tree *t, unsigned n, const struct rt_store_taking *where);
+
+/* store_project.c: limits, next, number, limit */
+bool rt_project_limits(int pool_fd);
+int rt_project_next(int pool_fd, uint32_t *last, struct qt_err *e);
+int rt_project_number(int tree_fd, uint32_t number, struct qt_err *e);
+int rt_project_limit(int tree_fd, const struct rt_limit *l, struct qt_err *e);
 
 /* copytree.c: everything below FROM_FD, which may change meanwhile, into the empty directory TO_FD: owners, modes, times, xattrs (but those
  * that name this very overlay), hard links, holes, fifos, sockets, links, and the whiteouts of overlayfs. SHARE: files share their

@@ -38,11 +38,12 @@ static void add(const void *record, void *arg)
 json_t *qt_store_export(struct qt_store *s, struct qt_err *e)
 {
 	struct sink tenants = {&qt_tenant_table, json_array(), false}, keys = {&qt_apikey_table, json_array(), false};
-	int r = qt_account_each(s, "qt_tenant_list", &qt_tenant_table, sizeof(struct qt_tenant), add, &tenants, e);
+	/* The keys first: what is made meanwhile may be a tenant without keys, but no key without its tenant. */
+	int r = qt_account_each(s, "qt_key_list", &qt_apikey_table, sizeof(struct qt_apikey), add, &keys, e);
 	json_t *copy = NULL;
 
 	if (r == 0)
-		r = qt_account_each(s, "qt_key_list", &qt_apikey_table, sizeof(struct qt_apikey), add, &keys, e);
+		r = qt_account_each(s, "qt_tenant_list", &qt_tenant_table, sizeof(struct qt_tenant), add, &tenants, e);
 	if (r == 0 && (tenants.bad || keys.bad))
 		r = qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (r == 0)
@@ -107,12 +108,12 @@ int qt_store_import(struct qt_store *s, const json_t *copy, struct qt_err *e)
 
 	if (json_integer_value(json_object_get(copy, "version")) != VERSION || !json_is_array(tenants) || !json_is_array(keys))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "the copy of tenants and keys has not the form that it should");
-	/* Keys before tenants: while a key is missing, the mark that says "the store is whole" is missing too. */
-	for (size_t i = 0; i < json_array_size(keys); i++)
-		if (put_key(s, json_array_get(keys, i), e) < 0)
-			return -1;
+	/* Whose key is taken has a tenant; then the mark that says "the store is whole": until it is there, no key is called unknown. */
 	for (size_t i = 0; i < json_array_size(tenants); i++)
 		if (put_tenant(s, json_array_get(tenants, i), e) < 0)
+			return -1;
+	for (size_t i = 0; i < json_array_size(keys); i++)
+		if (put_key(s, json_array_get(keys, i), e) < 0)
 			return -1;
 	qt_fcall(&w, "qt_schema", false, "");
 	return qt_call_ok(s, &w, e);

@@ -7,15 +7,14 @@
 
 static int give(const redisReply *r, void (*fn)(const struct qt_event *ev, void *arg), void *arg, struct qt_err *e)
 {
-	char id[40], kind[64], at[24];
-	struct qt_event ev = {.id = id, .kind = kind};
+	char id[40], at[24];
+	struct qt_event ev = {.id = id};
 	json_t *data;
 
-	if (r->type != REDIS_REPLY_ARRAY || r->elements != 4 || qt_reply_text(r->element[0], id, sizeof(id), e) < 0 ||
-	    qt_reply_text(r->element[1], kind, sizeof(kind), e) < 0 || qt_reply_text(r->element[3], at, sizeof(at), e) < 0 ||
-	    r->element[2]->type != REDIS_REPLY_STRING || !qt_i64(&ev.at_ms, at, 0, INT64_MAX))
+	if (r->type != REDIS_REPLY_ARRAY || r->elements != 3 || qt_reply_text(r->element[0], id, sizeof(id), e) < 0 ||
+	    qt_reply_text(r->element[2], at, sizeof(at), e) < 0 || r->element[1]->type != REDIS_REPLY_STRING || !qt_i64(&ev.at_ms, at, 0, INT64_MAX))
 		return qt_reply_bad(e);
-	data = json_loadb(r->element[2]->str, r->element[2]->len, JSON_REJECT_DUPLICATES, NULL);
+	data = json_loadb(r->element[1]->str, r->element[1]->len, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(data)) {
 		json_decref(data);
 		return qt_reply_bad(e);
@@ -26,7 +25,7 @@ static int give(const redisReply *r, void (*fn)(const struct qt_event *ev, void 
 	return 0;
 }
 
-int qt_store_events(struct qt_store *s, const struct qt_id *tenant, unsigned most, const char *before,
+int qt_store_events(struct qt_store *s, const struct qt_id *tenant, unsigned most, enum qt_event_kind kind,
 		    void (*fn)(const struct qt_event *ev, void *arg), void *arg, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
@@ -35,7 +34,7 @@ int qt_store_events(struct qt_store *s, const struct qt_id *tenant, unsigned mos
 	qt_fcall(&w, "qt_events", true, qt_key_tenant(tenant).s);
 	qt_word(&w, tenant->s);
 	qt_word_i64(&w, most);
-	qt_word(&w, before);
+	qt_word(&w, qt_event_name(kind));
 	r = qt_call(s, &w, 0, e);
 	if (!r)
 		return -1;

@@ -9,6 +9,7 @@
 
 #include "conf.h"
 #include "err.h"
+#include "eventkind.h"
 #include "model.h"
 
 /* One connection; not for two threads, not across fork() (it refuses). Opened lazily, and anew after any failure; nothing is sent twice. It
@@ -326,14 +327,13 @@ int qt_store_listen(struct qt_store *s, struct qt_err *e);
 int qt_store_hear(struct qt_store *s, int wait_ms, void (*fn)(const struct qt_id *tenant, const struct qt_heard *ev, void *arg), void *arg,
 		  struct qt_err *e);
 
-/* The tenant's newest events, the newest first, at most MOST before the event BEFORE ("" from the end). FN gets each, with texts that last
- * for the call; DATA is an object. */
+/* The tenant's newest events of KIND, the newest first, at most MOST. FN gets each, with texts that last for the call; DATA is an object. */
 struct qt_event {
-	const char *id, *kind;
+	const char *id;
 	const json_t *data;
 	int64_t at_ms;
 };
-int qt_store_events(struct qt_store *s, const struct qt_id *tenant, unsigned most, const char *before,
+int qt_store_events(struct qt_store *s, const struct qt_id *tenant, unsigned most, enum qt_event_kind kind,
 		    void (*fn)(const struct qt_event *ev, void *arg), void *arg, struct qt_err *e);
 
 /* `quiltctl store init`: load the function library; as the administrator. */

@@ -19,6 +19,7 @@
 
 struct filter {
 	char operation[QT_ID_MAX + 1], container[QT_ID_MAX + 1], snapshot[QT_ID_MAX + 1];
+	uint32_t kinds; /* 0: all */
 };
 
 struct page;
@@ -52,7 +53,7 @@ static const char ready_data[] = "{\"type\":\"ready\"}";
 
 static bool wanted(const struct filter *f, const struct sq_news *n)
 {
-	return !f || ((!f->operation[0] || qt_streq(f->operation, n->operation)) && (!f->container[0] || qt_streq(f->container, n->container)) &&
+	return !f || ((!f->kinds || f->kinds & n->kind) && (!f->operation[0] || qt_streq(f->operation, n->operation)) && (!f->container[0] || qt_streq(f->container, n->container)) &&
 		      (!f->snapshot[0] || qt_streq(f->snapshot, n->snapshot)));
 }
 
@@ -204,8 +205,15 @@ static void beat(struct sq_listener *l, struct sq_blob *frame)
 {
 	struct events *ev = lws_container_of(l, struct events, l);
 
-	if (sq_http_queued(ev->h) == 0)
-		(void)sq_http_send(ev->h, frame);
+	if (sq_http_queued(ev->h) > 0)
+		return;
+	for (unsigned i = 0; i < SQ_SAMPLES; i++) {
+		const struct sq_news *n = l->wants_samples ? sq_hub_sample(l, i) : NULL;
+
+		if (n && wanted(ev->filter, n))
+			(void)sq_http_send(ev->h, n->frame);
+	}
+	(void)sq_http_send(ev->h, frame);
 }
 
 static void drained(void *stream)
@@ -225,9 +233,18 @@ static void left(void *stream)
 	free(ev);
 }
 
+/* Samples are of the tenant as a whole. */
+static bool wants_samples(const struct qt_begun *b)
+{
+	static const uint32_t samples = QT_EVENT_BIT(STATS) | QT_EVENT_BIT(METRICS);
+
+	return !b->events.operation[0] && !b->events.container[0] && !b->events.snapshot[0] && (!b->events.kinds || b->events.kinds & samples);
+}
+
 static int set_filter(struct events *ev, const struct qt_begun *b, struct qt_err *e)
 {
-	if (!b->events.operation[0] && !b->events.container[0] && !b->events.snapshot[0])
+	ev->l.wants_samples = wants_samples(b);
+	if (!b->events.operation[0] && !b->events.container[0] && !b->events.snapshot[0] && !b->events.kinds)
 		return 0;
 	ev->filter = calloc(1, sizeof(*ev->filter));
 	if (!ev->filter)
@@ -235,6 +252,7 @@ static int set_filter(struct events *ev, const struct qt_begun *b, struct qt_err
 	memcpy(ev->filter->operation, b->events.operation, sizeof(b->events.operation));
 	memcpy(ev->filter->container, b->events.container, sizeof(b->events.container));
 	memcpy(ev->filter->snapshot, b->events.snapshot, sizeof(b->events.snapshot));
+	ev->filter->kinds = b->events.kinds;
 	return 0;
 }
 

@@ -27,6 +27,7 @@ struct sq_tenant {
 	struct sq_tenant *next;
 	struct qt_id id;
 	struct sq_listener *first;
+	struct sq_samples samples;
 };
 
 /* From the thread to the loop. */
@@ -79,16 +80,19 @@ struct sq_news *sq_news_new(const struct qt_heard *ev)
 	auto_buf struct qt_buf b = QT_BUF(FRAME_MAX);
 	auto_json json_t *data = json_loadb(ev->data, ev->len, 0, NULL);
 	struct sq_news *n = calloc(1, sizeof(*n));
+	bool sample = ev->id.ms == 0;
 	char id[QT_EVENT_ID_TEXT];
+	enum qt_event_kind kind;
 	struct qt_err e = {0};
 
 	qt_event_id_text(id, &ev->id);
-	if (!n || frame_of(&b, ev, id, &e) < 0 || !(n->frame = sq_blob_new(b.data, b.len))) {
+	if (!n || frame_of(&b, ev, sample ? NULL : id, &e) < 0 || !(n->frame = sq_blob_new(b.data, b.len))) {
 		free(n);
 		return NULL;
 	}
 	n->refs = 1;
 	n->id = ev->id;
+	n->kind = qt_event_parse(&kind, ev->kind) ? qt_event_bit(kind) : 0;
 	id_of(data, "operation_id", n->operation);
 	id_of(data, "container_id", n->container);
 	id_of(data, "snapshot_id", n->snapshot);
@@ -229,7 +233,25 @@ void sq_hub_leave(struct sq *sq, struct sq_listener *l)
 	for (p = bucket(sq->hub, &t->id); *p != t; p = &(*p)->next)
 		continue;
 	*p = t->next;
+	sq_samples_done(&t->samples);
 	free(t);
+}
+
+const struct sq_news *sq_hub_sample(struct sq_listener *l, unsigned kind)
+{
+	const struct sq_samples *s = &l->tenant->samples;
+
+	if (!s->news[kind] || l->sampled[kind] == s->number[kind])
+		return NULL;
+	l->sampled[kind] = s->number[kind];
+	return s->news[kind];
+}
+
+struct sq_samples *sq_hub_samples(struct sq *sq, const struct qt_id *tenant)
+{
+	struct sq_tenant *t = find(sq->hub, tenant);
+
+	return t ? &t->samples : NULL;
 }
 
 /* None of what is called here takes anybody off the lists: a client that must go is closed by the loop later. */
@@ -292,6 +314,21 @@ static void beat(struct sq_listener *l, void *arg)
 		l->beat(l, b->frame);
 }
 
+/* Looked at once a round of the heartbeat: so each listener's turn finds one that is new. */
+static void sample(struct sq_hub *hub, unsigned turn)
+{
+	for (size_t i = turn; i < BUCKETS; i += hub->turns) {
+		for (struct sq_tenant *t = hub->tenants[i]; t; t = t->next) {
+			struct sq_listener *l = t->first;
+
+			while (l && !l->wants_samples)
+				l = l->next;
+			if (l)
+				sq_sample(hub->sq, &t->id, &t->samples);
+		}
+	}
+}
+
 /* Each second a part of the clients: so that they do not all wake up at once. */
 static void on_second(lws_sorted_usec_list_t *sul)
 {
@@ -307,6 +344,7 @@ static void on_second(lws_sorted_usec_list_t *sul)
 		return;
 	for_all(hub, beat, &b);
 	sq_blob_unref(b.frame);
+	sample(hub, b.turn);
 }
 
 int sq_hub_open(struct sq *sq, struct qt_err *e)

@@ -13,6 +13,7 @@ quilt_stream_SOURCES = \
 	src/stream/jobs.c \
 	src/stream/main.c \
 	src/stream/quota.c src/stream/quota.h \
+	src/stream/sample.c \
 	src/stream/scroll.c src/stream/scroll.h \
 	src/stream/stream.h \
 	src/stream/termclient.c \

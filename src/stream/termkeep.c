@@ -140,10 +140,23 @@ static void end_done(struct sq_job *j)
 	free(k);
 }
 
+/* The record hears of activity now and then only: something was typed or written since. */
+static bool goes_on(struct sq *sq, const struct qt_id *id)
+{
+	struct sq_terminal *t = sq_terminal_find(id);
+
+	if (!t || qt_session_due(&sq->conf, &t->x) <= qt_now_ms())
+		return false;
+	sq_terminal_record(t, false);
+	return true;
+}
+
 static void end(struct sq *sq, const struct qt_session_name *name)
 {
 	struct end_job *k = ending;
 
+	if (goes_on(sq, &name->id))
+		return;
 	while (k && !qt_streq(k->id.s, name->id.s))
 		k = k->next;
 	if (k)

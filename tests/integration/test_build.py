@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 
+from harness.census import IMAGES_KEEP
 from harness.fixtures import fresh_name
 from harness.oci import Image, Registry, busybox_layer, directory, member, symlink, tar
 from harness.wait import wait_for
@@ -92,15 +93,14 @@ def built(op):
     return op["result"]["image"]
 
 
-CONTEXT = re.compile(r"^file .*/spool/ten_\w+\.[0-9a-f]{8}-[0-9a-f-]{27}$")  # kept for the next builds, as what follows
-STEP = re.compile(r"^file .*/(objects/img_\w+|pool(\.dir)?/img/img_\w+.*|pool(\.dir)?/layers/0*[0-9a-f]+(/.*)?)$|^file .*/run/pids/")
+DEATH = re.compile(r"^file .*/run/pids/")  # counted by the keeper
 
 
 def nothing_is_left(stack, census, before):
     """But contexts, and what the cache has of steps that were done: no container, and nothing half made."""
     def left():
         now = census()
-        return [k for k in (now - before) if not CONTEXT.match(k) and not STEP.match(k)] + [n for n in os.listdir(f"{stack.pool}/layers") if "." in n] + \
+        return [k for k in (now - before) if not IMAGES_KEEP.match(k) and not DEATH.match(k)] + [n for n in os.listdir(f"{stack.pool}/layers") if "." in n] + \
             [n for n in os.listdir(f"{stack.state}/spool") if ".op_" in n]
 
     try:
@@ -304,6 +304,7 @@ def test_cancel(stack, base, build, census):
     before = census()
     r = build("FROM BASE\nRUN echo it hangs; sleep 1000", wait=False)
     waits(api, r, "it hangs\n")
+    assert 0 < api.get(r["status_url"])["progress_pct"] < 100
     assert not [c for c in api.get("/api/containers")["containers"] if "build" in c["name"]]
     assert api.delete(f"/api/operations/{r['operation_id']}").status == 202
     assert api.operation(r)["status"] == "cancelled"

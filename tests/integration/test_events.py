@@ -7,14 +7,10 @@ import subprocess
 
 import pytest
 
-from harness.client import Reply
 from harness.fixtures import fresh_name
+from harness.oci import Evil, Image, busybox_layer
 from harness.streams import Events, Stream
 from harness.wait import wait_for
-
-
-def states(events, container):
-    return [e.data["event"] for e in events.of(container)]
 
 
 def test_ready_comes_first_and_then_what_happens(api, make_container):
@@ -36,6 +32,27 @@ def test_ready_comes_first_and_then_what_happens(api, make_container):
         assert ids == sorted(set(ids))
 
 
+def test_volumes_and_snapshots_are_heard_of(api, make_container):
+    name, other = fresh_name("v"), fresh_name("v")
+    container = make_container()["container_id"]
+    with Events(api) as events:
+        events.wait_event(lambda e: e.name == "ready")
+        volume = api.post("/api/volumes", {"name": name})["id"]
+        assert api.post(f"/api/volumes/{name}/rename", {"new_name": other}).status == 200
+        assert api.delete(f"/api/volumes/{other}?execution=sync").status == 200
+        taken = api.post(f"/api/containers/{container}/snapshot")
+        assert api.operation(taken)["status"] == "succeeded"
+        snapshot = taken["snapshot_id"]
+        for verb in ("pin", "unpin"):
+            assert api.post(f"/api/snapshots/{snapshot}/{verb}").status == 200
+        assert api.delete(f"/api/snapshots/{snapshot}").status == 200
+        events.wait_event(lambda e: e.name == "snapshot_update" and e.data["snapshot_id"] == snapshot and e.data["event"] == "removed")
+        heard = [(e.data["event"], e.data["name"]) for e in events.events if e.name == "volume_update" and e.data["volume_id"] == volume]
+        assert heard == [("created", name), ("renamed", other), ("removed", other)]
+        heard = [e.data["event"] for e in events.events if e.name == "snapshot_update" and e.data["snapshot_id"] == snapshot]
+        assert heard == ["creating", "ready", "pinned", "unpinned", "removed"]
+
+
 def test_curl(stack, api, make_container):
     """curl -N shows what comes, when it comes; and however many listen, Redis has one reader."""
     with Events(api) as one, Events(api) as two:
@@ -43,7 +60,7 @@ def test_curl(stack, api, make_container):
         try:
             assert p.stdout.readline() == "event: ready\n"
             cid = make_container()["container_id"]
-            line = next(line for line in p.stdout if cid in line)
+            line = next(line for line in p.stdout if cid in line and '"state"' in line)
             assert json.loads(line.removeprefix("data: "))["event"] == "created"
         finally:
             p.kill()
@@ -67,6 +84,110 @@ def test_filters(api, make_container):
     with Events(api, f"?operation_id={op['operation_id']}", last="0") as events:
         events.wait_event(lambda e: e.name == "operation_update" and e.data["data"]["status"] == "succeeded")
         assert {e.name for e in events.events} == {"ready", "operation_update"}
+
+
+@pytest.fixture(scope="module")
+def names(stack):
+    """Those that a client can choose: what the table says that comes, besides the frames of the connection itself."""
+    out = subprocess.run([f"{stack.prefix}/sbin/quilt-api", "--openapi"], capture_output=True, text=True, timeout=60, check=True).stdout
+    query = json.loads(out)["paths"]["/api/events"]["get"]["parameters"]
+    return next(p for p in query if p["name"] == "type")["schema"]["items"]["enum"]
+
+
+def live(api, registry, make_container):
+    """A tenant's day: something of everything that events tell of. The last that happens is that the container is gone."""
+    made = make_container(client=api, memory_limit_mb=64)
+    cid, name = made["container_id"], fresh_name()
+    assert api.get(f"/api/containers/{cid}/metrics").status == 200
+    assert api.post(f"/api/containers/{cid}/rename", {"new_name": name}).status == 200
+    snapshot = api.operation(api.post(f"/api/containers/{cid}/snapshot"))["result"]["snapshot_id"]
+    volume = api.post("/api/volumes", {"name": fresh_name()})["name"]
+    image = registry.serve("tests/events", "1", Image([busybox_layer()]))
+    assert api.post("/api/oci/images/pull", {"reference": image}).status == 200
+    assert api.operation(api.delete(f"/api/volumes/{volume}"))["status"] == "succeeded"
+    assert api.delete(f"/api/snapshots/{snapshot}").status == 200
+    assert api.delete(f"/api/oci/images?reference={image}").status == 200
+    return cid, made, name
+
+
+def test_every_name_comes_and_says_what_its_route_says(make_tenant, make_container, names):
+    api, registry = make_tenant(), Evil()
+    try:
+        with Events(api) as events:
+            events.wait_event(lambda e: e.name == "ready")
+            cid, made, name = live(api, registry, make_container)
+
+            def of(kind, **data):
+                return events.wait_event(lambda e: e.name == kind and data.items() <= e.data.items()).data
+
+            # Samples: of how it is now, not before.
+            assert of("stats_update", containers_running=1)["quotas"]["containers"]["used"] == 1
+            sample = events.wait_event(lambda e: e.name == "system_metrics_update" and e.data["container_metrics"])
+            told, sums = sample.data["container_metrics"][0], sample.data["system_metrics"]
+            assert sample.id is None and set(told) == set(api.get(f"/api/containers/{cid}/metrics").json) and told["container_id"] == cid
+            assert sums["memory_total_mb"] == 64 and sums["pids"] == told["pids"] and sums["containers_running"] == 1, sums
+            # Changes: the same as who asks is told.
+            entry = api.get("/api/dns/entries")["entries"][0]
+            renamed = of("dns_entry_update", event="renamed")
+            assert {k: entry[k] for k in ("container_id", "container_name", "ip_address")}.items() <= renamed.items() and renamed["old_name"] == made["name"]
+            network = api.get(f"/api/containers/{cid}/network").json
+            active = of("network_allocation_update", container_id=cid, status="active")
+            assert (network["ip_address"], network["status"]) == (active["ip_address"], active["status"])
+            monitor, watched = api.get(f"/api/monitors/{cid}").json, of("process_monitor_update", status="monitoring")
+            del monitor["last_check"]
+            monitor["container_name"] = made["name"]  # as it was then
+            assert monitor == {k: v for k, v in watched.items() if k != "last_check"}
+            assert api.post(f"/api/containers/{cid}/kill").status == 200
+            assert of("process_monitor_update", status="aborted")["pid"] is None
+            assert api.delete(f"/api/containers/{cid}").status == 200
+            events.wait_event(lambda e: e.name == "container_update" and e.data["event"] == "removed")
+            assert of("cleanup_update", status="completed") == api.get("/api/cleanup/tasks")["tasks"][0]
+            assert of("cleanup_update", status="pending")["container_id"] == cid
+            wait_for(lambda: set(names) <= {e.name for e in events.events}, what="all names")
+            # No name that the table lacks; of each only what is in the list, and all of it.
+            assert {e.name for e in events.events} == {"ready", *names}
+            activity = [{"id": e.id, **e.data} for e in events.events if e.name == "activity_new"]
+            assert activity == api.get("/api/activity?limit=1000")["activity"][::-1]
+            assert {"container.removed", "snapshot.ready", "volume.created", "image.pulled", "operation.succeeded"} <= {a["type"] for a in activity}
+            # One change is several events: whoever has some of them gets the others, in the same order.
+            lasting = [(e.id, e.name, e.text) for e in events.events if e.id]
+            assert len({i for i, _, _ in lasting}) == len(lasting)
+            for at in (i for i, e in enumerate(lasting) if e[1] == "dns_entry_update"):
+                with Events(api, last=lasting[at][0]) as again:
+                    again.wait_event(lambda e: e.id == lasting[-1][0])
+                    assert [(e.id, e.name, e.text) for e in again.events if e.id] == lasting[at + 1:]
+    finally:
+        registry.close()
+
+
+def test_names_filter(api, make_container, names):
+    r = api.get("/api/events?type=container_update&type=nothing")
+    assert r.status == 400 and r["error_code"] == "VALIDATION_ERROR" and r["details"]["expected"] == names, r
+    with Events(api, "?type=dns_entry_update&type=cleanup_update") as some, Events(api, "?type=stats_update&type=dns_entry_update") as samples:
+        for stream in some, samples:
+            stream.wait_event(lambda e: e.name == "ready")
+        cid = make_container()["container_id"]
+        assert api.delete(f"/api/containers/{cid}").status == 200
+        some.wait_event(lambda e: e.name == "cleanup_update" and e.data["status"] == "completed" and e.data["container_id"] == cid)
+        assert {e.name for e in some.events} == {"ready", "dns_entry_update", "cleanup_update"}
+        samples.wait_event(lambda e: e.name == "stats_update")
+        samples.wait_event(lambda e: e.name == "dns_entry_update" and e.data["event"] == "removed")
+        assert {e.name for e in samples.events} == {"ready", "stats_update", "dns_entry_update"}
+
+
+def test_nothing_is_sampled_for_nobody(make_tenant, make_container, stack):
+    """Nor told again while it is as it was."""
+    api = make_tenant()
+    cid = make_container(client=api)["container_id"]
+    with Events(api, "?type=container_update") as events, Events(api, f"?container_id={cid}") as one:
+        for stream in events, one:
+            stream.wait(lambda: len([e for e in stream.frames if e.name == "heartbeat"]) == 3)
+            assert {e.name for e in stream.events} == {"ready"}
+    assert api.post(f"/api/containers/{cid}/kill").status == 200
+    with Events(api) as events:
+        events.wait_event(lambda e: e.name == "stats_update")
+        events.wait(lambda: len([e for e in events.frames if e.name == "heartbeat"]) == 4)
+        assert [e.name for e in events.events] == ["ready", "stats_update"]
 
 
 def test_nobody_hears_another_tenant(api, other_api, make_container):

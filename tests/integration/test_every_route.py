@@ -5,10 +5,13 @@ import json
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 
 import pytest
 
+from harness.clean import empty
 from harness.fixtures import fresh_name
 from harness.oci import Evil, Image, busybox_layer
 from harness.wait import wait_for
@@ -177,6 +180,8 @@ def test_bodies_that_are_too_large(routes, stack, make_tenant):
 def test_used_idempotency_keys(routes, stack, make_tenant):
     client = make_tenant("walk-used")
     both = [r for r in routes if "IDEMPOTENCY_CONFLICT" in r.codes]
+    # Whatever changes something takes one, but for a stream, which cannot be sent again.
+    assert {r.id for r in routes if r.method != "GET"} - {r.id for r in both} == {"streamExec"}
 
     def send(r, key):
         return client.request(r.method, r.url({}), {"no_such_member": 1} if r.schema else None, headers={"Idempotency-Key": key, "Content-Type": "application/json"})
@@ -225,10 +230,12 @@ def test_values_out_of_bounds(routes, make_tenant):
                 refused(client.request(r.method, f"{r.url({})}?{q['name']}=-1", r.body()), 400, "VALIDATION_ERROR")
 
 
-def test_wrong_states(routes, stack, api, make_container):
+def test_wrong_states(routes, stack, make_tenant, make_container):
     """Whoever documents INVALID_STATE refuses an ended container, or a running one, or one that was lost."""
+    api = make_tenant("walk-states")
+
     def in_state(state):
-        c = make_container(memory_limit_mb=32)
+        c = make_container(client=api, memory_limit_mb=32)
         if state != "running":
             assert api.post(f"/api/containers/{c['container_id']}/kill").status == 200
         if state == "error":
@@ -247,6 +254,7 @@ def test_wrong_states(routes, stack, api, make_container):
                 raise AssertionError(f"{r}: no state is wrong; last: {a}")
     finally:
         stack.start("agent")
+    empty(api)  # of some a state was right: what they began is done now
 
 
 def test_strangers_and_nobody(routes, api, make_tenant, container):
@@ -317,7 +325,7 @@ def test_without_the_runtime(routes, stack, make_tenant):
                 odd.append((r, a))
     finally:
         stack.start("runtime")
-    wait_for(lambda: client.delete(f"/api/oci/images?reference={image}").status in (200, 404), what="the image to go")
+    empty(client)  # what was taken up meanwhile is done now
     assert not odd, odd
 
 
@@ -340,6 +348,90 @@ def test_a_runtime_that_does_not_answer(routes, stack, make_tenant):
     assert len(asked) > 10
     wait_for(lambda: client.delete(f"/api/snapshots/{snapshot}").status in (200, 404), what="the snapshot goes")
     wait_for(lambda: client.delete(f"/api/containers/{values['id']}").status in (200, 404), what="the container goes")
+
+
+class Held:
+    """A request that was sent, and whose answer is not waited for."""
+
+    def __init__(self, client, path, body):
+        tls = ssl.create_default_context(cafile=client.stack.ca)
+        self.socket = tls.wrap_socket(socket.create_connection((client.stack.host, client.stack.port), 60), server_hostname=client.stack.host)
+        text = json.dumps(body)
+        self.socket.sendall((f"POST {path} HTTP/1.1\r\nHost: {client.stack.host}\r\nX-Api-Key: {client.key}\r\nContent-Type: application/json\r\n"
+                             f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}").encode())
+        self.socket.settimeout(0.01)
+        self.answer = b""
+
+    def answered(self):
+        try:
+            while data := self.socket.recv(65536):
+                self.answer += data
+        except TimeoutError:
+            return b"\r\n\r\n" in self.answer
+        return True
+
+
+def test_one_tenant_presses(routes, stack, make_tenant):
+    """It has its share of the threads for what takes long, and all of it under way. More is refused, until some of it ends; nobody else notices."""
+    client, other = make_tenant("walk-press"), make_tenant("walk-other")
+    conf = dict(line.split(" = ", 1) for line in stack.ctl("config", "dump").stdout.splitlines() if " = " in line)
+    share = int(conf["slow_workers"]) * int(conf["slow_threads"]) * int(conf["tenant_slow_percent"]) // 100
+    assert 100 <= share < int(conf["slow_workers"]) * int(conf["slow_threads"])
+    c = client.post("/api/containers", {"name": "pressed", "image": "busybox", "memory_limit_mb": 512})["container_id"]
+    held = []
+
+    def press():
+        held.append(Held(client, f"/api/containers/{c}/exec", {"command": ["sleep", "100000"], "timeout_ms": 600000}))
+        return held[-1]
+
+    def asleep():
+        return sum("sleep 100000" in p["command"] for p in client.get(f"/api/containers/{c}/processes")["processes"])
+
+    try:
+        for _ in range(share):
+            press()
+        wait_for(lambda: asleep() + sum(h.answered() for h in held) == share, what="each sleeps or was refused")
+        # Those that came at the same moment may have been refused for each other. Now one after the other, until there is no room.
+        while asleep() <= share:
+            n, last = asleep(), press()
+            wait_for(lambda: last.answered() or asleep() > n, what="it sleeps or was refused")
+            if last.answered():
+                break
+        assert asleep() == share and last.answer.startswith(b"HTTP/1.1 429") and b"TENANT_BUSY" in last.answer, last.answer
+        for r in (r for r in ours(routes) if "TENANT_BUSY" in r.codes):
+            a = client.request(r.method, r.url({"id": c}), r.body())
+            body = refused(a, 429, "TENANT_BUSY")
+            assert int(a.headers["Retry-After"]) == body["retry_after"] >= 1 and body["hint"]
+        # What does not take long is served; and so is everybody else, at what takes long as well.
+        assert client.get(f"/api/containers/{c}")["state"] == "running"
+        d = other.post("/api/containers", {"name": "unhurried", "image": "busybox"})
+        assert d.status == 201, d
+        assert other.exec(d["container_id"], "echo", "served")["stdout"] == "served\n"
+        assert other.delete(f"/api/containers/{d['container_id']}").status == 200
+    finally:
+        for h in held:
+            h.socket.close()
+    # Who leaves gives back what he had.
+    wait_for(lambda: client.delete(f"/api/containers/{c}").status in (200, 404), what="there is room again")
+
+
+def test_a_worker_that_dies_holds_nothing(stack, make_tenant):
+    client = make_tenant("walk-killed")
+    c = client.post("/api/containers", {"name": "pressed", "image": "busybox", "memory_limit_mb": 512})["container_id"]
+    held = []
+    try:
+        for _ in range(3):
+            held.append([Held(client, f"/api/containers/{c}/exec", {"command": ["sleep", "100000"], "timeout_ms": 600000}) for _ in range(60)])
+            wait_for(lambda: sum("sleep 100000" in p["command"] for p in client.get(f"/api/containers/{c}/processes")["processes"]) == 60, what="all sleep")
+            for pid in stack.workers():
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: all(h.answered() for h in held[-1]), what="all are told")
+            assert all(h.answer.startswith(b"HTTP/1.1 502") for h in held[-1])
+            wait_for(lambda: client.exec(c, "true")["exit_code"] == 0, what="the workers are back")
+    finally:
+        for h in sum(held, []):
+            h.socket.close()
+    assert client.delete(f"/api/containers/{c}").status == 200
 
 
 def test_an_init_that_is_not_to_be_reached(routes, stack, make_tenant):

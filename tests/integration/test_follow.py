@@ -82,6 +82,15 @@ def test_filters(api, talker):
         tell("three", "err2")
         s.wait(lambda: "err2" in messages(s))
         assert [e["message"] for e in entries(s)] == ["err", "err2"]
+    # The same of both kinds of followed logs: what was before `since` is left out, what comes is not.
+    for headers in (SSE, None):
+        with follow(api, cid, f"&stream=stderr&since={now - 3600}", headers=headers) as s, follow(api, cid, f"&since={now + 3600}", headers=headers) as none:
+            tell("four", "err3")
+            s.wait(lambda: any('"err3"' in line for line in s.lines))
+            none.wait(lambda: "" in none.lines[-2:] and len([line for line in none.lines if line in ("", "event: heartbeat")]) > 1, what="heartbeats")
+            said = [json.loads(line.removeprefix("data: "))["message"] for line in s.lines if '"message"' in line]
+            assert [m for m in said if m.startswith("err")] == said and said[:2] == ["err", "err2"] and said[-1] == "err3", said
+            assert not any('"message"' in line for line in none.lines), none.lines
 
 
 def test_nothing_is_lost_or_repeated(api, make_container):

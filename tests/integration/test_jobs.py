@@ -68,10 +68,11 @@ def test_a_job_outlives_every_daemon(busy, stack):
     api, c = busy
     url = detach(api, c, "/bin/sh", "-c", "echo begun; until [ -e /tmp/go ]; do sleep 0.05; done; echo done")
     wait_for(lambda: api.get(url)["stdout"] == "begun\n", what="the first output")
-    for program in ("api", "agent", "runtime"):
-        stack.kill(program)
-    wait_for(lambda: api.get(url).status == 200, what="the API to be back")
-    assert api.get(url)["status"] == "running"
+    for end in stack.kill, stack.restart:
+        for program in ("api", "agent", "runtime", "dns", "stream", "redis", "nginx"):
+            end(program)
+        wait_for(lambda: api.get(url).status == 200, what="the API to be back")
+        assert api.get(url)["status"] == "running"
     wait_for(lambda: api.post(f"/api/containers/{c}/exec", {"command": ["touch", "/tmp/go"]}).status == 200, what="an exec")
     job = ended(api, url)
     assert job["stdout"] == "begun\ndone\n" and job["status"] == "completed"

@@ -1,7 +1,10 @@
 """What is refused, by whom, and how: the contract's error body every time, nothing changed, no host path."""
+import collections
+import concurrent.futures
 import json
 import re
 
+from harness.clean import empty
 
 
 
@@ -187,6 +190,24 @@ def test_quota(stack, make_tenant):
     made.append(client.post("/api/containers", {"name": "q2", "image": "busybox", "memory_limit_mb": 32})["container_id"])
     for c in made:
         assert client.delete(f"/api/containers/{c}").status == 200
+
+
+def test_a_hundred_at_once_get_what_the_quota_has(stack, make_tenant):
+    """Of both ways to ask, and exactly so many; those that were refused took nothing."""
+    client = make_tenant("hundred")
+    stack.ctl("tenant", "quota", client.tenant_id, "--set", "containers=10")
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        replies = list(pool.map(lambda i: client.post("/api/containers" + ("?execution=async" if i % 2 else ""),
+                                                      {"name": f"h{i}", "image": "busybox", "memory_limit_mb": 32}), range(100)))
+    assert len([r for r in replies if r.status in (201, 202)]) == 10, collections.Counter(r.status for r in replies)
+    for r in replies:
+        if r.status not in (201, 202):
+            assert refused(r, 429, "QUOTA_EXCEEDED")["details"] == {"quota": "containers", "limit": 10, "used": 10}, r
+    assert len(client.get("/api/containers")["containers"]) == 10
+    empty(client)
+    again = client.post("/api/containers", {"name": "h0", "image": "busybox", "memory_limit_mb": 32})
+    assert again.status == 201, again
+    empty(client)
 
 
 def test_guides(api):

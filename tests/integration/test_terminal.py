@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from harness.stack import children
+from harness.client import Api
+from harness.stack import Stack, children
 from harness.streams import Stream
 from harness.terminal import Terminal
 from harness.wait import wait_for
@@ -77,6 +78,29 @@ def test_detach_and_attach_again(api, session):
         t.wait_for(b"before")  # of the scrollback
         t.run("echo $X-", "kept-")
         t.wait_for(b"meanwhile")
+
+
+def test_the_key_may_stand_in_the_url_and_is_in_no_log(api, other_api, session, stack, anonymous):
+    query = f"session_id={sid(session)}"
+    with Terminal(api, query, key="url") as t:
+        t.run("echo a''a", "aa")
+    for q in (f"session_id=sess_nothing&token={api.key}", f"{query}&token={api.key}&token={api.key}", f"{query}&token={other_api.key}"):
+        assert handshake(anonymous, q, key=False).status in (401, 404), q
+    # No terminal, and not below /ws/: no key in the URL.
+    assert anonymous.get(f"/api/terminal/sessions?token={api.key}").status == 401
+    assert anonymous.post(f"/api/terminal/sessions?token={api.key}", {"container_id": session["container_id"]}).status == 401
+    # Nor when nginx has something to complain about.
+    stack.stop("stream")
+    try:
+        assert handshake(anonymous, f"{query}&token={api.key}", key=False).status == 502
+    finally:
+        stack.start("stream")
+    logs = [f"{base}/{name}" for base, _, files in os.walk(stack.log) for name in files]
+    assert any(path.endswith("access.log") for path in logs), logs
+    for path in logs:
+        with open(path, "rb") as f:
+            text = f.read()
+            assert api.key.encode() not in text and other_api.key.encode() not in text, path
 
 
 def test_one_types_and_others_watch(api, session):
@@ -326,6 +350,50 @@ def test_nobody_there_for_long(stack, api, container):
     assert stack.redis("ZADD", f"quilt:node:{stack.settings['node']}:sessions", "XX", "CH", "1", member) == "1"
     wait_for(lambda: api.get(f"/api/terminal/sessions/{r['session_id']}").status == 404, what="its end")
     wait_for(lambda: api.exec(container["container_id"], "ls", "/dev/pts")["stdout"].split() == ["ptmx"], what="the end of its shell")
+
+
+@pytest.fixture(scope="module")
+def brief():
+    """A stack of its own, in which no session lives for long: a client of it, and a container."""
+    s = Stack(conf={"session_idle_s": 2, "session_ttl_s": 25})
+    try:
+        s.up()
+        tenant = s.ctl("tenant", "create", "brief").stdout.split()[0]
+        client = Api(s, s.ctl("key", "create", "--tenant", tenant, "--name", "k").stdout.strip(), tenant)
+        yield client, client.post("/api/containers", {"name": "brief", "image": "busybox"})["container_id"]
+    finally:
+        s.down()
+    s.remove()
+
+
+def test_idle_sessions_end(brief):
+    """One to which nobody came; one whose client says nothing, and is told."""
+    client, cid = brief
+    alone, watched = (client.post("/api/terminal/sessions", {"container_id": cid})["session_id"] for _ in range(2))
+    with Terminal(client, f"session_id={watched}") as t:
+        t.message(READY)
+        assert t.until_closed() == 1000 and t.messages[-1]["type"] == EXIT, t.messages
+    for s in alone, watched:
+        wait_for(lambda: client.get(f"/api/terminal/sessions/{s}").status == 404, what="its end")
+    wait_for(lambda: client.exec(cid, "ls", "/dev/pts")["stdout"].split() == ["ptmx"], what="the end of their shells")
+
+
+def test_a_session_in_use_ends_with_its_time_alone(brief):
+    """What it writes keeps it, attached or not, far longer than session_idle_s; session_ttl_s ends it in the middle of that."""
+    client, cid = brief
+    session = client.post("/api/terminal/sessions", {"container_id": cid}).json
+    assert session["expires_at"] - session["created_at"] == 25
+    with Terminal(client, f"session_id={session['session_id']}") as t:
+        t.message(READY)
+        t.type("i=0; while :; do i=$((i+1)); echo tick-$i; sleep 0.5; done\n")
+        t.wait_for(b"tick-1\r")
+    # Nobody is there meanwhile; how long it was, its own count says.
+    wait_for(lambda: client.get(f"/api/terminal/sessions/{session['session_id']}")["state"] != "active", what="the record knows")
+    with Terminal(client, f"session_id={session['session_id']}") as t:
+        t.wait_for(b"tick-14\r")
+        assert t.until_closed() == 1000 and t.messages[-1]["type"] == EXIT, t.messages
+    wait_for(lambda: client.get(f"/api/terminal/sessions/{session['session_id']}").status == 404, what="its record goes")
+    assert int(client.exec(cid, "date", "+%s")["stdout"]) >= session["expires_at"]
 
 
 def test_inits_that_stand_still_are_nothing_to_others(stack, api, make_tenant, make_container):

@@ -162,6 +162,49 @@ int img_pull(struct rig *r, struct qt_id id, unsigned set, struct qt_err *e)
 	return img_pull_by(r, id, set, true, e);
 }
 
+struct qt_id img_make_container(struct rig *r)
+{
+	struct rt_create_req req = rig_create_req(qt_id_new("ctr"));
+	struct rt_create_rep rep;
+	struct qt_err e = {0};
+	auto_close int fd = -1;
+	char path[256];
+
+	req.no_start = 1;
+	if (rt_create(&r->rt, &req, &rep, BUDGET_MS, &e) < 0)
+		fail_msg("create: %s", e.msg);
+	(void)snprintf(path, sizeof(path), "%s/pool/ctr/%s/upper/built", r->dir, req.id.s);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	assert_int_equal(write(fd, "here", 4), 4);
+	return req.id;
+}
+
+int img_take(struct rig *r, struct qt_id ctr, struct qt_id id, struct qt_err *e)
+{
+	struct rt_layer_take_req req = {.id = ctr, .image = id};
+	struct rt_layer_commit_req whole = {.id = id, .diff_id = rt_str(layers[0].hex)};
+	struct rt_image_commit_req commit = {.id = id, .size_bytes = 1, .record = {"rec", 3}};
+	char name[RT_LAYER_NAME_MAX + 1];
+	struct rt_image_commit_rep committed;
+	struct rt_layer_commit_rep done;
+	struct rt_layer_take_rep taken;
+	struct rt_image_begin_rep rep;
+	struct img_begun b;
+
+	rt_layer_name(name, &id);
+	req.digest = whole.digest = rt_str(name);
+	img_prepare(&b, id);
+	img_name_layer(&b, layers[1].hex);
+	img_name_layer(&b, name);
+	if (rt_image_begin(&r->rt, &b.req, &rep, BUDGET_MS, e) < 0)
+		return -1;
+	if (rep.there)
+		return 0;
+	if (rt_layer_take(&r->rt, &req, &taken, BUDGET_MS, e) < 0 || rt_layer_commit(&r->rt, &whole, &done, BUDGET_MS, e) < 0 || img_store_documents(r, id, e) < 0)
+		return -1;
+	return rt_image_commit(&r->rt, &commit, &committed, BUDGET_MS, e);
+}
+
 int img_drop(struct rig *r, struct qt_id id, struct qt_err *e)
 {
 	struct rt_obj_delete_req req = {.id = id};

@@ -34,6 +34,11 @@ int img_store_documents(struct rig *r, struct qt_id id, struct qt_err *e);
 /* A pull; SET: a bit for each layer. */
 int img_pull_by(struct rig *r, struct qt_id id, unsigned set, bool documents_first, struct qt_err *e);
 int img_pull(struct rig *r, struct qt_id id, unsigned set, struct qt_err *e); /* documents first, as the agent does */
+
+/* A container that does not run, with the file "built" of its own; and an image of what it wrote, on layers[1], as a build ends. */
+struct qt_id img_make_container(struct rig *r);
+int img_take(struct rig *r, struct qt_id ctr, struct qt_id id, struct qt_err *e);
+
 int img_drop(struct rig *r, struct qt_id id, struct qt_err *e);
 
 /* The layers of the store are those of SET. */

@@ -1,6 +1,7 @@
 /* The store of pulled images, in the real runtime: each step of a pull cut off, and a long random walk, after which it has what images name and nothing else. */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -312,58 +314,13 @@ static void random_walk(void **state)
 #ifdef QT_FAILPOINTS
 #define OLD   0x3U /* layers of an image that has nothing to do with it, */
 #define NEW   0x6U /* of the one that is pulled, */
-#define BELOW 0x2U /* and below what is taken of a container */
+#define BELOW 0x2U /* and below what is taken of a container (img_take()) */
 
 enum way { PULLS, KEEPS, TAKES, DELETES }; /* KEEPS: a pull that begins with the documents */
 
-/* A container that does not run, with a file of its own. */
-static struct qt_id make_container(struct rig *r)
-{
-	struct rt_create_req req = rig_create_req(qt_id_new("ctr"));
-	struct rt_create_rep rep;
-	struct qt_err e = {0};
-	auto_close int fd = -1;
-	char path[256];
-
-	req.no_start = 1;
-	if (rt_create(&r->rt, &req, &rep, BUDGET_MS, &e) < 0)
-		fail_msg("create: %s", e.msg);
-	(void)snprintf(path, sizeof(path), "%s/pool/ctr/%s/upper/built", r->dir, req.id.s);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	assert_int_equal(write(fd, "here", 4), 4);
-	return req.id;
-}
-
-/* As a build ends. */
-static int take(struct rig *r, struct qt_id ctr, struct qt_id id, struct qt_err *e)
-{
-	struct rt_layer_take_req req = {.id = ctr, .image = id};
-	struct rt_layer_commit_req whole = {.id = id, .diff_id = rt_str(layers[0].hex)};
-	struct rt_image_commit_req commit = {.id = id, .size_bytes = 1, .record = {"rec", 3}};
-	char name[RT_LAYER_NAME_MAX + 1];
-	struct rt_image_commit_rep committed;
-	struct rt_layer_commit_rep done;
-	struct rt_layer_take_rep taken;
-	struct rt_image_begin_rep rep;
-	struct img_begun b;
-
-	rt_layer_name(name, &id);
-	req.digest = whole.digest = rt_str(name);
-	img_prepare(&b, id);
-	img_name_layer(&b, layers[1].hex);
-	img_name_layer(&b, name);
-	if (rt_image_begin(&r->rt, &b.req, &rep, BUDGET_MS, e) < 0)
-		return -1;
-	if (rep.there)
-		return 0;
-	if (rt_layer_take(&r->rt, &req, &taken, BUDGET_MS, e) < 0 || rt_layer_commit(&r->rt, &whole, &done, BUDGET_MS, e) < 0 || img_store_documents(r, id, e) < 0)
-		return -1;
-	return rt_image_commit(&r->rt, &commit, &committed, BUDGET_MS, e);
-}
-
 static int make_image(struct rig *r, enum way way, struct qt_id ctr, struct qt_id id, struct qt_err *e)
 {
-	return way == TAKES ? take(r, ctr, id, e) : img_pull_by(r, id, NEW, way == KEEPS, e);
+	return way == TAKES ? img_take(r, ctr, id, e) : img_pull_by(r, id, NEW, way == KEEPS, e);
 }
 
 static bool is_there(struct rig *r, struct qt_id id)
@@ -404,7 +361,7 @@ static void hit(struct rig *r, const char *point, enum way way, bool die)
 	if (img_pull(r, old, OLD, &e) < 0 || (way == DELETES && img_pull(r, id, NEW, &e) < 0))
 		fail_msg("%s: %s", fail, e.msg);
 	if (way == TAKES)
-		ctr = make_container(r);
+		ctr = img_make_container(r);
 	rig_term(r);
 
 	rig_start(r, fail);
@@ -438,32 +395,71 @@ static void hit(struct rig *r, const char *point, enum way way, bool die)
 static void survives_every_fail_point(void **state)
 {
 	static const struct {
-		const char *name, *verb;
-	} points[] = {
-#define FP(name, verb) {#name, #verb},
-#include "runtime/failpoints.def"
-#undef FP
-	};
-	static const struct {
 		const char *verb;
 		enum way way;
 	} ways[] = {{"image_commit", PULLS}, {"layer_begin", PULLS}, {"layer_commit", PULLS}, {"layer_begin", KEEPS}, {"layer_commit", KEEPS},
 		    {"image_commit", TAKES}, {"layer_commit", TAKES}, {"layer_take", TAKES}, {"obj_delete", DELETES}};
 	unsigned n = 0;
 
-	for (size_t i = 0; i < QT_LEN(points); i++)
+	for (size_t i = 0; i < rig_n_points; i++)
 		for (size_t k = 0; k < QT_LEN(ways); k++)
-			for (int die = 0; die < 2 && qt_streq(points[i].verb, ways[k].verb); die++, n++)
-				hit(*state, points[i].name, ways[k].way, die);
+			for (int die = 0; die < 2 && qt_streq(rig_points[i].verb, ways[k].verb); die++, n++)
+				hit(*state, rig_points[i].name, ways[k].way, die);
 	assert_int_equal(n, 32);
 }
 #endif
+
+/* --- who dies -------------------------------------------------------------------------------------------- */
+
+/* Its agent is killed with its documents and one layer whole and another layer begun: the next that begins something has neither, before two hours are over. */
+static void who_makes_it_dies(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id id = qt_id_new("img"), next = qt_id_new("img");
+	struct qt_err e = {0};
+	pid_t agent;
+	int status;
+
+	rig_start(r, NULL);
+	agent = fork();
+	assert_true(agent >= 0);
+	if (agent == 0) {
+		struct rt_image_begin_rep begun;
+		auto_files struct qt_files f = {.sock = -1};
+		char path[96], diff_id[FT_SHA256 + 1];
+		struct rig mine = *r;
+		struct img_begun b;
+		bool there;
+
+		img_prepare(&b, id);
+		img_name_layer(&b, layers[0].hex);
+		img_name_layer(&b, layers[1].hex);
+		(void)snprintf(path, sizeof(path), "%s/run/runtime.sock", r->dir);
+		if (rt_client_init(&mine.rt, path, &e) == 0 && rt_image_begin(&mine.rt, &b.req, &begun, BUDGET_MS, &e) == 0 &&
+		    img_store_documents(&mine, id, &e) == 0 && img_store_layer(&mine, id, &layers[0], &e) == 0 && qt_files_open_layer(&f, &mine.rt, &id, layers[1].hex, &there, diff_id, &e) == 0)
+			(void)kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(agent, &status, 0), agent);
+	assert_true(WIFSIGNALED(status));
+	img_holds(r, 1U << 0);
+	if (img_pull(r, next, 1U << 2, &e) < 0)
+		fail_msg("pull: %s", e.msg);
+	rig_expect_images(r, 1, 1, img_blobs(1));
+	rig_census(r, 0, 0);
+	img_holds(r, 1U << 2);
+	assert_int_equal(img_drop(r, next, &e), 0);
+	rig_expect_images(r, 0, 0, 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(documents_that_lie, end),
 		cmocka_unit_test_teardown(images_of_an_older_runtime, end),
+		cmocka_unit_test_teardown(who_makes_it_dies, end),
 		cmocka_unit_test_teardown(random_walk, end),
 #ifdef QT_FAILPOINTS
 		cmocka_unit_test_teardown(survives_every_fail_point, end),

@@ -1,7 +1,7 @@
 # the network, with real namespaces and packets
 noinst_PROGRAMS += tests/privileged/net_test
 tests_privileged_net_test_SOURCES = \
-	tests/privileged/net_test.c tests/privileged/net_life.c \
+	tests/privileged/net_test.c tests/privileged/net_life.c tests/privileged/fds.h \
 	tests/privileged/net_rig.c tests/privileged/net_rig.h \
 	tests/privileged/net_peer.c tests/privileged/net_peer.h \
 	tests/privileged/net_look.c tests/privileged/net_look.h

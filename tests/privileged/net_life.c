@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "fds.h"
 #include "net_rig.h"
 #include "str.h"
 
@@ -173,7 +174,7 @@ void failures_leave_nothing(void **state)
 	peer_start(&p);
 	ok(rt_net_reserve(net, &a, &e), &e);
 	ok(rt_net_reserve(net, &b, &e), &e);
-	fds = descriptors();
+	fds = count_fds();
 
 	peer_start(&holder);
 	pid = holder.pid;
@@ -223,7 +224,7 @@ void failures_leave_nothing(void **state)
 	elements_are(1);
 	assert_true(rt_net_ok(net, &a, p.ns_fd));
 
-	assert_int_equal(descriptors(), fds);
+	assert_int_equal(count_fds(), fds);
 	peer_stop(&p);
 	ok(rt_net_detach(net, &a, &e), &e);
 	rt_net_release(net, &a);
@@ -250,7 +251,7 @@ static int64_t now_us(void)
 void many_times(void **state)
 {
 	static int64_t up[LOOPS], down[LOOPS];
-	unsigned fds = descriptors();
+	unsigned fds = count_fds();
 	struct qt_err e = {0};
 	struct box b[AT_ONCE];
 	int64_t t;
@@ -275,7 +276,7 @@ void many_times(void **state)
 	}
 	elements_are(0);
 	wait_for_links(0);
-	assert_int_equal(descriptors(), fds);
+	assert_int_equal(count_fds(), fds);
 	qsort(up, LOOPS, sizeof(up[0]), by_size);
 	qsort(down, LOOPS, sizeof(down[0]), by_size);
 	print_message("attach p50 %lld us, p95 %lld us; detach p50 %lld us, p95 %lld us\n", (long long)up[LOOPS / 2],

@@ -1,5 +1,4 @@
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <net/if.h>
 #include <net/route.h>
@@ -110,18 +109,6 @@ void wait_for_links(unsigned n)
 			fail_msg("%u links, not %u", links_of_ours(), n);
 		(void)poll(NULL, 0, 5);
 	}
-}
-
-unsigned descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	(void)closedir(d);
-	return n;
 }
 
 void elements_are(unsigned n)

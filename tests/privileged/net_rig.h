@@ -45,7 +45,6 @@ bool link_there(const char *name);
 unsigned links_of_ours(void);
 /* Namespaces die some time after their processes; those that connections keep alive lose their links to the reaper. */
 void wait_for_links(unsigned n);
-unsigned descriptors(void);
 void elements_are(unsigned n);
 
 void box_open(struct box *b, const struct qt_id *tenant);

@@ -20,14 +20,6 @@
 
 #ifdef QT_FAILPOINTS
 
-static const struct {
-	const char *name, *verb;
-} points[] = {
-#define FP(name, verb) {#name, #verb},
-#include "runtime/failpoints.def"
-#undef FP
-};
-
 struct ids {
 	struct qt_id source, volume, old_snap, ctr, vol, snap;
 	uint32_t consistency; /* of the snapshot */
@@ -129,21 +121,21 @@ static void survives_every_fail_point(void **state)
 {
 	struct rig *r = *state;
 
-	for (size_t i = 0; i < QT_LEN(points); i++)
-		for (int die = 0; die < 2 && strstr(" fork vol_make snapshot obj_delete ", text(" %s ", points[i].verb)); die++) {
-			const char *fail = text("%s%s", die ? "kill:" : "", points[i].name);
+	for (size_t i = 0; i < rig_n_points; i++)
+		for (int die = 0; die < 2 && strstr(" fork vol_make snapshot obj_delete ", text(" %s ", rig_points[i].verb)); die++) {
+			const char *fail = text("%s%s", die ? "kill:" : "", rig_points[i].name);
 			struct ids id = prepare(r);
 			struct qt_err e = {0};
 
 			rig_start(r, fail);
-			(void)ask(&r->rt, points[i].verb, &id, &e);
+			(void)ask(&r->rt, rig_points[i].verb, &id, &e);
 			/* A job that dies takes nobody with it. */
-			if (die && !in_job(points[i].name))
+			if (die && !in_job(rig_points[i].name))
 				rig_died(r);
 			else
 				rig_term(r);
 			rig_start(r, NULL);
-			afterwards(r, fail, points[i].verb, &id);
+			afterwards(r, fail, rig_points[i].verb, &id);
 		}
 }
 

@@ -360,15 +360,3 @@ bool rig_says(const struct box *b, const char *key, const char *value)
 		print_error("%s: want \"%s\", got \"%s\"\n", key, value, s.got);
 	return s.found;
 }
-
-unsigned rig_count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	(void)closedir(d);
-	return n;
-}

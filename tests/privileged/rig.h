@@ -54,7 +54,6 @@ bool rig_says(const struct box *b, const char *key, const char *value);
 /* Calls FN with the value of each line of KEY; their number. */
 unsigned rig_each(const struct box *b, const char *key, void (*fn)(const char *value, void *arg), void *arg);
 
-unsigned rig_count_fds(void);
 void rig_write(int dir_fd, const char *path, const char *text, mode_t mode);
 void rig_remove_tree(int dir_fd, const char *name);
 

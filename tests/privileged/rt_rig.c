@@ -61,15 +61,16 @@ static char base36(unsigned place)
 	return "0123456789abcdefghijklmnopqrstuvwxyz"[n % 36];
 }
 
-/* No tmpfs: Debian's kernel cannot map ids on one. Of the 512 MiB one test leaves hardly anything. */
+/* No tmpfs: Debian's kernel cannot map ids on one. Of the 512 MiB one test leaves hardly anything. With project quotas where the kernel has them: Debian's
+ * does. */
 static void make_pool(struct rig *r, const char *pool)
 {
 	static const struct {
-		const char *pool, *size, *mkfs;
+		const char *pool, *size, *mkfs, *quota;
 	} kinds[] = {
-		{"btrfs", "1G", "mkfs.btrfs -q"},
-		{"xfs", "1G", "mkfs.xfs -q -m reflink=1"},
-		{"ext4", "512M", "mkfs.ext4 -q -m 0 -O ^has_journal"},
+		{"btrfs", "1G", "mkfs.btrfs -q -f", "false"},
+		{"xfs", "1G", "mkfs.xfs -q -f -m reflink=1", ""},
+		{"ext4", "512M", "mkfs.ext4 -q -F -m 0 -O ^has_journal", "-O quota,project -E quotatype=prjquota"},
 	};
 	const char *size = getenv("QT_RIG_SIZE");
 	size_t i = 0;
@@ -77,8 +78,9 @@ static void make_pool(struct rig *r, const char *pool)
 	while (i < QT_LEN(kinds) && !qt_streq(kinds[i].pool, pool))
 		i++;
 	assert_true(i < QT_LEN(kinds));
-	shell("truncate -s %s %s/img; %s %s/img >/dev/null 2>&1; mount -t %s -o loop,nosuid,nodev,noexec %s/img %s/pool; chmod 700 %s/pool; rm -rf %s/pool/lost+found",
-	      size && qt_streq(pool, "btrfs") ? size : kinds[i].size, r->dir, kinds[i].mkfs, r->dir, pool, r->dir, r->dir, r->dir, r->dir);
+	shell("cd %s; truncate -s %s img; fit() { m=\"$1\" o=\"$2\"; %s $m img >/dev/null 2>&1 && mount -t %s -o loop,nosuid,nodev,noexec$o img pool 2>/dev/null; };"
+	      "{ [ \"%s\" != false ] && fit '%s' ,prjquota; } || fit '' ''; chmod 700 pool; rm -rf pool/lost+found",
+	      r->dir, size && qt_streq(pool, "btrfs") ? size : kinds[i].size, kinds[i].mkfs, pool, kinds[i].quota, kinds[i].quota);
 }
 
 void rig_make(struct rig *r, const char *pool)
@@ -91,6 +93,7 @@ void rig_make(struct rig *r, const char *pool)
 	assert_non_null(mkdtemp(r->dir));
 	/* Other people's tests run beside this one: names and numbers are the pid's. */
 	(void)snprintf(r->instance, sizeof(r->instance), "t%05x%x", (unsigned)getpid() & 0xfffff, count++ & 0xf);
+	r->gateway = 0xa9fe0000 + ((uint32_t)(192 + getpid() / 254 % 63) << 8) + (uint32_t)(1 + getpid() % 254); /* not the metadata's 169 */
 	(void)snprintf(r->prefix, sizeof(r->prefix), "x%c%c%c", base36(0), base36(1), base36(2));
 	assert_int_equal(chmod(r->dir, 0755), 0);
 	shell("mkdir %s/pool %s/state %s/run", r->dir, r->dir, r->dir);
@@ -102,10 +105,10 @@ void rig_make(struct rig *r, const char *pool)
 	      r->dir);
 	shell("cat > %s/conf <<-'END'\n"
 	      "state_dir = %s/state\nrun_dir = %s/run\npool_dir = %s/pool\ninstance = %s\nlink_prefix = %s\nsubnet = 10.%d.%d.0/24\n"
-	      "uplink = none\ngateway = 169.254.253.53\nnameservers = 192.0.2.53\napi_user = daemon\nagent_user = bin\nstream_user = games\nminit_path = " QT_TEST_MINIT
+	      "uplink = none\ngateway = 169.254.%u.%u\nnameservers = 192.0.2.53\napi_user = daemon\nagent_user = bin\nstream_user = games\nminit_path = " QT_TEST_MINIT
 	      "\nfiles_path = " QT_TEST_FILES "\nuid_base = %u\nuid_ranges = 256\nEND\n",
 	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 128 + (int)(getpid() / 256 % 128),
-	      (int)(getpid() % 256),
+	      (int)(getpid() % 256), r->gateway >> 8 & 0xff, r->gateway & 0xff,
 	      1000000000U + (unsigned)(getpid() % 100) * 16777216U);
 	rig_set(r, "storage_driver = auto");
 }
@@ -463,3 +466,12 @@ void rig_census(struct rig *r, unsigned n, unsigned running)
 		(void)poll(NULL, 0, 5);
 	}
 }
+
+#ifdef QT_FAILPOINTS
+const struct rig_point rig_points[] = {
+#define FP(name, verb) {#name, #verb},
+#include "runtime/failpoints.def"
+#undef FP
+};
+const size_t rig_n_points = QT_LEN(rig_points);
+#endif

@@ -12,6 +12,7 @@
 struct rig {
 	char dir[64];	   /* pool/ (a mount), state/, run/, conf */
 	char instance[8], prefix[5];
+	uint32_t gateway;
 	pid_t pid;	   /* of the runtime; 0: none */
 	unsigned snapshots, volumes, images, layers, blobs;
 	struct rt_client rt;
@@ -78,5 +79,14 @@ unsigned rig_list(struct rig *r, struct qt_id *ids, unsigned max);
 
 /* N texts in one literal, a NUL between each. */
 #define WORDS(n, literal) ((struct rt_strv){literal, sizeof(literal), n})
+
+#ifdef QT_FAILPOINTS
+/* Every point at which the runtime can be told to fail or to die, and in which request it is. */
+struct rig_point {
+	const char *name, *verb;
+};
+extern const struct rig_point rig_points[];
+extern const size_t rig_n_points;
+#endif
 
 #endif

@@ -1,21 +1,15 @@
 /* The real quilt-runtime, its protocol, real containers; killed at every step, and nothing may be left or lost. */
-#include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
+#include <netinet/in.h>
 #include <poll.h>
-#include <pwd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,11 +18,8 @@
 
 #include "cleanup.h"
 #include "clock.h"
-#include "fdpass.h"
 #include "minit/logread.h"
-#include "minit/minit_client.h"
-#include "msg.h"
-#include "rt_rig.h"
+#include "rt_parts.h"
 #include "str.h"
 
 static int make_ext4(void **state)
@@ -112,7 +103,7 @@ static void dns_sockets(struct rig *r)
 
 			assert_int_equal(getsockname(fds[i], (struct sockaddr *)&a, &size), 0);
 			assert_int_equal(ntohs(a.sin_port), 53);
-			assert_int_equal(ntohl(a.sin_addr.s_addr), 0xa9fefd35);
+			assert_int_equal(ntohl(a.sin_addr.s_addr), r->gateway);
 			size = sizeof(type);
 			assert_int_equal(getsockopt(fds[i], SOL_SOCKET, SO_TYPE, &type, &size), 0);
 			assert_int_equal(type, types[i]);
@@ -135,7 +126,7 @@ static void live_and_die(void **state)
 	struct rt_record_rep recorded;
 	struct rt_get_rep got;
 	struct qt_err e = {0};
-	char out[4096], ip[16];
+	char out[4096], ip[16], resolver[64];
 
 	rig_start(r, NULL);
 	rig_census(r, 0, 0);
@@ -158,7 +149,8 @@ static void live_and_die(void **state)
 	rig_exec(r, id, "hostname; id -u; cat /kept; echo $PATH; ip -4 -o addr show eth0; cat /etc/resolv.conf", out, sizeof(out));
 	assert_non_null(strstr(out, "demo\n0\nkept\n/bin\n"));
 	assert_non_null(strstr(out, ip));
-	assert_non_null(strstr(out, "nameserver 169.254.253.53\nsearch quilt.internal\n"));
+	(void)snprintf(resolver, sizeof(resolver), "nameserver 169.254.%u.%u\nsearch quilt.internal\n", r->gateway >> 8 & 0xff, r->gateway & 0xff);
+	assert_non_null(strstr(out, resolver));
 	dns_sockets(r);
 
 	CALL(r, check, &check, .id = id);
@@ -273,307 +265,7 @@ static void refuses_bad_requests(void **state)
 	rig_term(r);
 }
 
-/* --- who may ask ----------------------------------------------------------------------------------------- */
-
-static int connect_raw(struct rig *r)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s/run/runtime.sock", r->dir);
-	assert_true(fd >= 0);
-	return connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? (close(fd), -1) : fd;
-}
-
-/* Ask LIST as USER: exit code 0 it was answered, else the code of the error. */
-static int ask_as(struct rig *r, const char *user)
-{
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		const struct passwd *pw = getpwnam("daemon"); /* whose group the socket has */
-		gid_t gid = pw ? pw->pw_gid : 0;
-		struct rt_list_req req = {.after = rt_str("")};
-		struct rt_list_rep rep;
-		struct rt_client c;
-		struct qt_err e = {0};
-		char path[96];
-
-		(void)snprintf(path, sizeof(path), "%s/run/runtime.sock", r->dir);
-		pw = getpwnam(user);
-		if (!pw || gid == 0 || setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(pw->pw_uid) < 0 || rt_client_init(&c, path, &e) < 0)
-			_exit(99);
-		_exit(rt_list(&c, &req, &rep, BUDGET_MS, &e) == 0 ? 0 : (int)e.code);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WEXITSTATUS(status);
-}
-
-static void roles_by_credentials(void **state)
-{
-	struct rig *r = *state;
-
-	rig_start(r, NULL);
-	assert_int_equal(ask_as(r, "daemon"), QT_E_FORBIDDEN); /* api_user */
-	assert_int_equal(ask_as(r, "bin"), 0);		       /* agent_user */
-	assert_int_equal(ask_as(r, "games"), QT_E_FORBIDDEN);  /* stream_user */
-	assert_int_equal(ask_as(r, "nobody"), QT_E_RUNTIME_UNAVAILABLE);
-	rig_term(r);
-}
-
-static void is_closed(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	char c;
-
-	assert_int_equal(poll(&p, 1, BUDGET_MS), 1);
-	assert_true(recv(fd, &c, 1, 0) <= 0);
-	close(fd);
-}
-
-static void broken_peers_are_closed(void **state)
-{
-	struct rig *r = *state;
-	struct rt_head h = {.magic = RT_MAGIC, .op = RT_HELLO};
-	struct rt_hello_req hello = {.protocol = RT_PROTOCOL};
-	static char big[RT_MSG_MAX + 1];
-	struct qt_err e = {0};
-	char msg[256];
-	int len, fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	struct rt_info_rep info;
-
-	rig_start(r, NULL);
-	len = rt_encode(msg, sizeof(msg), &h, rt_shapes[RT_HELLO].req, rt_shapes[RT_HELLO].n_req, &hello, &e);
-	assert_true(len > 0);
-
-	fd = connect_raw(r); /* a byte too many */
-	assert_int_equal(send(fd, msg, (size_t)len + 1, 0), len + 1);
-	is_closed(fd);
-	fd = connect_raw(r); /* cut */
-	assert_int_equal(send(fd, msg, (size_t)len - 1, 0), len - 1);
-	is_closed(fd);
-	fd = connect_raw(r); /* no head */
-	assert_int_equal(send(fd, "x", 1, 0), 1);
-	is_closed(fd);
-	fd = connect_raw(r); /* too large */
-	assert_int_equal(send(fd, big, sizeof(big), 0), (ssize_t)sizeof(big));
-	is_closed(fd);
-	fd = connect_raw(r); /* a descriptor that nobody asked for */
-	assert_int_equal(qt_send_fds(fd, msg, (size_t)len, &null, 1, &e), 0);
-	is_closed(fd);
-	fd = connect_raw(r); /* not hello first */
-	h.op = RT_INFO;
-	assert_int_equal(send(fd, &h, sizeof(h), 0), (ssize_t)sizeof(h));
-	is_closed(fd);
-	fd = connect_raw(r); /* no such operation, after a good one */
-	assert_int_equal(send(fd, msg, (size_t)len, 0), len);
-	assert_true(recv(fd, msg, sizeof(msg), 0) > 0);
-	h.op = RT_EVENT;
-	assert_int_equal(send(fd, &h, sizeof(h), 0), (ssize_t)sizeof(h));
-	is_closed(fd);
-
-	CALL(r, info, &info, 0); /* the others never noticed */
-	close(null);
-	rig_term(r);
-}
-
-/* --- events ---------------------------------------------------------------------------------------------- */
-
-static struct rt_event_rep next_event(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	struct rt_event_rep ev;
-	struct rt_head h;
-	struct qt_err e = {0};
-	char msg[512];
-	ssize_t len;
-
-	assert_int_equal(poll(&p, 1, BUDGET_MS), 1);
-	len = recv(fd, msg, sizeof(msg), 0);
-	assert_true(len > 0);
-	assert_int_equal(rt_decode_head(&h, msg, (size_t)len, &e), 0);
-	assert_int_equal(h.op, RT_EVENT);
-	assert_int_equal(rt_decode(&ev, sizeof(ev), rt_shapes[RT_EVENT].rep, rt_shapes[RT_EVENT].n_rep, msg, (size_t)len, &e), 0);
-	return ev;
-}
-
-static void expect_event(int fd, struct qt_id id, enum rt_event kind)
-{
-	struct rt_event_rep ev = next_event(fd);
-
-	assert_string_equal(ev.id.s, id.s);
-	assert_int_equal(ev.kind, kind);
-}
-
-static void watchers_are_told(void **state)
-{
-	struct rig *r = *state;
-	struct qt_id id = qt_id_new("ctr");
-	struct rt_client watcher;
-	struct rt_watch_req req = {0};
-	struct rt_watch_rep rep;
-	struct rt_kill_rep killed;
-	struct rt_start_rep started;
-	struct qt_err e = {0};
-	char out[256];
-	char path[96];
-
-	rig_start(r, NULL);
-	(void)snprintf(path, sizeof(path), "%s/run/runtime.sock", r->dir);
-	assert_int_equal(rt_client_init(&watcher, path, &e), 0);
-	assert_int_equal(rt_watch(&watcher, &req, &rep, BUDGET_MS, &e), 0);
-	(void)rig_create(r, id);
-	expect_event(watcher.fd, id, RT_EV_CREATED);
-	/* More than its memory: something in it dies, and it lives. */
-	rig_exec(r, id, "(x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done) >/dev/null 2>&1; echo survived", out, sizeof(out));
-	assert_non_null(strstr(out, "survived\n"));
-	expect_event(watcher.fd, id, RT_EV_OOM);
-	CALL(r, kill, &killed, .id = id);
-	expect_event(watcher.fd, id, RT_EV_EXITED);
-	CALL(r, start, &started, .id = id, .hostname = rt_str("demo"), .argv.s = "", .env.s = "");
-	expect_event(watcher.fd, id, RT_EV_STARTED);
-	/* By somebody else's hand. */
-	assert_int_equal(kill((pid_t)started.pid, SIGKILL), 0);
-	{
-		struct rt_event_rep ev = next_event(watcher.fd);
-
-		assert_int_equal(ev.kind, RT_EV_EXITED);
-		assert_int_equal(ev.exit_code, 137);
-	}
-	assert_int_equal(rig_delete(r, id, &e), 0);
-	expect_event(watcher.fd, id, RT_EV_DELETED);
-	rt_client_done(&watcher);
-	rig_census(r, 0, 0);
-	rig_term(r);
-}
-
-/* --- many, and a runtime that dies ------------------------------------------------------------------------ */
-
-#define MANY 20
-
-static void containers_outlive_the_runtime(void **state)
-{
-	struct rig *r = *state;
-	struct qt_id id[MANY], listed[MANY + 1];
-	struct rt_create_rep made[MANY];
-	struct rt_get_rep got;
-	struct rt_stats_rep stats;
-	struct rt_stop_rep stopped;
-	struct qt_err e = {0};
-	char out[256], ip[MANY][16];
-	int fd = -1;
-
-	rig_start(r, NULL);
-	for (int i = 0; i < MANY; i++) {
-		id[i] = qt_id_new("ctr");
-		made[i] = rig_create(r, id[i]);
-		(void)qt_copy(ip[i], sizeof(ip[i]), made[i].ip.s);
-	}
-	{
-		struct rt_connect_req req = {.id = id[1]};
-		struct rt_connect_rep rep;
-
-		assert_int_equal(rt_call(&r->rt, RT_CONNECT, &req, NULL, &rep, &fd, BUDGET_MS, &e), 0);
-	}
-	rig_kill(r);
-	/* While nobody looks, one is killed and one ends of its own accord. */
-	assert_int_equal(kill((pid_t)made[0].pid, SIGKILL), 0);
-	assert_int_equal(mi_stop(fd, &e), 0);
-	while (kill((pid_t)made[0].pid, 0) == 0 || kill((pid_t)made[1].pid, 0) == 0)
-		(void)poll(NULL, 0, 5);
-	close(fd);
-	rig_start(r, NULL);
-	assert_int_equal(rig_list(r, listed, MANY + 1), MANY);
-	for (int i = 0; i < MANY; i++) {
-		got = rig_get(r, id[i]);
-		assert_string_equal(got.ip.s, ip[i]);
-		if (i < 2) {
-			assert_int_equal(got.state, RT_ST_EXITED);
-			assert_int_equal(got.exit_code, i == 0 ? 137 : 0);
-			continue;
-		}
-		assert_int_equal(got.state, RT_ST_RUNNING);
-		assert_int_equal(got.pid, made[i].pid);
-		rig_exec(r, id[i], "echo here", out, sizeof(out));
-		assert_string_equal(out, "here\n");
-		CALL(r, stats, &stats, .id = id[i]);
-		assert_true(stats.pids >= 1);
-	}
-	rig_census(r, MANY, MANY - 2);
-	/* One that was adopted is stopped, and one is found dead. */
-	CALL(r, stop, &stopped, .id = id[2], .timeout_ms = BUDGET_MS);
-	assert_int_equal(stopped.exit_code, 0);
-	assert_int_equal(kill((pid_t)made[3].pid, SIGKILL), 0);
-	do
-		got = rig_get(r, id[3]);
-	while (got.state == RT_ST_RUNNING);
-	assert_int_equal(got.exit_code, 137);
-	/* In order: a graceful end leaves them running as well. */
-	rig_term(r);
-	rig_census(r, MANY, MANY - 4);
-	rig_start(r, NULL);
-	for (int i = 0; i < MANY; i++)
-		assert_int_equal(rig_delete(r, id[i], &e), 0);
-	rig_census(r, 0, 0);
-	rig_term(r);
-}
-
-static void shutdown_ends_all(void **state)
-{
-	struct rig *r = *state;
-	struct qt_id id = qt_id_new("ctr");
-	struct rt_start_rep started;
-	struct rt_get_rep got;
-	struct qt_err e = {0};
-
-	rig_start(r, NULL);
-	(void)rig_create(r, id);
-	rig_kill(r);
-	rig_shutdown(r);
-	rig_census(r, 1, 0);
-	rig_start(r, NULL);
-	got = rig_get(r, id);
-	assert_int_equal(got.state, RT_ST_EXITED);
-	assert_int_equal(got.exit_code, 137);
-	CALL(r, start, &started, .id = id, .hostname = rt_str("demo"), .argv.s = "", .env.s = "");
-	assert_int_equal(rig_delete(r, id, &e), 0);
-	rig_census(r, 0, 0);
-	rig_term(r);
-}
-
-/* The entry is lost, the machine's resources are not, and the data is kept. */
-static void rotten_entry_is_set_aside(void **state)
-{
-	struct rig *r = *state;
-	struct qt_id rotten = qt_id_new("ctr"), well = qt_id_new("ctr"), listed[4];
-	char path[160], path2[160];
-	struct stat st;
-	struct qt_err e = {0};
-	int fd;
-
-	rig_start(r, NULL);
-	(void)rig_create(r, rotten);
-	(void)rig_create(r, well);
-	rig_kill(r);
-	(void)snprintf(path, sizeof(path), "%s/state/journal/%s", r->dir, rotten.s);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0 && pwrite(fd, "\xff", 1, 40) == 1);
-	close(fd);
-	rig_start(r, NULL);
-	assert_int_equal(rig_list(r, listed, 4), 1);
-	assert_string_equal(listed[0].s, well.s);
-	(void)snprintf(path, sizeof(path), "%s/state/journal.bad/%s", r->dir, rotten.s);
-	(void)snprintf(path2, sizeof(path2), "%s/pool/ctr/%s/upper", r->dir, rotten.s);
-	assert_int_equal(stat(path2, &st), 0);
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(rig_delete(r, well, &e), 0);
-	rig_term(r);
-	rig_start(r, NULL); /* somebody decided that it can go */
-	rig_census(r, 0, 0);
-	rig_term(r);
-}
+/* --- many ---------------------------------------------------------------------------------------------- */
 
 /* A tree too deep for any path, and for one descriptor a level. */
 static void deep_trees_go(void **state)
@@ -674,96 +366,6 @@ static void many_at_once(void **state)
 	rig_census(r, 0, 0);
 	rig_term(r);
 }
-
-#ifdef QT_FAILPOINTS
-/* --- fail points ----------------------------------------------------------------------------------------- */
-
-static const struct {
-	const char *name, *verb;
-} points[] = {
-#define FP(name, verb) {#name, #verb},
-#include "runtime/failpoints.def"
-#undef FP
-};
-
-/* One verb on a runtime that fails, or dies, at POINT. What may be left afterwards is a whole container, or none. */
-static void hit(struct rig *r, const char *point, const char *verb, bool die)
-{
-	struct qt_id id = qt_id_new("ctr"), bystander = qt_id_new("ctr"), listed[8];
-	struct rt_create_req create = rig_create_req(id);
-	struct rt_create_rep created;
-	struct rt_kill_req kill_req = {.id = id};
-	struct rt_kill_rep killed;
-	struct rt_start_req start = {.id = id, .hostname = rt_str("demo"), .argv.s = "", .env.s = ""};
-	struct rt_start_rep started;
-	struct qt_err e = {0};
-	uint32_t pid;
-	unsigned n;
-	char fail[64], out[64];
-
-	(void)snprintf(fail, sizeof(fail), "%s%s", die ? "kill:" : "", point);
-	rig_start(r, NULL);
-	pid = rig_create(r, bystander).pid;
-	if (!qt_streq(verb, "create"))
-		(void)rig_create(r, id);
-	if (qt_streq(verb, "start"))
-		assert_int_equal(rt_kill(&r->rt, &kill_req, &killed, BUDGET_MS, &e), 0);
-	rig_term(r);
-
-	rig_start(r, fail);
-	if (qt_streq(verb, "create"))
-		(void)rt_create(&r->rt, &create, &created, BUDGET_MS, &e);
-	else if (qt_streq(verb, "start"))
-		(void)rt_start(&r->rt, &start, &started, BUDGET_MS, &e);
-	else if (qt_streq(verb, "stop"))
-		(void)rt_kill(&r->rt, &kill_req, &killed, BUDGET_MS, &e);
-	else
-		(void)rig_delete(r, id, &e);
-	if (die) {
-		rig_died(r);
-		rig_start(r, NULL);
-	}
-	/* Whole, or not at all; and whoever had nothing to do with it runs on. */
-	n = rig_list(r, listed, 8);
-	assert_true(n == 1 || n == 2);
-	assert_int_equal(rig_get(r, bystander).pid, pid);
-	rig_exec(r, bystander, "echo here", out, sizeof(out));
-	if (n == 2) {
-		if (rig_get(r, id).state == RT_ST_RUNNING)
-			rig_exec(r, id, "echo here", out, sizeof(out));
-		rig_census(r, 2, 1 + (rig_get(r, id).state == RT_ST_RUNNING));
-		qt_err_reset(&e);
-		if (rig_get(r, id).state == RT_ST_EXITED && rt_start(&r->rt, &start, &started, BUDGET_MS, &e) < 0)
-			fail_msg("start after %s: %s", fail, e.msg);
-		qt_err_reset(&e);
-		if (rig_delete(r, id, &e) < 0)
-			fail_msg("delete after %s: %s", fail, e.msg);
-	} else {
-		rig_census(r, 1, 1);
-		qt_err_reset(&e);
-		if (rt_create(&r->rt, &create, &created, BUDGET_MS, &e) < 0)
-			fail_msg("create after %s: %s", fail, e.msg);
-		assert_int_equal(rig_delete(r, id, &e), 0);
-	}
-	assert_int_equal(rig_delete(r, bystander, &e), 0);
-	rig_census(r, 0, 0);
-	rig_term(r);
-}
-
-/* The others are for pool_test.c. */
-static bool is_of_containers(const char *verb)
-{
-	return qt_streq(verb, "create") || qt_streq(verb, "start") || qt_streq(verb, "stop") || qt_streq(verb, "delete");
-}
-
-static void survives_every_fail_point(void **state)
-{
-	for (size_t i = 0; i < QT_LEN(points); i++)
-		for (int die = 0; die < 2; die++)
-			if (is_of_containers(points[i].verb))
-				hit(*state, points[i].name, points[i].verb, die);
-}
-#endif
 
 int main(void)
 {

@@ -4,7 +4,7 @@ noinst_PROGRAMS += \
 	tests/privileged/spawn_fail_test \
 	tests/privileged/cgroup_test
 
-QT_RIG = tests/privileged/rig.c tests/privileged/rig.h
+QT_RIG = tests/privileged/rig.c tests/privileged/rig.h tests/privileged/fds.h
 QT_RIG_FLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) \
 	-DQT_TEST_PROBE='"$(abs_top_builddir)/tests/privileged/probe"'
 # The real init, save where an init is wanted that fails.

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "cleanup.h"
+#include "fds.h"
 #include "rig.h"
 #include "str.h"
 
@@ -20,7 +21,7 @@
 /* It fails with CODE, its message has WORD in it, and nothing is left (rig_start looks at the group). */
 static void want_failure(struct rig *r, const struct rig_what *w, enum qt_code code, const char *word)
 {
-	unsigned fds = rig_count_fds();
+	unsigned fds = count_fds();
 	struct qt_err e = {0};
 	struct box b;
 
@@ -29,7 +30,7 @@ static void want_failure(struct rig *r, const struct rig_what *w, enum qt_code c
 		fail_msg("got %s, \"%s\" (field %s)", qt_err_row(e.code)->name, e.msg, e.field);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
-	assert_int_equal(rig_count_fds(), fds);
+	assert_int_equal(count_fds(), fds);
 	/* The overlay is gone: its work directory can be removed, and a mount would keep it busy for the next one. */
 	rig_remove_tree(r->work_fd, "work");
 	assert_int_equal(faccessat(r->work_fd, "work", F_OK, 0), -1);

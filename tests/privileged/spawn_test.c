@@ -25,6 +25,7 @@
 #include "fdio.h"
 #include "minit/proto.h"
 #include "proc.h"
+#include "fds.h"
 #include "rig.h"
 #include "runtime/caps.h"
 #include "str.h"
@@ -204,11 +205,12 @@ static void want_own_mount(const char *value, void *arg)
 	static const char *const types[] = {" - overlay ", " - proc ", " - sysfs ", " - tmpfs ", " - devpts ", " - mqueue ",
 					    " - devtmpfs "};
 	unsigned *bad = arg;
-	bool known = strstr(value, " /out ") || strstr(value, " /ro ");
+	bool known = false, volume = strstr(value, " /out ") || strstr(value, " /ro ");
 
 	for (size_t i = 0; i < QT_LEN(types); i++)
 		known |= strstr(value, types[i]) != NULL;
-	if (known && !strstr(value, "quilt-spawn-X") && !strstr(value, "master:") && !strstr(value, "shared:"))
+	/* The kernel tells where a volume stands in its file system, whatever we do. Of the rest nobody learns it. */
+	if ((volume || (known && !strstr(value, "quilt-spawn-"))) && !strstr(value, "master:") && !strstr(value, "shared:"))
 		return;
 	print_error("mount: %s\n", value);
 	(*bad)++;
@@ -447,9 +449,9 @@ static void many_leave_nothing_open(void **state)
 		rig_stop(r, &b);
 		empty_upper(r);
 		if (i == 0)
-			fds = rig_count_fds();
+			fds = count_fds();
 	}
-	assert_int_equal(rig_count_fds(), fds);
+	assert_int_equal(count_fds(), fds);
 	qsort(took, N, sizeof(took[0]), by_size);
 	print_message("group made to ready: median %.2f ms, fastest %.2f ms, of %d\n", took[N / 2], took[0], N);
 }

@@ -195,6 +195,11 @@ static void test_copy(void **state)
 	freeReplyObject(admin("FLUSHALL"));
 	must_not(qt_store_auth(worker, good_text, &k, e), QT_E_STORE_UNAVAILABLE);
 	must_not(qt_store_import(worker, copy, e), QT_E_INTERNAL_ERROR);
+	/* Nobody comes in without his tenant. */
+	broken = json_pack("{s:i, s:[{}], s:O}", "version", 1, "tenants", "keys", json_object_get(copy, "keys"));
+	must_not(qt_store_import(agent, broken, e), QT_E_INTERNAL_ERROR);
+	json_decref(broken);
+	must_not(qt_store_auth(worker, good_text, &k, e), QT_E_STORE_UNAVAILABLE);
 	must(qt_store_import(agent, copy, e));
 	must(qt_store_import(agent, copy, e));
 	must(qt_store_auth(worker, good_text, &k, e));

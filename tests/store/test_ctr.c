@@ -117,6 +117,118 @@ static void test_life(void **state)
 	assert_int_equal(admin_int("SCARD quilt:node:node-1:ctrs"), 0);
 }
 
+/* The events of T since the last call, each as its name and what happened. */
+static void expect_told(const struct qt_tenant *t, const char *want)
+{
+	static const char *const words[] = {"event", "status", "type"};
+	redisReply *r = admin("XRANGE quilt:{%s}:events - +", t->id.s);
+	char have[1024] = "";
+
+	for (size_t i = 0; i < r->elements; i++) {
+		redisReply *f = r->element[i]->element[1];
+		json_t *data = json_loads(f->element[3]->str, 0, NULL);
+		const char *what = NULL;
+
+		for (size_t k = 0; k < QT_LEN(words) && !what; k++)
+			what = json_string_value(json_object_get(data, words[k]));
+		(void)snprintf(have + strlen(have), sizeof(have) - strlen(have), "%s%s=%s", i ? " " : "", f->element[1]->str, what);
+		json_decref(data);
+	}
+	freeReplyObject(r);
+	(void)admin_int("DEL quilt:{%s}:events", t->id.s);
+	assert_string_equal(have, want);
+}
+
+/* What else is another by a change of a container: each once, and before the event of the change itself. */
+static void test_told(void **state)
+{
+	struct qt_tenant t = new_tenant("told", NULL);
+	auto_ctr struct qt_ctr c, built;
+	char old[QT_NAME_MAX + 1], text[512];
+	json_t *data;
+
+	(void)state;
+	full_ctr(&c, &t, "demo");
+	must(qt_store_ctr_reserve(worker, &c, 42, e));
+	expect_told(&t, "activity_new=container.created container_update=created");
+	c.pid = 4711;
+	(void)qt_copy(c.ip, sizeof(c.ip), "10.42.0.17");
+	c.started_ms = 1796000399999; /* 2026-11-30T00:59:59Z */
+	must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", "container_started", e));
+	expect_told(&t, "dns_entry_update=added network_allocation_update=active process_monitor_update=monitoring activity_new=container.started "
+			"container_update=started");
+	must(qt_store_ctr_rename(worker, &t.id, &c.id, "other", old, e));
+	expect_told(&t, "dns_entry_update=renamed activity_new=container.renamed container_update=renamed");
+	c.pid = 0;
+	c.has_exit_code = true;
+	c.exit_code = 3;
+	c.exited_ms = c.started_ms + 1;
+	must(qt_store_ctr_move(worker, &c, 1U << QT_ST_RUNNING, QT_ST_EXITED, "died", "container_stopped", e));
+	last_of(text, sizeof(text), "events", &t, "data");
+	expect_told(&t, "dns_entry_update=removed network_allocation_update=allocated process_monitor_update=failed activity_new=container.died "
+			"container_update=died");
+	must(qt_store_ctr_rename(worker, &t.id, &c.id, "third", old, e));
+	expect_told(&t, "activity_new=container.renamed container_update=renamed");
+	must(qt_store_ctr_address(worker, &t.id, &c.id, "10.42.0.18", e));
+	last_of(text, sizeof(text), "events", &t, "data");
+	data = json_loads(text, 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(data, "ip_address")), "10.42.0.18");
+	json_decref(data);
+	expect_told(&t, "network_allocation_update=allocated");
+	must(qt_store_ctr_deleting(worker, &t.id, &c.id, e));
+	must(qt_store_ctr_deleting(agent, &t.id, &c.id, e));
+	expect_told(&t, "network_allocation_update=cleanup_pending cleanup_update=pending");
+	must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	expect_told(&t, "network_allocation_update=cleaned cleanup_update=completed activity_new=container.removed container_update=removed");
+
+	/* It comes back from the runtime, running. */
+	full_ctr(&built, &t, "back");
+	built.state = QT_ST_RUNNING;
+	built.pid = 5;
+	built.started_ms = 1796000399999;
+	must(qt_store_ctr_restore(agent, &built, e));
+	expect_told(&t, "dns_entry_update=added process_monitor_update=monitoring activity_new=container.restored container_update=restored");
+	must(qt_store_ctr_remove(agent, &t.id, &built.id, e));
+	expect_told(&t, "dns_entry_update=removed cleanup_update=completed activity_new=container.removed container_update=removed");
+	/* A build's own: nobody hears of it. */
+	qt_ctr_done(&built);
+	full_ctr(&built, &t, "step");
+	built.build = qt_id_new("op");
+	must(qt_store_ctr_reserve(worker, &built, 42, e));
+	must(qt_store_ctr_move(worker, &built, 1U << QT_ST_CREATED, QT_ST_RUNNING, "started", NULL, e));
+	must(qt_store_ctr_remove(worker, &t.id, &built.id, e));
+	expect_told(&t, "");
+}
+
+/* Times as the functions write them, over some centuries. */
+static void test_times(void **state)
+{
+	static const int64_t at[] = {1, 951782400, 951868799, 951868800, 1709164800, 1709251200, 1796000399, 4107542399, 4107542400, 7258118400};
+	struct qt_tenant t = new_tenant("times", NULL);
+
+	(void)state;
+	for (size_t i = 0; i < QT_LEN(at); i++) {
+		auto_ctr struct qt_ctr c;
+		char text[512], want[32];
+		redisReply *r;
+		json_t *data;
+
+		full_ctr(&c, &t, "x");
+		must(qt_store_ctr_reserve(worker, &c, 42, e));
+		c.pid = 1;
+		c.started_ms = at[i] * 1000 + 999;
+		must(qt_store_ctr_move(worker, &c, 1U << QT_ST_CREATED, QT_ST_RUNNING, NULL, NULL, e));
+		r = admin("XREVRANGE quilt:{%s}:events + - COUNT 1", t.id.s);
+		assert_true(qt_copy(text, sizeof(text), r->element[0]->element[1]->element[3]->str));
+		freeReplyObject(r);
+		data = json_loads(text, 0, NULL);
+		qt_iso8601(want, sizeof(want), c.started_ms);
+		assert_string_equal(json_string_value(json_object_get(data, "started_at")), want);
+		json_decref(data);
+		must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
+	}
+}
+
 /* Another tenant's container is an unknown one, whatever is asked of it. */
 static void test_tenants_apart(void **state)
 {
@@ -258,7 +370,8 @@ static void test_races(void **state)
 	sum = race(remove_it, &t, &l.v[0]);
 	assert_int_equal(sum.wins, 1);
 	assert_int_equal(sum.losses, RACERS - 1);
-	assert_int_equal(admin_int("XLEN quilt:{%s}:events", t.id.s), events + 2);
+	/* Up: its name, its monitor, the activity, itself; gone: its name, its cleanup, the activity, itself. */
+	assert_int_equal(admin_int("XLEN quilt:{%s}:events", t.id.s), events + 8);
 	for (size_t i = 1; i < l.n; i++)
 		must(qt_store_ctr_remove(worker, &t.id, &l.v[i].id, e));
 	qt_ctr_list_done(&l);
@@ -585,7 +698,7 @@ static void test_network(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life), cmocka_unit_test(test_tenants_apart), cmocka_unit_test(test_races),
+		cmocka_unit_test(test_life), cmocka_unit_test(test_told), cmocka_unit_test(test_times), cmocka_unit_test(test_tenants_apart), cmocka_unit_test(test_races),
 		cmocka_unit_test(test_list), cmocka_unit_test(test_env),	   cmocka_unit_test(test_restore),
 		cmocka_unit_test(test_jobs), cmocka_unit_test(test_names), cmocka_unit_test(test_network), cmocka_unit_test(test_samples),
 	};

@@ -83,7 +83,7 @@ static void test_life(void **state)
 	/* The agent was as quick: once is enough. */
 	must(qt_store_vol_commit(agent, &t.id, &v.id, e));
 	assert_int_equal(n_usage(&t), 1);
-	assert_int_equal(admin_int("XLEN quilt:{%s}:events", t.id.s), 1);
+	assert_int_equal(admin_int("XLEN quilt:{%s}:events", t.id.s), 2); /* and the activity */
 	last_of(text, sizeof(text), "usage", &t, "event_type");
 	assert_string_equal(text, "volume_created");
 	last_of(text, sizeof(text), "usage", &t, "metadata");

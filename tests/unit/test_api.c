@@ -20,6 +20,7 @@
 #include "path.h"
 #include "query.h"
 #include "route.h"
+#include "share.h"
 #include "life/files.h"
 #include "str.h"
 #include "upload.h"
@@ -451,6 +452,59 @@ static void limits_of_bodies(void **state)
 	assert_int_equal(qt_upload_limit(&conf, "POST", "//"), 1000);
 }
 
+/* Of 160 threads at 75 %: alone 120; of several that press each the same, and something is always left for who has nothing. */
+static void shares(void **state)
+{
+	enum { ROWS = 4, THREADS = 80 };
+	struct qt_share *s = NULL;
+	struct qt_err e = {0};
+
+	(void)state;
+	assert_int_equal(qt_share_new(&s, ROWS, 128, &e), 0);
+	assert_true(qt_share_take(NULL, 0, 0, "ten_a", 75));
+	for (unsigned tenants = 1; tenants <= 20; tenants++) {
+		unsigned have[20] = {0}, held = 0;
+		bool more = true;
+
+		qt_share_open(s, 1, THREADS); /* as after a death: nobody holds any */
+		qt_share_open(s, 3, THREADS);
+		while (more) {
+			more = false;
+			for (unsigned t = 0; t < tenants && held < 2 * THREADS; t++) {
+				char name[16];
+
+				(void)snprintf(name, sizeof(name), "ten_%u", t);
+				if (!qt_share_take(s, held % 2 ? 1 : 3, held / 2, name, 75))
+					continue;
+				more = true;
+				have[t]++;
+				held++;
+			}
+		}
+		for (unsigned t = 0; t < tenants; t++)
+			assert_true(have[t] >= 480 / (1 + 3 * tenants) && have[t] <= 480 / (1 + 3 * tenants) + 1);
+		assert_true(held < 2 * THREADS);
+		assert_true(qt_share_take(s, held % 2 ? 1 : 3, held / 2, "ten_new", 75));
+	}
+	/* Who left has given it back; a row that is shut counts for nothing. */
+	qt_share_open(s, 1, THREADS);
+	qt_share_open(s, 3, THREADS);
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_true(qt_share_take(s, 1, i, "ten_a", 75));
+	for (unsigned i = 0; i < 40; i++)
+		assert_true(qt_share_take(s, 3, i, "ten_a", 75));
+	assert_false(qt_share_take(s, 3, 40, "ten_a", 75));
+	assert_true(qt_share_take(s, 3, 40, "ten_a", 100));
+	qt_share_give(s, 3, 40);
+	qt_share_give(s, 3, 39);
+	assert_true(qt_share_take(s, 3, 40, "ten_a", 75));
+	qt_share_shut(s, 1);
+	assert_true(qt_share_take(s, 3, 41, "ten_a", 75));
+	for (unsigned i = 42; i < 61; i++)
+		assert_true(qt_share_take(s, 3, i, "ten_a", 75));
+	assert_false(qt_share_take(s, 3, 61, "ten_a", 75));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -458,6 +512,7 @@ int main(void)
 		cmocka_unit_test(urls),		cmocka_unit_test(long_urls),   cmocka_unit_test(routes),
 		cmocka_unit_test(error_bodies), cmocka_unit_test(credentials), cmocka_unit_test(looks), cmocka_unit_test(origins), cmocka_unit_test(passes), cmocka_unit_test(cookies),
 		cmocka_unit_test(openapi_is_current),
+		cmocka_unit_test(shares),
 	};
 
 	return cmocka_run_group_tests_name("api", tests, NULL, NULL);

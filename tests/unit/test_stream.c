@@ -1,4 +1,5 @@
 /* The pure parts of quilt-stream. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,9 +13,11 @@
 #include <openssl/evp.h>
 
 #include "cleanup.h"
+#include "fdio.h"
 #include "frames.h"
 #include "sse.h"
 #include "store.h"
+#include "str.h"
 #include "termmsg.h"
 
 static void sse_frames(void **state)
@@ -125,6 +128,37 @@ static void event_ids(void **state)
 	assert_string_equal(text, rising[QT_LEN(rising) - 1]);
 }
 
+/* The page lists the table, row for row: what comes, and what does not and why. */
+static void event_names(void **state)
+{
+	enum { PAGE = 1 << 16 };
+	auto_free char *page = malloc(PAGE);
+	struct qt_err e = {0};
+	unsigned chosen = 0, rows = 0;
+
+	(void)state;
+	assert_true(page && qt_read_file(AT_FDCWD, QT_SRCDIR "/docs/protocol-stream.md", page, PAGE, &e) >= 0);
+	for (unsigned k = 0; k < QT_EV_COUNT; k++) {
+		bool sent = qt_event_sort(k) == QT_EVS_CHANGE || qt_event_sort(k) == QT_EVS_SAMPLE;
+		enum qt_event_kind back;
+		char row[1024];
+
+		assert_true(qt_event_parse(&back, qt_event_name(k)) && back == k);
+		assert_true(qt_fmt(row, sizeof(row), "\n| `%s` | %s |\n", qt_event_name(k), qt_event_doc(k)));
+		if (!strstr(page, row))
+			fail_msg("docs/protocol-stream.md lacks this row: %s", row);
+		if (sent)
+			assert_string_equal(qt_event_choice[chosen++], qt_event_name(k));
+	}
+	assert_null(qt_event_choice[chosen]);
+	assert_false(qt_event_parse(&(enum qt_event_kind){0}, "container"));
+	for (const char *p = page; (p = strstr(p, "_update` |")); p++)
+		rows++;
+	for (unsigned k = 0; k < QT_EV_COUNT; k++)
+		rows -= strstr(qt_event_name(k), "_update") != NULL;
+	assert_int_equal(rows, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +166,7 @@ int main(void)
 		cmocka_unit_test(data_frames),
 		cmocka_unit_test(terminal_messages),
 		cmocka_unit_test(event_ids),
+		cmocka_unit_test(event_names),
 	};
 
 	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);

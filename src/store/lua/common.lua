@@ -21,6 +21,20 @@ local function int(n)
   return string.format('%.0f', n)
 end
 
+-- A time as the API tells it (qt_iso8601): days to a date as the Gregorian calendar has them, counted from the first of March.
+local function iso(ms)
+  local s = math.floor(ms / 1000)
+  local days = math.floor(s / 86400) + 719468
+  local era = math.floor(days / 146097)
+  local doe = days - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', yoe + era * 400 + (month <= 2 and 1 or 0), month,
+    doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(s % 86400 / 3600), math.floor(s % 3600 / 60), s % 60)
+end
+
 local function rest_of(argv, from)
   local out = {}
   for i = from, #argv do

@@ -72,7 +72,7 @@ redis.register_function('qt_ctr_reserve', function(keys, args)
   if refused then
     return refused
   end
-  ctr_event(t, ctr_write(t, id, pairs_), 'created')
+  ctr_told(t, nil, ctr_write(t, id, pairs_), 'created')
   return tonumber(field_in(pairs_, 'gpu_count')) > 0 and field_in(pairs_, 'gpu_ids') or 'OK'
 end)
 
@@ -84,7 +84,7 @@ redis.register_function('qt_ctr_reserve_all', function(keys, args)
     return refused
   end
   for _, pairs_ in ipairs(all) do
-    ctr_event(t, ctr_write(t, field_in(pairs_, 'id'), pairs_), 'created')
+    ctr_told(t, nil, ctr_write(t, field_in(pairs_, 'id'), pairs_), 'created')
   end
   return 'OK'
 end)
@@ -112,9 +112,7 @@ redis.register_function{ function_name = 'qt_ctr_move', flags = { 'allow-oom' },
   redis.call('SADD', K.state(t, to), id)
   names_changed(old.node)
   local c = hash(K.ctr(t, id))
-  if args[3] ~= '' then
-    ctr_event(t, c, args[3])
-  end
+  ctr_told(t, old, c, args[3])
   if args[4] ~= '' then
     -- What was reserved and never came up is nobody's bill, so "created" is written with the first start.
     if args[4] == 'container_started' and old.started_ms == '0' then
@@ -177,7 +175,7 @@ redis.register_function('qt_ctr_rename', function(keys, args)
   redis.call('HSET', K.names(t), name, id)
   redis.call('HSET', K.ctr(t, id), 'name', name)
   names_changed(old.node)
-  ctr_event(t, { id = id, name = name, state = old.state }, 'renamed')
+  ctr_told(t, old, hash(K.ctr(t, id)), 'renamed')
   return old.name
 end)
 
@@ -249,15 +247,19 @@ redis.register_function('qt_ctr_address', function(keys, args)
     return fail('QT_STATE', c.state)
   end
   redis.call('HSET', K.ctr(t, id), 'ip_address', args[3])
+  ctr_told(t, c, hash(K.ctr(t, id)), '')
   return 'OK'
 end)
 
 -- tenant, id
 redis.register_function{ function_name = 'qt_ctr_deleting', flags = { 'allow-oom' }, callback = function(keys, args)
-  if redis.call('EXISTS', K.ctr(args[1], args[2])) == 0 then
-    return fail('QT_NO_CTR', args[2])
+  local t, id = args[1], args[2]
+  local old = hash(K.ctr(t, id))
+  if not old then
+    return fail('QT_NO_CTR', id)
   end
-  redis.call('HSET', K.ctr(args[1], args[2]), 'deleting_ms', int(now_ms()))
+  redis.call('HSET', K.ctr(t, id), 'deleting_ms', int(now_ms()))
+  ctr_told(t, old, hash(K.ctr(t, id)), '')
   return 'OK'
 end }
 
@@ -280,7 +282,7 @@ local function ctr_remove(t, c)
     c.exited_ms = int(now_ms())
     usage_stopped(t, c)
   end
-  ctr_event(t, c, 'removed')
+  ctr_told(t, c, nil, 'removed')
 end
 
 -- tenant, id
@@ -301,7 +303,7 @@ redis.register_function{ function_name = 'qt_ctr_restore', flags = { 'allow-oom'
     return fail('QT_NO_CTR', id)
   end
   if redis.call('EXISTS', K.ctr(t, id)) == 0 then
-    ctr_event(t, ctr_write(t, id, rest_of(args, 3)), 'restored')
+    ctr_told(t, nil, ctr_write(t, id, rest_of(args, 3)), 'restored')
   end
   return 'OK'
 end }

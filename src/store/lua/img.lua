@@ -1,6 +1,7 @@
 -- Pulled images. A reference means one image at a time, the newest; one that no reference means any more is "untagged", and goes when nothing stands on it.
 
 local function img_event(t, i, name)
+  activity(t, 'image', i.reference, name)
   event(t, 'image_update', cjson.encode({ image_id = i.id, reference = i.reference, event = name }))
 end
 

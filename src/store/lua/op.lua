@@ -39,6 +39,13 @@ local function op_event(t, id)
   event(t, 'operation_update', op_view(hash(K.op(t, id))))
 end
 
+-- Its first and its last: people do not read of each step.
+local function op_turn(t, id)
+  local o = hash(K.op(t, id))
+  activity(t, 'operation', o.type, o.status, o.container_id)
+  op_event(t, id)
+end
+
 -- So many entries a tenant has in a node's stream, the agent's slots for it included; the rest wait in a list of their own, in order. What
 -- others submit is never behind more than that.
 local AHEAD = 12
@@ -122,7 +129,7 @@ local function op_over(t, o, keep)
   redis.call('EXPIRE', K.op(t, o.id), keep)
   redis.call('ZREM', K.node_due(o.node), t .. '/' .. o.id)
   redis.call('ZREM', K.node_wait(o.node, t), o.id)
-  op_event(t, o.id)
+  op_turn(t, o.id)
 end
 
 -- tenant, id, node, seconds that it is kept at least, field, value, ...
@@ -137,7 +144,7 @@ local function op_submit(keys, args)
   redis.call('ZADD', K.node_due(node), field_in(pairs_, 'deadline_ms'), t .. '/' .. id)
   enqueue(node, t, id)
   ops_trim(t)
-  op_event(t, id)
+  op_turn(t, id)
   return 'OK'
 end
 redis.register_function('qt_op_submit', op_submit)

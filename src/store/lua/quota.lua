@@ -5,7 +5,7 @@
 local function over_quota(t, name, used, more)
   local limit = tonumber(redis.call('HGET', K.tenant(t), 'max_' .. name))
   if not limit then
-    return fail('QT_NO_TENANT')
+    return fail('QT_EMPTY') -- its key was good, so there was one
   end
   if more > 0 and used + more > limit then
     return fail('QT_QUOTA', name .. ' ' .. int(limit) .. ' ' .. int(math.ceil(used)))

@@ -1,6 +1,7 @@
 -- Snapshots: each change of one, whole. Reading them is in snap_list.lua.
 
 local function snap_event(t, s, name)
+  activity(t, 'snapshot', s.id, name, s.source_container_id)
   event(t, 'snapshot_update', cjson.encode({ snapshot_id = s.id, source_container_id = s.source_container_id,
     source_container_name = s.source_container_name, status = (tonumber(s.deleting_ms) or 0) > 0 and 'deleting' or s.status,
     pinned = s.pinned == '1', event = name }))

@@ -2,6 +2,7 @@
 -- container is: voluse:<what the record says> has its users. So a volume in use keeps its name.
 
 local function vol_event(t, v, name)
+  activity(t, 'volume', v.name, name)
   event(t, 'volume_update', cjson.encode({ volume_id = v.id, name = v.name, event = name }))
 end
 

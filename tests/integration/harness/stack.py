@@ -141,6 +141,17 @@ class Stack:
         """The pids of quilt-api's worker processes."""
         return children(self.pid("api"))
 
+    def journal(self):
+        """The runtime's containers, as its journal has them: entries by id."""
+        entries = {}
+        for name in os.listdir(f"{self.state}/journal"):
+            try:
+                with open(f"{self.state}/journal/{name}", "rb") as f:
+                    entries[name] = f.read()
+            except FileNotFoundError:
+                continue
+        return entries
+
     def init_of(self, container):
         """The pid of a container's init, as the host sees it."""
         for pid in filter(str.isdigit, os.listdir("/proc")):
