@@ -56,19 +56,6 @@ static int see(struct qt_life *l, const struct qt_id *id, struct qt_img *ret, st
 	return 2;
 }
 
-/* R is what a change answered: somebody else may have been quicker, or be in the way. */
-static int counted(int r, unsigned *count, struct qt_err *e)
-{
-	if (r == 0) {
-		++*count;
-		return 0;
-	}
-	if (e->code != QT_E_IMAGE_NOT_FOUND && e->code != QT_E_IMAGE_IN_USE)
-		return -1;
-	qt_err_reset(e);
-	return 0;
-}
-
 static int mend(struct qt_life *l, const struct qt_img *i, struct qt_settled *ret, struct qt_err *e)
 {
 	struct qt_img seen;
@@ -79,8 +66,8 @@ static int mend(struct qt_life *l, const struct qt_img *i, struct qt_settled *re
 	if (there == 1)
 		qt_img_done(&seen);
 	if (there == 0)
-		return counted(qt_store_img_remove(l->store, &i->tenant, &i->id, e), &ret->lost_images, e);
-	return i->untagged ? counted(qt_life_img_delete(l, i, e), &ret->deleted, e) : 0;
+		return qt_settle_counted(qt_store_img_remove(l->store, &i->tenant, &i->id, e), &ret->lost_images, e);
+	return i->untagged ? qt_settle_counted(qt_life_img_delete(l, i, e), &ret->deleted, e) : 0;
 }
 
 /* One that Redis did not list. */
@@ -104,7 +91,7 @@ static int stray(struct qt_life *l, const struct qt_id *id, struct qt_settled *r
 		return -1;
 	qt_err_reset(e);
 	(void)qt_copy(seen.node, sizeof(seen.node), l->conf->node);
-	return counted(qt_store_img_restore(l->store, &seen, e), &ret->restored, e);
+	return qt_settle_counted(qt_store_img_restore(l->store, &seen, e), &ret->restored, e);
 }
 
 int qt_settle_images(struct qt_life *l, struct qt_settled *ret, struct qt_err *e)
@@ -120,9 +107,5 @@ int qt_settle_images(struct qt_life *l, struct qt_settled *ret, struct qt_err *e
 	qt_img_list_done(&redis);
 	if (r < 0 || qt_ids_list(l, "img", &here, e) < 0)
 		return -1;
-	qt_ids_sort(&known);
-	for (size_t i = 0; i < here.n; i++)
-		if (!qt_ids_have(&known, &here.v[i]) && stray(l, &here.v[i], ret, e) < 0)
-			return -1;
-	return 0;
+	return qt_settle_strays(l, &here, &known, stray, ret, e);
 }

@@ -1,4 +1,4 @@
-/* settle_in.h - what the files that settle share: sets of ids. Private to src/life. */
+/* settle_in.h - what the files that settle share. Private to src/life. */
 #ifndef QT_LIFE_SETTLE_IN_H
 #define QT_LIFE_SETTLE_IN_H
 
@@ -21,6 +21,14 @@ int qt_ids_list(struct qt_life *l, const char *kind, struct qt_ids *ret, struct 
 void qt_ids_sort(struct qt_ids *i);
 /* I is sorted. */
 bool qt_ids_have(const struct qt_ids *i, const struct qt_id *id);
+
+/* R is what a change answered; COUNT counts those that were made. Somebody else may have been quicker, or be in the way: what he did counts, and the next pass
+ * looks again. */
+int qt_settle_counted(int r, unsigned *count, struct qt_err *e);
+
+/* FN for each of HERE, which the runtime has, that is not in KNOWN: Redis did not list it. KNOWN is sorted by it. */
+typedef int (*qt_stray_fn)(struct qt_life *l, const struct qt_id *id, struct qt_settled *ret, struct qt_err *e);
+int qt_settle_strays(struct qt_life *l, const struct qt_ids *here, struct qt_ids *known, qt_stray_fn fn, struct qt_settled *ret, struct qt_err *e);
 
 /* The snapshots of this node, of Redis and of the runtime. */
 int qt_settle_snapshots(struct qt_life *l, struct qt_settled *ret, struct qt_err *e);

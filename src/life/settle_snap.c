@@ -22,33 +22,20 @@
 #define DELETE_BUDGET_MS 30000
 #define DELETE_MS	 45000 /* after it, whoever began to delete is dead */
 
-/* Somebody else changed it in between: what he did counts, and the next pass looks again. */
-static int counted(int r, unsigned *count, struct qt_err *e)
-{
-	if (r == 0) {
-		(*count)++;
-		return 0;
-	}
-	if (e->code != QT_E_SNAPSHOT_NOT_FOUND && e->code != QT_E_SNAPSHOT_IN_USE && e->code != QT_E_SNAPSHOT_PINNED)
-		return -1;
-	qt_err_reset(e);
-	return 0;
-}
-
 static int mend(struct qt_life *l, const struct qt_snap *s, bool there, struct qt_settled *ret, struct qt_err *e)
 {
 	int64_t now = qt_now_ms();
 
 	if (s->deleting_ms > 0)
 		return now < s->deleting_ms + DELETE_MS ? 0
-							: counted(qt_life_snap_delete(l, s, QT_SNAP_FAILED, "removed", e), &ret->deleted, e);
+							: qt_settle_counted(qt_life_snap_delete(l, s, QT_SNAP_FAILED, "removed", e), &ret->deleted, e);
 	if (s->status == QT_SS_CREATING)
-		return now < s->deadline_ms ? 0 : counted(qt_life_snap_delete(l, s, QT_SNAP_FAILED, "failed", e), &ret->released, e);
+		return now < s->deadline_ms ? 0 : qt_settle_counted(qt_life_snap_delete(l, s, QT_SNAP_FAILED, "failed", e), &ret->released, e);
 	if (!there) {
 		ret->lost_snapshots++;
 		return 0;
 	}
-	return s->unsaved ? counted(qt_snap_save(l, s, e), &ret->copied, e) : 0;
+	return s->unsaved ? qt_settle_counted(qt_snap_save(l, s, e), &ret->copied, e) : 0;
 }
 
 static int forget(struct qt_life *l, const struct qt_id *id, struct qt_settled *ret, struct qt_err *e)
@@ -56,7 +43,7 @@ static int forget(struct qt_life *l, const struct qt_id *id, struct qt_settled *
 	struct rt_obj_delete_req req = {.id = *id};
 	struct rt_obj_delete_rep rep;
 
-	return counted(rt_obj_delete(&l->rt, &req, &rep, DELETE_BUDGET_MS, e), &ret->deleted, e);
+	return qt_settle_counted(rt_obj_delete(&l->rt, &req, &rep, DELETE_BUDGET_MS, e), &ret->deleted, e);
 }
 
 static int restore(struct qt_life *l, struct qt_snap *s, uint64_t size, struct qt_settled *ret, struct qt_err *e)
@@ -97,7 +84,7 @@ static int stray(struct qt_life *l, const struct qt_id *id, struct qt_settled *r
 	int r;
 
 	if (rt_obj_get(&l->rt, &req, &rep, GET_BUDGET_MS, e) < 0)
-		return counted(-1, &ret->released, e);
+		return qt_settle_counted(-1, &ret->released, e);
 	if (qt_passing_record(rep.record.s, rep.record.len, &until))
 		return qt_now_ms() < until ? 0 : forget(l, id, ret, e);
 	if (qt_snap_load(&s, rep.record.s, rep.record.len, &bad) < 0) {
@@ -130,11 +117,7 @@ int qt_settle_snapshots(struct qt_life *l, struct qt_settled *ret, struct qt_err
 			r = mend(l, &redis.v[i], qt_ids_have(&here, &redis.v[i].id), ret, e);
 	}
 	qt_snap_list_done(&redis);
-	qt_ids_sort(&known);
-	for (size_t i = 0; i < here.n && r == 0; i++)
-		if (!qt_ids_have(&known, &here.v[i]))
-			r = stray(l, &here.v[i], ret, e);
-	return r;
+	return r < 0 ? -1 : qt_settle_strays(l, &here, &known, stray, ret, e);
 }
 
 int qt_settle_expired(struct qt_life *l, unsigned *ret_gone, struct qt_err *e)
@@ -145,7 +128,7 @@ int qt_settle_expired(struct qt_life *l, unsigned *ret_gone, struct qt_err *e)
 	if (qt_store_snap_expired(l->store, l->conf->node, &due, e) < 0)
 		return -1;
 	for (size_t i = 0; i < due.n && r == 0; i++)
-		r = counted(qt_life_snap_delete(l, &due.v[i], QT_SNAP_EXPIRED, "expired", e), ret_gone, e);
+		r = qt_settle_counted(qt_life_snap_delete(l, &due.v[i], QT_SNAP_EXPIRED, "expired", e), ret_gone, e);
 	qt_snap_list_done(&due);
 	return r;
 }

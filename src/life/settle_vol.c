@@ -58,24 +58,6 @@ static int see(struct qt_life *l, const struct qt_id *id, struct seen *ret, stru
 	return 0;
 }
 
-/* Somebody else changed it in between: what he did counts, and the next pass looks again. */
-static int unless_raced(struct qt_err *e)
-{
-	if (e->code != QT_E_VOLUME_NOT_FOUND && e->code != QT_E_VOLUME_IN_USE && e->code != QT_E_CONFLICT)
-		return -1;
-	qt_err_reset(e);
-	return 0;
-}
-
-/* R is what a change answered; COUNT counts those that were made. */
-static int counted(int r, unsigned *count, struct qt_err *e)
-{
-	if (r < 0)
-		return unless_raced(e);
-	(*count)++;
-	return 0;
-}
-
 static int copy_record(struct qt_life *l, const struct qt_vol *v, const struct seen *s, struct qt_settled *ret, struct qt_err *e)
 {
 	struct rt_obj_record_req req = {.id = v->id};
@@ -87,12 +69,12 @@ static int copy_record(struct qt_life *l, const struct qt_vol *v, const struct s
 		return 0;
 	/* A worker may be about to do the same: the newest is to win. */
 	if (qt_store_vol_get(l->store, &v->tenant, v->id.s, &now, e) < 0)
-		return unless_raced(e);
+		return qt_settle_counted(-1, NULL, e);
 	text = qt_vol_dump(&now, e);
 	if (!text)
 		return -1;
 	req.record = rt_str(text);
-	return counted(rt_obj_record(&l->rt, &req, &rep, RECORD_BUDGET_MS, e), &ret->copied, e);
+	return qt_settle_counted(rt_obj_record(&l->rt, &req, &rep, RECORD_BUDGET_MS, e), &ret->copied, e);
 }
 
 /* V is Redis's word, S the runtime's, and asked for after V was read. */
@@ -101,14 +83,14 @@ static int mend(struct qt_life *l, const struct qt_vol *v, const struct seen *s,
 	int64_t now = qt_now_ms();
 
 	if (v->deleting_ms > 0)
-		return now < v->deleting_ms + DELETE_MS ? 0 : counted(qt_life_vol_delete(l, v, e), &ret->deleted, e);
+		return now < v->deleting_ms + DELETE_MS ? 0 : qt_settle_counted(qt_life_vol_delete(l, v, e), &ret->deleted, e);
 	if (!s->there && v->deadline_ms > 0)
-		return now < v->deadline_ms ? 0 : counted(qt_store_vol_remove(l->store, &v->tenant, &v->id, e), &ret->released, e);
+		return now < v->deadline_ms ? 0 : qt_settle_counted(qt_store_vol_remove(l->store, &v->tenant, &v->id, e), &ret->released, e);
 	if (!s->there) {
 		ret->lost_volumes++;
 		return 0;
 	}
-	if (v->deadline_ms > 0 && counted(qt_store_vol_commit(l->store, &v->tenant, &v->id, e), &ret->adopted, e) < 0)
+	if (v->deadline_ms > 0 && qt_settle_counted(qt_store_vol_commit(l->store, &v->tenant, &v->id, e), &ret->adopted, e) < 0)
 		return -1;
 	return copy_record(l, v, s, ret, e);
 }
@@ -120,10 +102,10 @@ static int restore(struct qt_life *l, struct seen *s, struct qt_settled *ret, st
 
 	v->deadline_ms = v->deleting_ms = 0;
 	(void)qt_copy(v->node, sizeof(v->node), l->conf->node);
-	if (counted(qt_store_vol_restore(l->store, v, e), &ret->restored, e) < 0 || see(l, &v->id, &again, e) < 0)
+	if (qt_settle_counted(qt_store_vol_restore(l->store, v, e), &ret->restored, e) < 0 || see(l, &v->id, &again, e) < 0)
 		return -1;
 	/* Deleted while we looked at it? Then it must not come back. */
-	return again.there ? 0 : counted(qt_store_vol_remove(l->store, &v->tenant, &v->id, e), &ret->released, e);
+	return again.there ? 0 : qt_settle_counted(qt_store_vol_remove(l->store, &v->tenant, &v->id, e), &ret->released, e);
 }
 
 /* One that Redis did not list. */
@@ -170,9 +152,5 @@ int qt_settle_volumes(struct qt_life *l, struct qt_settled *ret, struct qt_err *
 	qt_vol_list_done(&redis);
 	if (r < 0 || qt_ids_list(l, "vol", &here, e) < 0)
 		return -1;
-	qt_ids_sort(&known);
-	for (size_t i = 0; i < here.n; i++)
-		if (!qt_ids_have(&known, &here.v[i]) && stray(l, &here.v[i], ret, e) < 0)
-			return -1;
-	return 0;
+	return qt_settle_strays(l, &here, &known, stray, ret, e);
 }

@@ -73,7 +73,7 @@ static void bad_commands_leave_a_container(void **state)
 		rig_start(&r, rows[i].argv, NULL);
 		assert_int_equal(r.ready.step, MI_STEP_NONE);
 		assert_int_equal(rig_until(&r, 2).command_exit, rows[i].code);
-		assert_true(logged(&r, LOG_SYSTEM, rows[i].text) > 0);
+		until_logged(&r, LOG_SYSTEM, rows[i].text);
 		assert_int_equal(rig_stop(&r), rows[i].code);
 		rig_done(&r);
 	}
@@ -132,7 +132,7 @@ static void exec_streams_and_codes(void **state)
 	rig_done(&r);
 }
 
-static void kept_start(const struct rig *r, int *conn, const char *argv, const char *key, uint32_t time_ms)
+static struct mi_failed kept_try(const struct rig *r, int *conn, const char *argv, const char *key, uint32_t time_ms)
 {
 	static char a[4096], e[256];
 	auto_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -144,7 +144,21 @@ static void kept_start(const struct rig *r, int *conn, const char *argv, const c
 
 	*conn = rig_connect(r);
 	assert_int_equal(mi_exec_start(*conn, &x, PATIENCE_MS, &pid, &failed, &err), 0);
-	assert_int_equal(failed.step, MI_STEP_NONE);
+	return failed;
+}
+
+static void kept_start(const struct rig *r, int *conn, const char *argv, const char *key, uint32_t time_ms)
+{
+	assert_int_equal(kept_try(r, conn, argv, key, time_ms).step, MI_STEP_NONE);
+}
+
+static int kept_refused(const struct rig *r, const char *argv, const char *key)
+{
+	auto_close int conn = -1;
+	struct mi_failed failed = kept_try(r, &conn, argv, key, 0);
+
+	assert_int_equal(failed.step, MI_STEP_FORK);
+	return failed.sys;
 }
 
 /* Waits until the kept exec ended. */
@@ -210,7 +224,7 @@ static void kept_execs_outlive_their_connection(void **state)
 	rig_until_execs(&r, 0);
 	(void)close(conn);
 
-	/* The places of those that ended are given to new ones. */
+	/* The places of those that ended, and of whose end somebody heard, are given to new ones. */
 	for (unsigned i = 0; i < 2 * MI_KEEPS_MAX; i++) {
 		(void)snprintf(key, sizeof(key), "job_%u", i);
 		kept_start(&r, &conn, "true", key, 0);
@@ -220,6 +234,19 @@ static void kept_execs_outlive_their_connection(void **state)
 	conn = rig_connect(&r);
 	assert_int_equal(mi_attach(conn, "job_a", PATIENCE_MS, &k, fds, &e), 0);
 	(void)close(conn);
+	/* Not those of others, however long ago that was. */
+	for (unsigned i = 0; i < MI_KEEPS_MAX; i++) {
+		(void)snprintf(key, sizeof(key), "new_%u", i);
+		kept_start(&r, &conn, "true", key, 0);
+		(void)close(conn);
+	}
+	rig_until_execs(&r, 0);
+	assert_int_equal(kept_refused(&r, "true", "more"), EAGAIN);
+	(void)kept_end(&r, "new_7", b, sizeof(b));
+	kept_start(&r, &conn, "true", "more", 0);
+	(void)close(conn);
+	assert_int_equal(kept_refused(&r, "true", "more_2"), EAGAIN);
+	(void)kept_end(&r, "new_0", b, sizeof(b));
 	assert_int_equal(rig_stop(&r), 0);
 	rig_done(&r);
 }
