@@ -1,6 +1,6 @@
 # layout.sh - OCI layouts (image-spec, image-layout.md) of managed images: the cache's, one for each image, and the pool's. Sourced by scripts/image-build.
 #
-#   POOL/oci/{oci-layout,index.json}     the tags, for other programs to read: skopeo inspect oci:POOL/oci:prod
+#   POOL/oci/{oci-layout,index.json}     all images, for other programs to read: skopeo inspect oci:POOL/oci:prod
 #   POOL/oci/blobs/sha256/HEX            manifest, configuration and packed layer. The contract is a label of the configuration
 #   POOL/layers/HEX/{fs,diff_id,list}    a layer, unpacked, by the digest of its blob; list: tree_list of fs. Those of pulled images lie here as well
 #   POOL/images/NAME@HEX/image.conf      a version: its contract, and what it stands on; HEX is its manifest's digest
@@ -74,27 +74,29 @@ make_layout() {
 	config=$(add_blob "$oci" "$dir/config")
 	jq -cn --argjson config "$config" --argjson layer "$layer" --arg oci "$OCI" '{schemaVersion: 2, mediaType: "\($oci).manifest.v1+json",
 		config: ({mediaType: "\($oci).config.v1+json"} + $config), layers: [{mediaType: "\($oci).layer.v1.tar+zstd"} + $layer]}' >"$dir/manifest"
-	entry "$2" "$arch" "$(add_blob "$oci" "$dir/manifest")" | index_of >"$oci/index.json"
+	entry "$2" "$(add_blob "$oci" "$dir/manifest")" | index_of >"$oci/index.json"
 }
 
-# entry NAME ARCHITECTURE DESCRIPTOR: of an index.
+# entry NAME DESCRIPTOR: of an index.
 entry() {
-	jq -cn --arg name "$1" --arg arch "$2" --argjson manifest "$3" --arg oci "$OCI" '{mediaType: "\($oci).manifest.v1+json"} + $manifest +
-		{platform: {architecture: $arch, os: "linux"}, annotations: {"org.opencontainers.image.ref.name": $name}}'
+	jq -cn --arg name "$1" --argjson manifest "$2" --arg oci "$OCI" '{mediaType: "\($oci).manifest.v1+json"} + $manifest +
+		{annotations: {"org.opencontainers.image.ref.name": $name}}'
 }
 
 index_of() { jq -cs --arg oci "$OCI" '{schemaVersion: 2, mediaType: "\($oci).index.v1+json", manifests: .}'; }
 
-# write_index LAYOUT TAGS: index.json of the tags, links of the directory TAGS.
+# write_index LAYOUT TAGS: index.json, in which the tags (links of the directory TAGS) are as they are now. Other images are the runtime's (src/runtime/blobs.c).
 write_index() {
-	local tag hex arch
+	local tag hex
 	printf '{"imageLayoutVersion":"1.0.0"}' >"$1/oci-layout"
-	for tag in "$2"/*; do
-		[ -L "$tag" ] || continue
-		hex=$(readlink "$tag")
-		hex=${hex##*@}
-		arch=$(jq -r .architecture "$1/blobs/sha256/$(config_of "$1" "$hex")")
-		entry "${tag##*/}" "$arch" "$(jq -cn --arg digest "sha256:$hex" --argjson size "$(stat -c %s "$1/blobs/sha256/$hex")" '{$digest, $size}')"
-	done | index_of >"$1/index.json.new"
+	{
+		for tag in "$2"/*; do
+			[ -L "$tag" ] || continue
+			hex=$(readlink "$tag")
+			hex=${hex##*@}
+			entry "${tag##*/}" "$(jq -cn --arg digest "sha256:$hex" --argjson size "$(stat -c %s "$1/blobs/sha256/$hex")" '{$digest, $size}')"
+		done
+		[ ! -e "$1/index.json" ] || jq -c '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] | startswith("img_"))' "$1/index.json"
+	} | index_of >"$1/index.json.new"
 	mv "$1/index.json.new" "$1/index.json"
 }

@@ -11,8 +11,8 @@
 
 #include "cleanup.h"
 #include "fdio.h"
+#include "hash.h"
 #include "meta.h"
-#include "rnd.h"
 #include "str.h"
 #include "tree.h"
 #include "unpack.h"
@@ -24,8 +24,6 @@
 #define OPAQUE	 ".wh..wh..opq"
 #define SPECIAL	 ".wh..wh." /* notes of other file systems */
 #define SCAN_PCT 10
-
-static EVP_MD *sha256;
 
 struct layer {
 	int root_fd, fd, opaque_fd;
@@ -42,44 +40,10 @@ struct layer {
 	unsigned percent;
 };
 
-int ft_layer_init(struct qt_err *e)
-{
-	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	return sha256 ? 0 : qt_fail(e, QT_E_INTERNAL_ERROR, "no SHA-256");
-}
-
-const struct evp_md_st *ft_sha256(void)
-{
-	return sha256;
-}
-
 static void free_archive(struct archive **a)
 {
 	if (*a)
 		(void)archive_read_free(*a);
-}
-
-static void free_hash(EVP_MD_CTX **c)
-{
-	EVP_MD_CTX_free(*c);
-}
-
-static EVP_MD_CTX *new_hash(struct qt_err *e)
-{
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
-
-	if (c && EVP_DigestInit_ex2(c, sha256, NULL) == 1)
-		return c;
-	EVP_MD_CTX_free(c);
-	return (void)qt_fail(e, QT_E_UNAVAILABLE, "out of memory"), NULL;
-}
-
-static void end_hash(EVP_MD_CTX *c, char *hex)
-{
-	unsigned char sum[32] = {0};
-
-	(void)EVP_DigestFinal_ex(c, sum, NULL);
-	qt_hex(hex, sum, sizeof(sum));
 }
 
 static void tell(struct layer *w, unsigned pct)
@@ -90,30 +54,23 @@ static void tell(struct layer *w, unsigned pct)
 	w->progress(w->arg, pct);
 }
 
+static void scanned(void *arg, uint64_t at)
+{
+	struct layer *w = arg;
+
+	tell(w, w->packed ? (unsigned)(at * SCAN_PCT / w->packed) : 0);
+}
+
 /* Before a parser sees it: who pulls the same layer later gets what was unpacked now, so nothing in it may be able to change that. */
 static int check_digest(struct layer *w, const char *digest, struct qt_err *e)
 {
-	QT_AUTO(free_hash) EVP_MD_CTX *hash = new_hash(e);
-	static char chunk[BLOCK];
+	auto_hash EVP_MD_CTX *hash = ft_hash_new(e);
 	char hex[FT_SHA256 + 1];
-	uint64_t at = 0;
+	uint64_t size;
 
-	if (!hash)
+	if (!hash || ft_hash_file(hash, w->fd, -1, scanned, w, &size, e) < 0)
 		return -1;
-	for (;;) {
-		ssize_t n = pread(w->fd, chunk, sizeof(chunk), (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return qt_fail_sys(e, errno, "read the layer");
-		if (n == 0)
-			break;
-		(void)EVP_DigestUpdate(hash, chunk, (size_t)n);
-		at += (uint64_t)n;
-		tell(w, w->packed ? (unsigned)(at * SCAN_PCT / w->packed) : 0);
-	}
-	end_hash(hash, hex);
+	ft_hash_end(hash, hex);
 	return qt_streq(hex, digest) ? 0 : qt_fail(e, QT_E_ARCHIVE_REFUSED, "the layer is not what its digest says");
 }
 
@@ -454,11 +411,11 @@ int ft_layer(int root_fd, const char *digest, int fd, const struct ft_limits *li
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return qt_fail(e, QT_E_BAD_REQUEST, "the layer is not a file");
 	w.packed = (uint64_t)st.st_size;
-	w.hash = new_hash(e);
+	w.hash = ft_hash_new(e);
 	if (w.hash && check_digest(&w, digest, e) == 0 && open_packing(&w, e) == 0)
 		r = unpack(&w, e);
 	if (r == 0) {
-		end_hash(w.hash, diff_id);
+		ft_hash_end(w.hash, diff_id);
 		*rep = (struct ft_layer_rep){.diff_id = rt_str(diff_id), .entries = w.entries, .bytes = w.bytes};
 	}
 	EVP_MD_CTX_free(w.hash);

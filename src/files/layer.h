@@ -4,10 +4,6 @@
 
 #include "extract.h"
 
-/* Once, before the program is locked in: what later no library can load. */
-int ft_layer_init(struct qt_err *e);
-const struct evp_md_st *ft_sha256(void);
-
 /*
  * FD, whose sha256 must be DIGEST: tar, or that in one gzip or one zstd, by its magic bytes. The digest is compared before anything is parsed. Taken is what an
  * archive may hold (extract.h), but for this:

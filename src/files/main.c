@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blob.h"
 #include "cleanup.h"
 #include "enter.h"
 #include "fdpass.h"
+#include "hash.h"
 #include "layer.h"
 #include "num.h"
 #include "pack.h"
@@ -90,10 +92,12 @@ static int do_read(struct server *s, const struct ft_read_req *req, int pipe_fd,
 static int run(struct server *s, enum ft_op op, const union ft_req *q, int fd, union ft_rep *rep, struct qt_err *e)
 {
 	/* Each process is for one or the other. */
-	if ((s->kind->rights == FT_R_LAYER) != (op == FT_LAYER) || (op == FT_PACK && !s->kind->packs))
+	if ((s->kind->rights == FT_R_LAYER) != (op == FT_LAYER || op == FT_BLOB) || (op == FT_PACK && !s->kind->packs))
 		return qt_fail(e, QT_E_BAD_REQUEST, "not here");
 	if (op == FT_LAYER)
 		return ft_layer(s->root_fd, q->layer.digest.s, fd, &s->limits, progress, s, s->diff_id, &rep->layer, e);
+	if (op == FT_BLOB)
+		return ft_blob(s->root_fd, q->blob.digest.s, fd, &rep->blob, e);
 	if (op == FT_PACK)
 		return ft_pack(s->root_fd, &q->pack, fd, &s->limits, progress, s, s->diff_id, &rep->pack, e);
 	/* All others begin with the path. */
@@ -119,6 +123,7 @@ static int run(struct server *s, enum ft_op op, const union ft_req *q, int fd, u
 		return ft_extract(s->root_fd, &q->extract, s->path, fd, &s->limits, progress, s, &rep->extract, e);
 	case FT_NONE:
 	case FT_LAYER:
+	case FT_BLOB:
 	case FT_PACK:
 	case FT_PROGRESS:
 	case FT_OP_COUNT:
@@ -181,7 +186,7 @@ int main(int argc, char **argv)
 	/* Names in UTF-8 headers are converted to the C locale's ASCII, or else taken as they are. What that needs is read now, from the host; later no
 	 * library can open a file. */
 	(void)iconv_close(iconv_open("ANSI_X3.4-1968", "UTF-8"));
-	if (s.kind->hashes && ft_layer_init(&e) < 0) {
+	if (s.kind->hashes && ft_hash_init(&e) < 0) {
 		(void)send_error(&s, FT_NONE, &e);
 		return 1;
 	}

@@ -14,9 +14,8 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "layer.h"
+#include "hash.h"
 #include "member.h"
-#include "rnd.h"
 #include "str.h"
 #include "tree.h"
 #include "unpack.h"
@@ -42,11 +41,6 @@ static void free_archive(struct archive **a)
 {
 	if (*a)
 		(void)archive_write_free(*a);
-}
-
-static void free_hash(EVP_MD_CTX **c)
-{
-	EVP_MD_CTX_free(*c);
 }
 
 static int broken(struct pack *p, struct qt_err *e)
@@ -360,11 +354,10 @@ int ft_pack(int root_fd, const struct ft_pack_req *req, int out_fd, const struct
 	    char *digest, struct ft_pack_rep *rep, struct qt_err *e)
 {
 	QT_AUTO(free_archive) struct archive *a = archive_write_new();
-	QT_AUTO(free_hash) EVP_MD_CTX *hash = EVP_MD_CTX_new();
+	auto_hash EVP_MD_CTX *hash = ft_hash_new(e);
 	struct pack p = {.root_fd = root_fd, .req = req, .limits = limits, .a = a, .hash = hash, .progress = progress, .arg = arg};
-	unsigned char sum[32] = {0};
 
-	if (!a || !hash || EVP_DigestInit_ex2(hash, ft_sha256(), NULL) != 1)
+	if (!a || !hash)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	look_for_exceptions(&p);
 	/* As it is: names are bytes here. */
@@ -374,8 +367,7 @@ int ft_pack(int root_fd, const struct ft_pack_req *req, int out_fd, const struct
 		return -1;
 	if (archive_write_close(a) != ARCHIVE_OK)
 		return broken(&p, e);
-	(void)EVP_DigestFinal_ex(hash, sum, NULL);
-	qt_hex(digest, sum, sizeof(sum));
+	ft_hash_end(hash, digest);
 	*rep = p.sum;
 	rep->digest = rt_str(digest);
 	return 0;

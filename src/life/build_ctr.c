@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "files/files_client.h"
+#include "images.h"
 #include "str.h"
 
 #define COMMIT_MS 300000
@@ -132,33 +133,20 @@ static int commit(struct qt_build *b, struct qt_stage *st, const struct qt_id *i
 	return 0;
 }
 
-static int begin(struct qt_build *b, const struct qt_id *image, const json_t *layers, struct qt_err *e)
-{
-	struct rt_image_begin_req req = {.id = *image, .tenant = b->o->tenant};
-	struct rt_image_begin_rep rep;
-	char buf[QT_IMG_LAYERS_MAX * (RT_LAYER_NAME_MAX + 1)];
-	json_t *d;
-	size_t i;
-
-	req.layers = (struct rt_strv){buf, 0, 0};
-	json_array_foreach(layers, i, d)
-		if (!rt_strv_add(&req.layers, buf, sizeof(buf), json_string_value(d) + strlen("sha256:")))
-			return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has too many layers");
-	return rt_image_begin(&b->l->rt, &req, &rep, QT_BUILD_BUDGET_MS, e);
-}
-
 int qt_build_take(struct qt_build *b, struct qt_stage *st, const char *key, struct qt_err *e)
 {
 	struct qt_id image = qt_id_new("img");
 	auto_json json_t *layers = json_copy(st->ctr_layers), *taken = json_copy(st->ctr_taken);
+	const struct qt_img_begin begin = {.id = image, .tenant = b->o->tenant, .layers = layers, .manifest = "", .config = ""};
 	char name[RT_LAYER_NAME_MAX + 1];
+	bool there;
 	int r;
 
 	if (st->c.state == QT_ST_RUNNING && qt_life_kill(b->l, &st->c, e) < 0)
 		return -1;
 	rt_layer_name(name, &image);
 	json_array_append_new(layers, json_sprintf("sha256:%s", name));
-	r = begin(b, &image, layers, e);
+	r = qt_img_begin(b->l, &begin, &there, e);
 	if (r == 0)
 		r = commit(b, st, &image, key, layers, taken, name, e);
 	if (r < 0) {

@@ -1,11 +1,14 @@
 /* The image that a build is for: documents, the runtime's object, Redis. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "build.h"
 #include "cleanup.h"
 #include "clock.h"
-#include "files.h"
+#include "fdio.h"
+#include "images.h"
 #include "imgs.h"
 #include "str.h"
 
@@ -55,26 +58,18 @@ static void digest_of(char *out, size_t size, const char *text)
 	(void)qt_fmt(out, size, "sha256:%s", hex);
 }
 
-static int begin(struct qt_build *b, const struct qt_img *i, bool *there, struct qt_err *e)
+static int keep(struct qt_build *b, const struct qt_img *i, const char *digest, const char *text, struct qt_err *e)
 {
-	struct rt_image_begin_req req = {.id = i->id, .tenant = i->tenant};
-	struct rt_image_begin_rep rep;
-	char buf[QT_IMG_LAYERS_MAX * (RT_LAYER_NAME_MAX + 1)];
-	json_t *d;
-	size_t n;
+	auto_close int fd = memfd_create("document", MFD_CLOEXEC);
 
-	req.layers = (struct rt_strv){buf, 0, 0};
-	json_array_foreach(i->layers, n, d)
-		if (!rt_strv_add(&req.layers, buf, sizeof(buf), json_string_value(d) + strlen("sha256:")))
-			return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has too many layers");
-	if (rt_image_begin(&b->l->rt, &req, &rep, QT_BUILD_BUDGET_MS, e) < 0)
-		return -1;
-	*there = rep.there;
-	return 0;
+	if (fd < 0)
+		return qt_fail_sys(e, errno, "memory for a document");
+	return qt_write_full(fd, text, strlen(text), e) < 0 ? -1 : qt_img_keep(b->l, &i->id, digest, fd, e);
 }
 
 static int store(struct qt_build *b, const struct qt_img *i, const char *manifest, const char *config, struct qt_err *e)
 {
+	const struct qt_img_begin begin = {.id = i->id, .tenant = i->tenant, .layers = i->layers, .manifest = i->manifest_digest, .config = i->config_digest};
 	struct rt_image_commit_req req = {.id = i->id, .size_bytes = i->size_bytes};
 	auto_free char *record = qt_img_dump(i, e);
 	struct rt_image_commit_rep rep;
@@ -85,12 +80,11 @@ static int store(struct qt_build *b, const struct qt_img *i, const char *manifes
 		return qt_fail(e, QT_E_IMAGE_REFUSED, "the image's environment and commands are too large");
 	}
 	req.record = rt_str(record);
-	if (begin(b, i, &there, e) < 0)
+	if (qt_img_begin(b->l, &begin, &there, e) < 0)
 		return -1;
 	if (there)
 		return 0;
-	if (qt_life_file_write(b->l, &i->id, "manifest.json", 0644, manifest, strlen(manifest), e) < 0 ||
-	    qt_life_file_write(b->l, &i->id, "config.json", 0644, config, strlen(config), e) < 0)
+	if (keep(b, i, i->manifest_digest, manifest, e) < 0 || keep(b, i, i->config_digest, config, e) < 0)
 		return -1;
 	return rt_image_commit(&b->l->rt, &req, &rep, QT_BUILD_BUDGET_MS, e);
 }

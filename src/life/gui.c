@@ -9,13 +9,13 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "images.h"
 #include "inner.h"
 #include "minit_client.h"
 #include "str.h"
 
 #define DIAL_BUDGET_MS 2000
 #define GREET_MS       2000
-#define FILE_BUDGET_MS 5000
 #define FILE_MAX       (8U << 20)
 
 static const char greeting[] = "RFB 003.";
@@ -73,28 +73,5 @@ bool qt_life_gui_answers(struct qt_life *l, const struct qt_ctr *c)
 
 int qt_life_gui_file(struct qt_life *l, const char *path, char **ret, size_t *len, struct qt_err *e)
 {
-	struct rt_image_file_req req = {.image = rt_str(QT_GUI_IMAGE), .path = rt_str(path)};
-	struct rt_image_file_rep rep;
-	auto_close int fd = -1;
-	auto_free char *data = NULL;
-	size_t got = 0;
-
-	if (rt_call(&l->rt, RT_IMAGE_FILE, &req, NULL, &rep, &fd, FILE_BUDGET_MS, e) < 0)
-		return -1;
-	if (rep.size_bytes > FILE_MAX)
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "a file of noVNC is too large to be one");
-	data = malloc(rep.size_bytes + 1);
-	if (!data)
-		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	while (got < rep.size_bytes) {
-		ssize_t n = pread(fd, data + got, rep.size_bytes - got, (off_t)got);
-
-		if (n <= 0)
-			return qt_fail_sys(e, n < 0 ? errno : EIO, "read a file of noVNC");
-		got += (size_t)n;
-	}
-	data[got] = '\0';
-	*len = got;
-	*ret = qt_take(&data);
-	return 0;
+	return qt_life_image_file(l, QT_GUI_IMAGE, path, FILE_MAX, ret, len, e);
 }

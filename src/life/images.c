@@ -1,11 +1,13 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
-#include "files.h"
+#include "files/files_client.h"
 #include "images.h"
 #include "imgs.h"
 #include "inner.h"
@@ -13,6 +15,9 @@
 
 #define DELETE_BUDGET_MS 20000
 #define INFO_BUDGET_MS	 2000
+#define FILE_BUDGET_MS	 5000
+#define BEGIN_BUDGET_MS	 20000
+#define KEEP_BUDGET_MS	 60000
 #define DOCUMENT_MAX	 (8U << 20)
 #define LOOK_MS		 100
 
@@ -32,27 +37,88 @@ int qt_life_img_get(struct qt_life *l, const struct qt_id *tenant, const char *f
 	return -1;
 }
 
+int qt_life_image_file(struct qt_life *l, const char *image, const char *path, uint64_t max, char **ret, size_t *len, struct qt_err *e)
+{
+	struct rt_image_file_req req = {.image = rt_str(image), .path = rt_str(path)};
+	struct rt_image_file_rep rep;
+	auto_close int fd = -1;
+	auto_free char *data = NULL;
+	size_t got = 0;
+
+	if (rt_call(&l->rt, RT_IMAGE_FILE, &req, NULL, &rep, &fd, FILE_BUDGET_MS, e) < 0)
+		return -1;
+	if (rep.size_bytes > max)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "a file of an image is too large to be one");
+	data = malloc(rep.size_bytes + 1);
+	if (!data)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
+	while (got < rep.size_bytes) {
+		ssize_t n = pread(fd, data + got, rep.size_bytes - got, (off_t)got);
+
+		if (n <= 0)
+			return qt_fail_sys(e, n < 0 ? errno : EIO, "read a file of an image");
+		got += (size_t)n;
+	}
+	data[got] = '\0';
+	*len = got;
+	*ret = qt_take(&data);
+	return 0;
+}
+
 char *qt_life_img_document(struct qt_life *l, const struct qt_img *i, const char *name, struct qt_err *e)
 {
-	struct qt_file f = {.fd = -1, .hold = -1};
-	auto_free char *text = NULL;
-	size_t len = 0;
-	ssize_t n = 1;
+	char *text;
+	size_t len;
 
-	if (qt_life_file_open(l, &i->id, name, DOCUMENT_MAX, &f, e) < 0)
-		return NULL;
-	text = malloc(f.size + 1);
-	while (text && len < f.size && n > 0) {
-		n = qt_file_read(&f, text + len, f.size - len, e);
-		len += n > 0 ? (size_t)n : 0;
-	}
-	qt_file_done(&f);
-	if (!text || len < f.size) {
-		(void)qt_fail(e, QT_E_INTERNAL_ERROR, "a document of an image cannot be read");
-		return NULL;
-	}
-	text[len] = '\0';
-	return qt_take(&text);
+	return qt_life_image_file(l, i->id.s, name, DOCUMENT_MAX, &text, &len, e) < 0 ? NULL : text;
+}
+
+/* --- what a pull and a build do alike ------------------------------------------------------------------------- */
+
+static const char *hex_of(const char *digest)
+{
+	return digest + (qt_starts(digest, "sha256:") ? strlen("sha256:") : 0);
+}
+
+int qt_img_begin(struct qt_life *l, const struct qt_img_begin *b, bool *ret_there, struct qt_err *e)
+{
+	struct rt_image_begin_req req = {.id = b->id, .tenant = b->tenant, .docker = b->docker};
+	char layers[QT_IMG_LAYERS_MAX * (RT_LAYER_NAME_MAX + 1)], blobs[2 * (FT_SHA256 + 1)];
+	struct rt_image_begin_rep rep;
+	json_t *d;
+	size_t n;
+
+	req.layers = (struct rt_strv){layers, 0, 0};
+	req.blobs = (struct rt_strv){blobs, 0, 0};
+	json_array_foreach((json_t *)(uintptr_t)b->layers, n, d)
+		if (!rt_strv_add(&req.layers, layers, sizeof(layers), hex_of(json_string_value(d))))
+			return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has too many layers");
+	if (*b->manifest && (!rt_strv_add(&req.blobs, blobs, sizeof(blobs), hex_of(b->manifest)) || !rt_strv_add(&req.blobs, blobs, sizeof(blobs), hex_of(b->config))))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "a digest too long");
+	if (rt_image_begin(&l->rt, &req, &rep, BEGIN_BUDGET_MS, e) < 0)
+		return -1;
+	*ret_there = rep.there;
+	return 0;
+}
+
+int qt_img_keep(struct qt_life *l, const struct qt_id *image, const char *digest, int fd, struct qt_err *e)
+{
+	const struct ft_blob_req req = {.digest = rt_str(hex_of(digest))};
+	struct rt_layer_commit_req commit = {.id = *image, .digest = req.digest, .diff_id = rt_str("")};
+	auto_files struct qt_files f = {.sock = -1};
+	struct rt_layer_commit_rep committed;
+	char none[FT_SHA256 + 1];
+	struct ft_blob_rep rep;
+	bool there = false;
+
+	if (qt_files_open_layer(&f, &l->rt, image, req.digest.s, &there, none, e) < 0)
+		return -1;
+	if (there)
+		return 0;
+	if (qt_files_call(&f, FT_BLOB, &req, fd, &rep, sizeof(rep), NULL, NULL, KEEP_BUDGET_MS, e) < 0)
+		return -1;
+	qt_files_done(&f);
+	return rt_layer_commit(&l->rt, &commit, &committed, KEEP_BUDGET_MS, e);
 }
 
 int qt_life_img_delete(struct qt_life *l, const struct qt_img *i, struct qt_err *e)

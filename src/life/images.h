@@ -8,6 +8,9 @@
 /* The image that REFERENCE (as a client wrote it) means for TENANT. FIELD is its JSON pointer, or "". IMAGE_NOT_FOUND with a hint; VALIDATION_ERROR. */
 int qt_life_img_get(struct qt_life *l, const struct qt_id *tenant, const char *field, const char *reference, struct qt_img *ret, struct qt_err *e);
 
+/* A file of an image on this node that the runtime shows (RT_IMAGE_FILE), of at most MAX bytes. *RET is the caller's, free(); a NUL follows its LEN bytes. NOT_FOUND. */
+int qt_life_image_file(struct qt_life *l, const char *image, const char *path, uint64_t max, char **ret, size_t *len, struct qt_err *e);
+
 /* Its manifest ("manifest.json") or configuration ("config.json"), as the registry sent it. free(). */
 char *qt_life_img_document(struct qt_life *l, const struct qt_img *i, const char *name, struct qt_err *e);
 
@@ -25,6 +28,18 @@ int qt_life_img_pull(struct qt_life *l, const struct qt_id *tenant, const struct
 
 /* Wait for the end of the operation O, at most WAIT_MS, and read it anew. TIMEOUT: it goes on. */
 int qt_life_op_wait(struct qt_life *l, struct qt_op *o, int wait_ms, bool (*gone)(void *arg), void *arg, struct qt_err *e);
+
+/* --- what a pull and a build do alike ------------------------------------------------------------------------- */
+/* An image of LAYERS (digests, the bottom first) is begun; MANIFEST and CONFIG are the digests of its documents, "" of what has none. *RET_THERE: it is there already. */
+struct qt_img_begin {
+	struct qt_id id, tenant;
+	const json_t *layers;
+	const char *manifest, *config;
+	bool docker; /* the manifest is one of Docker's */
+};
+int qt_img_begin(struct qt_life *l, const struct qt_img_begin *b, bool *ret_there, struct qt_err *e);
+/* The document of that DIGEST, the content of FD from its begin. */
+int qt_img_keep(struct qt_life *l, const struct qt_id *image, const char *digest, int fd, struct qt_err *e);
 
 /* --- secret.c: credentials of an operation that is not executed yet ------------------------------------------- */
 int qt_secret_put(const struct qt_conf *conf, const struct qt_op *o, const json_t *secret, struct qt_err *e);

@@ -18,6 +18,7 @@
 
 #define START_BUDGET_MS	 20000
 #define ATTACH_BUDGET_MS 5000
+#define SAVE_BUDGET_MS	 10000
 
 json_t *qt_text_of(const char *bytes, size_t len)
 {
@@ -79,17 +80,29 @@ static const char *status_of(int exit_code, bool timed_out)
 	return timed_out ? "timed_out" : exit_code == 0 ? "completed" : "failed";
 }
 
+static int start_once(struct qt_life *l, const struct qt_ctr *c, const struct mi_exec *m, struct mi_failed *failed, struct qt_err *e)
+{
+	auto_close int conn = -1;
+	pid_t pid;
+
+	return qt_life_connect(l, c, &conn, e) < 0 || mi_exec_start(conn, m, START_BUDGET_MS, &pid, failed, e) < 0 ? -1 : 0;
+}
+
 /* Start M as the job whose record is O, which is written already; what cannot be executed is a job that failed. */
 static int start(struct qt_life *l, const struct qt_ctr *c, const struct mi_exec *m, json_t *o, struct qt_err *e)
 {
-	auto_close int conn = -1;
 	auto_free char *text = NULL;
 	struct mi_failed failed;
 	int exit_code;
-	pid_t pid;
 
-	if (qt_life_connect(l, c, &conn, e) < 0 || mi_exec_start(conn, m, START_BUDGET_MS, &pid, &failed, e) < 0)
+	if (start_once(l, c, m, &failed, e) < 0)
 		return -1;
+	/* The init gives no place away of whose job nobody knows the end. */
+	if (failed.step == MI_STEP_FORK && failed.sys == EAGAIN) {
+		qt_life_jobs_save(l, c, SAVE_BUDGET_MS);
+		if (start_once(l, c, m, &failed, e) < 0)
+			return -1;
+	}
 	if (failed.step == MI_STEP_NONE)
 		return 0;
 	if (qt_exec_not_started(&failed, m, &exit_code, &text, e) < 0)
@@ -176,6 +189,14 @@ static bool says(const json_t *o, const char *status)
 	return s && qt_streq(s, status);
 }
 
+/* Its record is written before it begins; so an init that does not know it may be about to hear of it. */
+static bool begins(const struct qt_ctr *c, const json_t *o)
+{
+	int64_t since_s = json_integer_value(json_object_get(o, "started_at"));
+
+	return c->state == QT_ST_RUNNING && since_s >= c->started_ms / 1000 && since_s + START_BUDGET_MS / 1000 >= qt_now_ms() / 1000;
+}
+
 /* O is the stored record of a job of C; what is known better now goes into it, and an end into the store. False: the init cannot be asked now. */
 static bool bring_up_to_date(struct qt_life *l, const struct qt_ctr *c, json_t *o, int budget_ms)
 {
@@ -189,7 +210,7 @@ static bool bring_up_to_date(struct qt_life *l, const struct qt_ctr *c, json_t *
 		known = ask_init(l, c, job, o, budget_ms, &e);
 	answered = e.code == QT_OK;
 	/* An init that cannot be asked now proves nothing; one that does not know it, or is no more, does. */
-	if (ran && !known && answered) {
+	if (ran && !known && answered && !begins(c, o)) {
 		set_ended(o, "failed", 128 + 9, c->exited_ms > 0 ? c->exited_ms : qt_now_ms());
 		set(o, "error_message", json_string("the container was stopped while the job ran"));
 	}

@@ -187,20 +187,10 @@ static int describe(struct pull *p, struct qt_err *e)
 
 static int begin(struct pull *p, bool *there, struct qt_err *e)
 {
-	struct rt_image_begin_req req = {.id = p->img.id, .tenant = p->img.tenant};
-	char buf[QT_IMG_LAYERS_MAX * (FT_SHA256 + 1)];
-	struct rt_image_begin_rep rep;
-	json_t *d;
-	size_t i;
+	const struct qt_img_begin b = {.id = p->img.id, .tenant = p->img.tenant, .layers = p->img.layers, .manifest = p->img.manifest_digest,
+				       .config = p->img.config_digest, .docker = json_is_true(json_object_get(p->got, "docker"))};
 
-	req.layers = (struct rt_strv){buf, 0, 0};
-	json_array_foreach(p->img.layers, i, d)
-		if (!rt_strv_add(&req.layers, buf, sizeof(buf), json_string_value(d) + strlen("sha256:")))
-			return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has too many layers");
-	if (rt_image_begin(&p->l->rt, &req, &rep, BUDGET_MS, e) < 0)
-		return -1;
-	*there = rep.there;
-	return 0;
+	return qt_img_begin(p->l, &b, there, e);
 }
 
 /* What the tree, or the archive, makes impossible is the image's fault. */
@@ -290,18 +280,11 @@ static int store_layers(struct pull *p, bool *missing, struct qt_err *e)
 	return 0;
 }
 
-static int write_document(struct pull *p, const char *from, const char *to, struct qt_err *e)
+static int keep(struct pull *p, const char *name, const char *digest, struct qt_err *e)
 {
-	const struct ft_write_req req = {.path = rt_str(to), .mode = 0644};
-	auto_close int fd = openat(p->dir_fd, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	auto_files struct qt_files f = {.sock = -1};
-	struct ft_write_rep rep;
+	auto_close int fd = openat(p->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0)
-		return qt_fail_sys(e, errno, "open a fetched document");
-	if (qt_files_open(&f, &p->l->rt, &p->img.id, e) < 0)
-		return -1;
-	return qt_files_call(&f, FT_WRITE, &req, fd, &rep, sizeof(rep), NULL, NULL, BUDGET_MS, e);
+	return fd < 0 ? qt_fail_sys(e, errno, "open a fetched document") : qt_img_keep(p->l, &p->img.id, digest, fd, e);
 }
 
 static int commit(struct pull *p, struct qt_err *e)
@@ -326,7 +309,7 @@ static int store(struct pull *p, bool *missing, struct qt_err *e)
 		return -1;
 	if (there)
 		return 0;
-	if (write_document(p, "manifest", "manifest.json", e) < 0 || write_document(p, "config", "config.json", e) < 0 || store_layers(p, missing, e) < 0)
+	if (keep(p, "manifest", p->img.manifest_digest, e) < 0 || keep(p, "config", p->img.config_digest, e) < 0 || store_layers(p, missing, e) < 0)
 		return -1;
 	return *missing ? 0 : commit(p, e);
 }

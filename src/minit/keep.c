@@ -23,7 +23,7 @@ static struct keep {
 	int master;	    /* of a terminal, else -1 */
 	int pipe[2], mem[2]; /* stdout, stderr; of a terminal, mem[0] is a struct mi_scroll */
 	uint64_t due_ms;    /* monotonic; 0: never */
-	bool termed;
+	bool termed, heard; /* heard: somebody was told of its end */
 } keeps[MI_KEEPS_MAX];
 
 static void close_one(int *fd)
@@ -58,7 +58,7 @@ int mi_keep_oldest(void)
 	for (unsigned i = 0; i < MI_KEEPS_MAX; i++) {
 		if (!keeps[i].key[0])
 			return (int)i;
-		if (keeps[i].told.ended && (best < 0 || keeps[i].told.ended_ms < keeps[best].told.ended_ms))
+		if (keeps[i].told.ended && (keeps[i].heard || keeps[i].told.tty) && (best < 0 || keeps[i].told.ended_ms < keeps[best].told.ended_ms))
 			best = (int)i;
 	}
 	return best;
@@ -218,8 +218,9 @@ void mi_keep_ended(int place, int code, int sig)
 
 void mi_keep_tell(int place, struct mi_kept *ret, int fds[2], unsigned *ret_n_fds)
 {
-	const struct keep *k = &keeps[place];
+	struct keep *k = &keeps[place];
 
+	k->heard = k->told.ended;
 	*ret = k->told;
 	*ret_n_fds = 2;
 	fds[0] = k->told.tty ? k->master : k->mem[0];

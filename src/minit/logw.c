@@ -152,6 +152,17 @@ static bool resume(const struct log_file *f)
 	return false;
 }
 
+/* Nobody counts so far: the files are damaged, and what would be written behind them no reader would take. */
+static void begin_anew(void)
+{
+	w.cur = 0;
+	w.seq = 1;
+	w.broken = true;
+	for (int i = 0; i < 2; i++)
+		if (ftruncate(w.fd[i], 0) < 0)
+			return;
+}
+
 void logw_open(int fd, uint32_t file_bytes)
 {
 	struct log_file f[2];
@@ -171,4 +182,6 @@ void logw_open(int fd, uint32_t file_bytes)
 	w.broken = !resume(&f[w.cur]);
 	if (w.broken)
 		w.cur ^= 1;
+	if (w.seq > LOG_SEQ_MAX / 2)
+		begin_anew();
 }

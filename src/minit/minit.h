@@ -61,7 +61,7 @@ void mi_keep_started(int place, pid_t pid);
 void mi_keep_ended(int place, int code, int sig);
 bool mi_keep_has_ended(int place);
 bool mi_keep_is_tty(int place);
-/* A place of one that ended, the oldest, is free again; -1 if all run. */
+/* A place that is free, or of one that ended, the oldest; -1 if all run, or are jobs of whose end nobody was told yet. */
 int mi_keep_oldest(void);
 void mi_keep_tell(int place, struct mi_kept *ret, int fds[2], unsigned *ret_n_fds); /* borrowed */
 void mi_keep_read(unsigned slot); /* MI_SRC_KEEP: place * 2 + stream */

@@ -27,7 +27,7 @@
 #define MI_CWD_MAX   4096U /* its NUL included */
 #define MI_DIAL_MAX  108U  /* the same of a socket's path: what sockaddr_un holds */
 #define MI_ID_MAX    65535U
-#define MI_KEEPS_MAX 64U  /* kept at once, those that ended included; MI_FAILED with EAGAIN when all of them run */
+#define MI_KEEPS_MAX 64U  /* kept at once, those that ended included; MI_FAILED with EAGAIN when all of them run, or are jobs that nobody attached to since their end */
 #define MI_KEY_MAX   64U  /* its NUL included */
 #define MI_KEEP_BYTES (1U << 20) /* of each output of a kept exec; the rest is read and dropped */
 

@@ -153,8 +153,8 @@ static void tell(const struct pull *p)
 	for (unsigned i = 0; i < p->m.n; i++)
 		json_array_append_new(layers, json_pack("{s:s, s:i, s:I, s:b}", "digest", p->m.layers[i].digest, "index", (int)p->m.layers[i].index,
 							"size", (json_int_t)p->m.layers[i].size, "have", (int)p->m.layers[i].have));
-	say(json_pack("{s:s, s:s, s:I, s:i, s:o}", "manifest_digest", p->manifest_digest, "config_digest", p->m.config, "size_bytes",
-		      (json_int_t)p->m.layers_size, "n_layers", (int)p->m.n_layers, "layers", layers));
+	say(json_pack("{s:s, s:s, s:I, s:i, s:b, s:o}", "manifest_digest", p->manifest_digest, "config_digest", p->m.config, "size_bytes",
+		      (json_int_t)p->m.layers_size, "n_layers", (int)p->m.n_layers, "docker", (int)p->m.docker, "layers", layers));
 }
 
 static int pull(struct pull *p, struct qt_err *e)

@@ -116,6 +116,7 @@ int pl_manifest_parse(const json_t *doc, uint64_t max_bytes, struct pl_manifest 
 	if (!json_is_array(layers) || json_array_size(layers) == 0 || json_array_size(layers) > QT_IMG_LAYERS_MAX)
 		return bad("it has no layers, or more than 127", e);
 	m.n_layers = (unsigned)json_array_size(layers);
+	m.docker = qt_starts(text(doc, "mediaType"), DOCKER);
 	json_array_foreach(layers, i, l) {
 		struct pl_layer x = {.index = (unsigned)i};
 

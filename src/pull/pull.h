@@ -5,7 +5,7 @@
  *   reference, platform ("os/architecture[/variant]"), registry_username, registry_password, allow (as the setting registry_allow), max_bytes, stall_s,
  *   have (an array: digests of layers that are not to be fetched)
  * and writes lines to its standard output, each a JSON object: {"percent": n}, now and then, and at the end {"error_code", "error"} or
- *   {"manifest_digest", "config_digest", "size_bytes", "n_layers", "layers": [{"digest", "index", "size", "have"}]}
+ *   {"manifest_digest", "config_digest", "size_bytes", "n_layers", "docker", "layers": [{"digest", "index", "size", "have"}]}
  * With the latter the files manifest, config and, for each layer that it did not have, layer.<index> lie in its working directory, each as large as the manifest
  * says and with the sha256 that it says. What a layer says twice is there once, at its topmost place.
  */
@@ -96,6 +96,7 @@ struct pl_manifest {
 	char config[QT_DIGEST_MAX + 1];
 	uint64_t config_size, layers_size;
 	unsigned n_layers; /* in the manifest */
+	bool docker;	   /* it is one of Docker's, which always say so */
 	unsigned n;
 	struct pl_layer layers[QT_IMG_LAYERS_MAX];
 };

@@ -1,13 +1,15 @@
 #include "layers.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include "blobs.h"
 #include "cleanup.h"
 #include "dirs.h"
 #include "log.h"
-#include "managed.h"
 #include "str.h"
 
 #define AGAIN_MS 1000
@@ -170,6 +172,37 @@ static void sweep_again(void *rt)
 	rt_layers_sweep(rt);
 }
 
+/* `quiltctl image build` and we change the images of the pool by turns. If it is at it just now, all is looked at a second later. */
+static bool lock(struct rt *rt)
+{
+	struct qt_err e = {0};
+
+	if (flock(rt->store.images_fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	if (errno != EWOULDBLOCK)
+		(void)qt_fail_sys(&e, errno, "lock the images");
+	else if (rt_timer_set(rt->loop, &rt->layers_again, AGAIN_MS, sweep_again, rt, &e) == 0)
+		return false;
+	qt_log_err(QT_LOG_WARN, &e, "layers that nobody names are left");
+	return false;
+}
+
+static void unlock(struct rt *rt)
+{
+	(void)flock(rt->store.images_fd, LOCK_UN);
+}
+
+void rt_layers_changed(struct rt *rt)
+{
+	struct qt_err e = {0};
+
+	if (!lock(rt))
+		return;
+	if (rt_blobs_index(rt, &e) < 0)
+		qt_log_err(QT_LOG_WARN, &e, "the index of images is not up to date");
+	unlock(rt);
+}
+
 void rt_layers_sweep(struct rt *rt)
 {
 	struct found f = {.rt = rt};
@@ -181,14 +214,11 @@ void rt_layers_sweep(struct rt *rt)
 		qt_log(QT_LOG_WARN, "layers are not swept: the file of an image was set aside, and which are its layers is not known");
 		return;
 	}
-	if (rt_managed_sweep(rt, &f.kept, &e) < 0 && e.code == QT_E_CONFLICT) {
-		qt_err_reset(&e);
-		if (rt_timer_set(rt->loop, &rt->layers_again, AGAIN_MS, sweep_again, rt, &e) < 0)
-			qt_log_err(QT_LOG_WARN, &e, "layers that nobody names are left");
+	if (!lock(rt))
 		return;
-	}
-	if (e.code != QT_OK || rt_dir_each(rt->store.layers_fd, layer_found, &f, &e) < 0 || rt_managed_sweep_blobs(rt, &f.kept, &e) < 0)
+	if (rt_managed_sweep(rt, &f.kept, &e) < 0 || rt_dir_each(rt->store.layers_fd, layer_found, &f, &e) < 0 || rt_blobs_sweep(rt, &f.kept, &e) < 0 ||
+	    rt_blobs_index(rt, &e) < 0)
 		qt_log_err(QT_LOG_WARN, &e, "layers that nobody names are left");
-	rt_managed_unlock(&rt->store);
+	unlock(rt);
 	rt_managed_kept_done(&f.kept);
 }

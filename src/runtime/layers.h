@@ -34,6 +34,8 @@ void rt_image_left(struct rt *rt, const char *image);
 /* Versions of managed images, layers and blobs that nobody names, and half-made layers of images that are not being made, go to the trash; at once, or, while
  * `quiltctl image build` puts something there, a second later. */
 void rt_layers_sweep(struct rt *rt);
+/* An image came: it goes into the index of POOL/oci. */
+void rt_layers_changed(struct rt *rt);
 
 /* What is under way to commit a layer (op_image.c): ended, and waited for. */
 void rt_layer_jobs_close(struct rt *rt);

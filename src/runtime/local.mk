@@ -1,6 +1,7 @@
 # quilt-runtime, without the parts that make processes (spawn.mk) and network (net.mk)
 noinst_LIBRARIES += libqrt.a
 libqrt_a_SOURCES = \
+	src/runtime/blobs.c src/runtime/blobs.h \
 	src/runtime/caps.def \
 	src/runtime/cdi.c src/runtime/cdi.h \
 	src/runtime/cdispec.c src/runtime/cdispec.h \

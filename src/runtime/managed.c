@@ -1,10 +1,8 @@
 #include "managed.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -24,8 +22,7 @@ static int not_whole(const char *name, struct qt_err *e)
 	return qt_fail_field(e, QT_E_IMAGE_NOT_FOUND, "/image", "", "the image \"%.128s\" on this node is not whole", name);
 }
 
-/* Where the tag NAME leads. */
-static bool read_tag(const struct rt_store *s, const char *name, char *ret)
+bool rt_managed_tag(const struct rt_store *s, const char *name, char *ret)
 {
 	ssize_t n = readlinkat(s->images_fd, name, ret, RT_IMAGE_MAX + 1);
 
@@ -39,7 +36,7 @@ int rt_managed_now(const struct rt_store *s, const char *name, char *ret, struct
 {
 	if (!rt_image_name_ok(name))
 		return no_image(name, e);
-	if (!read_tag(s, name, ret))
+	if (!rt_managed_tag(s, name, ret))
 		(void)qt_copy(ret, RT_IMAGE_MAX + 1, name);
 	return 0;
 }
@@ -107,7 +104,7 @@ static int look(const char *name, void *arg, struct qt_err *e)
 	struct tags *t = arg;
 
 	(void)e;
-	t->found |= rt_image_name_ok(name) && read_tag(t->s, name, version) && qt_streq(version, t->version);
+	t->found |= rt_image_name_ok(name) && rt_managed_tag(t->s, name, version) && qt_streq(version, t->version);
 	return 0;
 }
 
@@ -199,37 +196,7 @@ int rt_managed_sweep(struct rt *rt, struct rt_managed_kept *kept, struct qt_err 
 {
 	struct sweep w = {.rt = rt, .kept = kept};
 
-	if (flock(rt->store.images_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? qt_fail(e, QT_E_CONFLICT, "an image is being put into the pool") : qt_fail_sys(e, errno, "lock the images");
 	if (rt_dir_each(rt->journal.bad_fd, rotten, &w.unknown, e) < 0 || rt_dir_each(rt->objs.keep.bad_fd, rotten, &w.unknown, e) < 0)
 		return -1;
 	return rt_dir_each(rt->store.images_fd, version_found, &w, e);
-}
-
-void rt_managed_unlock(const struct rt_store *s)
-{
-	(void)flock(s->images_fd, LOCK_UN);
-}
-
-struct blobs {
-	struct rt_store *s;
-	const struct rt_managed_kept *kept;
-	int fd;
-};
-
-static int blob_found(const char *name, void *arg, struct qt_err *e)
-{
-	struct blobs *b = arg;
-
-	return rt_managed_keeps(b->kept, name) ? 0 : rt_store_drop(b->s, b->fd, name, e);
-}
-
-int rt_managed_sweep_blobs(struct rt *rt, const struct rt_managed_kept *kept, struct qt_err *e)
-{
-	auto_close int fd = openat(rt->store.pool_fd, "oci/blobs/sha256", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct blobs b = {.s = &rt->store, .kept = kept, .fd = fd};
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : qt_fail_sys(e, errno, "open the blobs of images");
-	return rt_dir_each(fd, blob_found, &b, e);
 }

@@ -5,6 +5,9 @@
 
 #include "runtime.h"
 
+/* Is NAME a tag? The version that it leads to; RET as below. */
+bool rt_managed_tag(const struct rt_store *s, const char *name, char *ret);
+
 /* What NAME means now: a version, or NAME itself, if an older quiltd made it. IMAGE_NOT_FOUND. RET has RT_IMAGE_MAX + 1 bytes. */
 int rt_managed_now(const struct rt_store *s, const char *name, char *ret, struct qt_err *e);
 
@@ -25,13 +28,7 @@ struct rt_managed_kept {
 bool rt_managed_keeps(const struct rt_managed_kept *k, const char *hex);
 void rt_managed_kept_done(struct rt_managed_kept *k);
 
-/*
- * Versions that no tag means and nothing stands on go to the trash; KEPT is what the others need. -1 with E->code QT_E_CONFLICT: `quiltctl image build` puts something
- * there just now. Otherwise the lock that it takes is ours until rt_managed_unlock(), also after another failure.
- */
+/* Versions that no tag means and nothing stands on go to the trash; KEPT is what the others need. For who has the lock (layers.c). */
 int rt_managed_sweep(struct rt *rt, struct rt_managed_kept *kept, struct qt_err *e);
-/* Blobs that no version needs. */
-int rt_managed_sweep_blobs(struct rt *rt, const struct rt_managed_kept *kept, struct qt_err *e);
-void rt_managed_unlock(const struct rt_store *s);
 
 #endif

@@ -9,10 +9,10 @@ static const struct rt_field rows[] = {
 #define R(type, name, max) {#name, RT_F_##type, offsetof(struct rt_obj_entry, name), max}
 	R(ID, id, 0),	      R(ID, tenant, 0),	 R(U64, created_ms, 0),	   R(U64, max_bytes, 0),
 	R(U64, size_bytes, 0), R(U64, files, 0), R(BLOB, record, 16384),
-	R(STR, image, 128),    R(STRV, layers, 8320),
+	R(STR, image, 128),    R(STRV, layers, 8320), R(STRV, blobs, 130), R(U32, docker, 0),
 #undef R
 };
-static const uint8_t n_rows[] = {7, 9};
+static const uint8_t n_rows[] = {7, 9, 11};
 _Static_assert(sizeof(struct rt_obj_entry) <= RT_KEEP_STRUCT_MAX, "an entry is read into so much");
 
 static bool sane(const void *en_, const char *name)
@@ -44,6 +44,7 @@ static void free_obj(struct rt_obj *o)
 {
 	free(o->record);
 	free((char *)(uintptr_t)o->layers.s);
+	free((char *)(uintptr_t)o->blobs.s);
 	free(o);
 }
 
@@ -92,18 +93,23 @@ int rt_obj_set_record(struct rt_obj *o, struct rt_str record, struct qt_err *e)
 	return 0;
 }
 
-int rt_obj_set_layers(struct rt_obj *o, struct rt_strv layers, struct qt_err *e)
+static int set_list(struct rt_strv *to, struct rt_strv list, struct qt_err *e)
 {
-	char *copy = malloc(layers.len + 1);
+	char *copy = malloc(list.len + 1);
 
 	if (!copy)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (layers.len > 0)
-		memcpy(copy, layers.s, layers.len);
-	copy[layers.len] = '\0';
-	free((char *)(uintptr_t)o->layers.s);
-	o->layers = (struct rt_strv){copy, layers.len, layers.n};
+	if (list.len > 0)
+		memcpy(copy, list.s, list.len);
+	copy[list.len] = '\0';
+	free((char *)(uintptr_t)to->s);
+	*to = (struct rt_strv){copy, list.len, list.n};
 	return 0;
+}
+
+int rt_obj_set_layers(struct rt_obj *o, struct rt_strv layers, struct rt_strv blobs, struct qt_err *e)
+{
+	return set_list(&o->layers, layers, e) < 0 ? -1 : set_list(&o->blobs, blobs, e);
 }
 
 static int insert(struct rt_objs *t, struct rt_obj *o, struct qt_err *e)
@@ -163,6 +169,8 @@ int rt_obj_save(struct rt_objs *t, const struct rt_obj *o, struct qt_err *e)
 		.record = {o->record, o->record_len},
 		.image = rt_str(o->image),
 		.layers = o->layers,
+		.blobs = o->blobs,
+		.docker = o->docker,
 	};
 
 	return rt_keep_put(&t->keep, o->id.s, &en, true, e);
@@ -184,10 +192,11 @@ static int load_one(const void *en_, void *arg, struct qt_err *e)
 	o->max_bytes = en->max_bytes;
 	o->size_bytes = en->size_bytes;
 	o->files = en->files;
-	/* The two are absent in files of version 1. */
+	o->docker = en->docker != 0;
+	/* Lists that a file of an older version lacks are empty. */
 	if (en->image.len > 0)
 		(void)qt_copy(o->image, sizeof(o->image), en->image.s);
-	return en->layers.len > 0 ? rt_obj_set_layers(o, en->layers, e) : 0;
+	return en->layers.len > 0 ? rt_obj_set_layers(o, en->layers, en->blobs, e) : 0;
 }
 
 int rt_objs_load(struct rt_objs *t, struct qt_err *e)

@@ -18,6 +18,8 @@ struct rt_obj_entry {
 	struct rt_str record;
 	struct rt_str image;   /* since version 2: of a snapshot, what its container stands on */
 	struct rt_strv layers; /* of an image, the bottom first */
+	struct rt_strv blobs;  /* since version 3: of an image, its documents, the manifest first; none: they lie in its tree, as those of before do */
+	uint32_t docker;       /* the manifest is one of Docker's */
 };
 
 struct rt_obj {
@@ -26,7 +28,8 @@ struct rt_obj {
 	char *record; /* owned */
 	uint32_t record_len;
 	char image[129];       /* of a snapshot */
-	struct rt_strv layers; /* of an image; owned */
+	struct rt_strv layers, blobs; /* of an image; owned */
+	bool docker;
 	bool making; /* its tree is being copied; nobody but who makes it sees it */
 	pid_t maker; /* of an image that is being made: who began it, and when that process did */
 	uint64_t maker_start;
@@ -49,7 +52,7 @@ uint32_t rt_obj_after(const struct rt_objs *t, const char *after);
 /* A new one in the table, owned by it; nothing is written. */
 struct rt_obj *rt_obj_add(struct rt_objs *t, const struct qt_id *id, const struct qt_id *tenant, struct rt_str record, struct qt_err *e);
 int rt_obj_set_record(struct rt_obj *o, struct rt_str record, struct qt_err *e);
-int rt_obj_set_layers(struct rt_obj *o, struct rt_strv layers, struct qt_err *e);
+int rt_obj_set_layers(struct rt_obj *o, struct rt_strv layers, struct rt_strv blobs, struct qt_err *e);
 int rt_obj_save(struct rt_objs *t, const struct rt_obj *o, struct qt_err *e); /* on disk when it returns */
 int rt_obj_forget(struct rt_objs *t, const struct rt_obj *o, struct qt_err *e); /* the file; the same */
 void rt_obj_remove(struct rt_objs *t, struct rt_obj *o); /* from the table; frees it */

@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "blobs.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "copy.h"
@@ -38,6 +39,23 @@ static int check_layers(const struct rt_strv *layers, struct qt_err *e)
 	while ((p = rt_strv_next(layers, p)))
 		if (!rt_image_hex_ok(p))
 			return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: a layer's digest is not one");
+	return 0;
+}
+
+/* None, or two; what is a layer as well would be unpacked and kept. */
+static int check_blobs(const struct rt_image_begin_req *req, struct qt_err *e)
+{
+	const char *p = NULL, *q = NULL;
+
+	if (req->docker > 1 || (req->blobs.n != 0 && req->blobs.n != 2))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: an image has two documents");
+	while ((p = rt_strv_next(&req->blobs, p))) {
+		if (!rt_image_hex_ok(p))
+			return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: a document's digest is not one");
+		while ((q = rt_strv_next(&req->layers, q)))
+			if (qt_streq(p, q))
+				return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has a layer that is one of its documents");
+	}
 	return 0;
 }
 
@@ -95,7 +113,7 @@ int rt_op_image_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct 
 	(void)c;
 	if (!qt_id_parse(&id, "img", req->id.s) || !qt_id_parse(&id, "ten", req->tenant.s))
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: an id of another kind");
-	if (check_layers(&req->layers, e) < 0)
+	if (check_layers(&req->layers, e) < 0 || check_blobs(req, e) < 0)
 		return -1;
 	rt_images_sweep(rt);
 	o = rt_obj_find(&rt->objs, req->id.s);
@@ -122,7 +140,8 @@ int rt_op_image_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct 
 	o->maker = rt_peer_pid(rt, &a->call);
 	o->maker_start = qt_start_time(o->maker);
 	o->created_ms = (uint64_t)qt_now_ms();
-	if (rt_obj_set_layers(o, req->layers, e) == 0 && rt_store_make_image(&rt->store, &o->id, e) == 0)
+	o->docker = req->docker != 0;
+	if (rt_obj_set_layers(o, req->layers, req->blobs, e) == 0 && rt_store_make_image(&rt->store, &o->id, e) == 0)
 		return 0;
 	(void)give_up(rt, o, &(struct qt_err){0});
 	return -1;
@@ -144,12 +163,16 @@ int rt_op_image_commit(struct rt *rt, struct rt_ctr *c, const void *req_, struct
 	while ((p = rt_strv_next(&o->layers, p)))
 		if (!rt_layer_there(rt, p))
 			return qt_fail(e, QT_E_CONFLICT, "not all layers of the image are there");
+	while ((p = rt_strv_next(&o->blobs, p)))
+		if (!rt_blob_there(rt, p))
+			return qt_fail(e, QT_E_CONFLICT, "not all documents of the image are there");
 	rt_sessions_end(rt->sessions, &o->id);
 	o->size_bytes = req->size_bytes;
 	o->created_ms = (uint64_t)qt_now_ms();
 	if (rt_obj_set_record(o, req->record, e) < 0 || rt_failpoint(RT_FP_image_made, e) < 0 || rt_obj_save(&rt->objs, o, e) < 0)
 		return -1;
 	o->making = false;
+	rt_layers_changed(rt);
 	return rt_failpoint(RT_FP_image_commit, e);
 }
 
@@ -166,9 +189,16 @@ static int check(struct rt *rt, const struct qt_id *id, const char *hex, char *n
 
 	if (!o)
 		return -1;
-	if (!rt_image_hex_ok(hex) || !rt_layer_of(o, hex) || !name_of(name, id, hex))
+	if (!rt_image_hex_ok(hex) || (!rt_layer_of(o, hex) && !rt_blob_of(o, hex)) || !name_of(name, id, hex))
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "the image has no such layer");
 	return 0;
+}
+
+/* A layer or a document. */
+static bool is_there(struct rt *rt, const struct qt_id *image, const char *hex, bool *ret_blob)
+{
+	*ret_blob = rt_blob_of(rt_obj_find(&rt->objs, image->s), hex);
+	return *ret_blob ? rt_blob_there(rt, hex) : rt_layer_there(rt, hex);
 }
 
 /* OUT has RT_LAYER_HEX + 1 bytes at least. */
@@ -190,15 +220,16 @@ int rt_op_layer_begin(struct rt *rt, struct rt_ctr *c, const void *req_, struct 
 	struct rt_layer_begin_rep *rep = a->rep;
 	auto_close int dir = -1;
 	char name[RT_LAYER_NAME];
+	bool blob;
 
 	(void)c;
+	rep->diff_id = rt_str("");
 	if (rt_check_files_socket(a->in_fds[0], e) < 0 || check(rt, &req->id, req->digest.s, name, e) < 0)
 		return -1;
-	if (rt_layer_there(rt, req->digest.s)) {
+	if (is_there(rt, &req->id, req->digest.s, &blob)) {
 		rep->there = 1;
-		return read_diff_id(rt, req->digest.s, a->scratch, &rep->diff_id, e);
+		return blob ? 0 : read_diff_id(rt, req->digest.s, a->scratch, &rep->diff_id, e);
 	}
-	rep->diff_id = rt_str("");
 	/* An earlier try, of an agent that died. */
 	rt_sessions_end(rt->sessions, &req->id);
 	if (rt_store_drop(&rt->store, rt->store.layers_fd, name, e) < 0 || rt_store_room(&rt->store, e) < 0 ||
@@ -219,6 +250,7 @@ struct rt_layer_job {
 	struct rt_later release;
 	struct rt_call call;
 	char name[RT_LAYER_NAME], hex[RT_LAYER_HEX + 1];
+	bool blob;
 	int dir_fd;
 };
 
@@ -285,8 +317,10 @@ static int publish(struct rt_layer_job *j, struct qt_err *e)
 	if (rt_failpoint(RT_FP_layer_made, e) < 0)
 		return -1;
 	/* Another pull was quicker: the same bytes. */
-	if (rt_layer_there(j->rt, j->hex))
+	if (j->blob ? rt_blob_there(j->rt, j->hex) : rt_layer_there(j->rt, j->hex))
 		return rt_store_drop(&j->rt->store, layers, j->name, e);
+	if (j->blob)
+		return rt_blob_publish(j->rt, j->name, j->hex, e) < 0 ? -1 : rt_failpoint(RT_FP_layer_commit, e);
 	if (renameat(layers, j->name, layers, j->hex) < 0 || fsync(layers) < 0)
 		return qt_fail_sys(e, errno, "keep a layer");
 	return rt_failpoint(RT_FP_layer_commit, e);
@@ -308,13 +342,13 @@ static void done(void *arg, int exit_code)
 	rt_loop_later(j->rt->loop, &j->release, free_job, j);
 }
 
-static int start(struct rt *rt, const char *name, const char *hex, const struct rt_answer *a, struct qt_err *e)
+static int start(struct rt *rt, const char *name, const char *hex, bool blob, const struct rt_answer *a, struct qt_err *e)
 {
 	struct rt_layer_job *j = calloc(1, sizeof(*j));
 
 	if (!j)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	*j = (struct rt_layer_job){.rt = rt, .call = a->call};
+	*j = (struct rt_layer_job){.rt = rt, .blob = blob, .call = a->call};
 	(void)qt_copy(j->name, sizeof(j->name), name);
 	(void)qt_copy(j->hex, sizeof(j->hex), hex);
 	j->dir_fd = openat(rt->store.layers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -342,19 +376,20 @@ int rt_op_layer_commit(struct rt *rt, struct rt_ctr *c, const void *req_, struct
 {
 	const struct rt_layer_commit_req *req = req_;
 	char name[RT_LAYER_NAME];
+	bool blob;
 
 	(void)c;
 	if (check(rt, &req->id, req->digest.s, name, e) < 0)
 		return -1;
-	if (rt_layer_there(rt, req->digest.s))
+	if (is_there(rt, &req->id, req->digest.s, &blob))
 		return 0;
 	for (const struct rt_layer_job *j = rt->layer_jobs; j; j = j->next)
 		if (qt_streq(j->name, name))
 			return RT_AGAIN;
 	rt_sessions_end(rt->sessions, &req->id); /* nobody changes it any more */
-	if (!rt_image_hex_ok(req->diff_id.s) || write_diff_id(rt, name, req->diff_id.s, e) < 0)
+	if (blob ? req->diff_id.len > 0 : !rt_image_hex_ok(req->diff_id.s) || write_diff_id(rt, name, req->diff_id.s, e) < 0)
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "the layer's diff_id is not one");
-	if (start(rt, name, req->digest.s, a, e) < 0)
+	if (start(rt, name, req->digest.s, blob, a, e) < 0)
 		return -1;
 	a->extra_ms = COMMIT_MS;
 	return RT_LATER;

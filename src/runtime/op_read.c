@@ -9,13 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "blobs.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "dirs.h"
 #include "fdio.h"
 #include "files.h"
 #include "layers.h"
-#include "managed.h"
 #include "log.h"
 #include "peer.h"
 #include "rootpath.h"
@@ -341,20 +341,39 @@ int rt_op_images(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_an
 	}
 }
 
-int rt_op_image_file(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
+static int open_novnc(struct rt *rt, const struct rt_image_file_req *req, struct qt_err *e)
 {
-	const struct rt_image_file_req *req = req_;
-	auto_close int root = rt_managed_root(&rt->store, req->image.s, e), dir = -1, fd = -1;
+	auto_close int root = rt_managed_root(&rt->store, req->image.s, e), dir = -1;
 	struct qt_err why = {0};
-	struct stat st;
+	int fd = -1;
 
-	(void)c;
 	if (root < 0)
 		return -1;
 	dir = qt_open_beneath(root, "usr/share/novnc", O_PATH | O_DIRECTORY, 0, &why);
 	if (dir >= 0)
 		fd = qt_open_beneath(dir, req->path.s, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &why);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	return fd >= 0 ? fd : qt_fail(e, QT_E_NOT_FOUND, "there is no such file");
+}
+
+static int open_document(struct rt *rt, const struct rt_image_file_req *req, struct qt_err *e)
+{
+	const struct rt_obj *o = rt_obj_find(&rt->objs, req->image.s);
+
+	if (!o || o->making)
+		return qt_fail(e, QT_E_IMAGE_NOT_FOUND, "there is no such image");
+	return rt_blob_document(rt, o, req->path.s, e);
+}
+
+int rt_op_image_file(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
+{
+	const struct rt_image_file_req *req = req_;
+	auto_close int fd = qt_starts(req->image.s, "img_") ? open_document(rt, req, e) : open_novnc(rt, req, e);
+	struct stat st;
+
+	(void)c;
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return qt_fail(e, QT_E_NOT_FOUND, "there is no such file");
 	((struct rt_image_file_rep *)a->rep)->size_bytes = (uint64_t)st.st_size;
 	a->fds[0] = qt_take_fd(&fd);

@@ -76,7 +76,7 @@ int rt_open(struct rt *rt, const char *conf_path, struct qt_err *e)
 	rt->state_fd = rt->run_fd = rt->ctr_state_fd = rt->sock_fd = rt->lock_fd = rt->dns_fd[0] = rt->dns_fd[1] = -1;
 	rt->journal.dir_fd = rt->journal.bad_fd = rt->objs.keep.dir_fd = rt->objs.keep.bad_fd = -1;
 	rt->store = (struct rt_store){.pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .vol_fd = -1, .snap_fd = -1,
-				      .img_fd = -1, .layers_fd = -1, .trash_fd = -1};
+				      .img_fd = -1, .layers_fd = -1, .oci_fd = -1, .blobs_fd = -1, .trash_fd = -1};
 	rt->started_ms = qt_now_ms();
 
 	if (!qt_have_openat2())

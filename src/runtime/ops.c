@@ -60,10 +60,10 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It learns the names of the images. They are for all tenants."},
-	[RT_IMAGE_FILE] = {.roles = RT_ROLE_API | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 200, .fn = rt_op_image_file,
+	[RT_IMAGE_FILE] = {.roles = RT_ROLE_API | RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 200, .fn = rt_op_image_file,
 		.uses = "DAC_OVERRIDE",
-		.hostile = "It can read what lies below one directory of a managed image, as every tenant can in a container of it. No link is followed, and the file is "
-			   "a regular one, opened for reading."},
+		.hostile = "It can read what lies below one directory of a managed image, as every tenant can in a container of it, and the manifest and configuration of any "
+			   "image: the API shows them to the image's tenant. No link is followed, and the file is a regular one, opened for reading."},
 	[RT_GPUS] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_gpus,
 		.uses = "DAC_OVERRIDE (reading CDI specifications that changed)",
 		.hostile = "Not for workers: as list. The agent writes into Redis which GPUs there are."},
@@ -78,7 +78,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 			   "the agent that makes sure that a registry showed this tenant each of them. What is begun and not finished goes with the process that began it, or after two hours."},
 	[RT_IMAGE_COMMIT] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 1000, .fn = rt_op_image_commit,
 		.uses = "DAC_OVERRIDE",
-		.hostile = "Not for workers. The record is opaque. An image whose layers are not all there is refused."},
+		.hostile = "Not for workers. The record is opaque. An image whose layers and documents are not all there is refused."},
 	[RT_LAYER_BEGIN] = {.roles = RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .flags = RT_MUTATES, .budget_ms = 500, .fn = rt_op_layer_begin,
 		.uses = "SYS_ADMIN (namespaces, mounts), SETUID, SETGID; DAC_OVERRIDE",
 		.hostile = "Not for workers. A hostile agent can have what it likes unpacked as the layer of a digest that is not there yet, and so give every tenant that pulls "

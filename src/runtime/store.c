@@ -93,12 +93,18 @@ static int open_dirs(struct rt_store *s, struct qt_err *e)
 		const char *name;
 		int *fd;
 	} dirs[] = {{"images", &s->images_fd}, {"ctr", &s->ctr_fd}, {"vol", &s->vol_fd}, {"snap", &s->snap_fd},
-		    {"img", &s->img_fd}, {"layers", &s->layers_fd}, {"new", &s->new_fd}, {"trash", &s->trash_fd}};
+		    {"img", &s->img_fd}, {"layers", &s->layers_fd},
+		    {"oci", &s->oci_fd}, {"oci/blobs", NULL}, {"oci/blobs/sha256", &s->blobs_fd}, {"new", &s->new_fd}, {"trash", &s->trash_fd}};
 
 	for (size_t i = 0; i < QT_LEN(dirs); i++) {
-		*dirs[i].fd = rt_dir_make(s->pool_fd, dirs[i].name, 0700, e);
-		if (*dirs[i].fd < 0)
+		int fd = rt_dir_make(s->pool_fd, dirs[i].name, 0700, e);
+
+		if (fd < 0)
 			return -1;
+		if (dirs[i].fd)
+			*dirs[i].fd = fd;
+		else
+			qt_close(fd);
 	}
 	return 0;
 }
@@ -106,7 +112,7 @@ static int open_dirs(struct rt_store *s, struct qt_err *e)
 int rt_store_open(struct rt_store *s, struct rt_loop *loop, const struct qt_conf *conf, int state_fd, struct qt_err *e)
 {
 	*s = (struct rt_store){.loop = loop, .pool_fd = -1, .images_fd = -1, .ctr_fd = -1, .vol_fd = -1, .snap_fd = -1, .img_fd = -1, .layers_fd = -1,
-			       .new_fd = -1, .trash_fd = -1, .ctr_limit = {conf->container_disk_bytes, conf->container_files},
+			       .oci_fd = -1, .blobs_fd = -1, .new_fd = -1, .trash_fd = -1, .ctr_limit = {conf->container_disk_bytes, conf->container_files},
 			       .vol_limit = {conf->volume_bytes, conf->volume_files}};
 	s->pool_fd = rt_dir_make_path(conf->pool_dir, 0700, e);
 	if (s->pool_fd < 0)
@@ -131,6 +137,8 @@ void rt_store_close(struct rt_store *s)
 	qt_reset_fd(&s->snap_fd, -1);
 	qt_reset_fd(&s->img_fd, -1);
 	qt_reset_fd(&s->layers_fd, -1);
+	qt_reset_fd(&s->oci_fd, -1);
+	qt_reset_fd(&s->blobs_fd, -1);
 	qt_reset_fd(&s->new_fd, -1);
 	qt_reset_fd(&s->trash_fd, -1);
 }

@@ -4,10 +4,10 @@
  *   POOL/id                    names the state directory that this pool belongs to
  *   POOL/images/NAME           a managed image, as clients name it: a link to one of its versions
  *   POOL/images/NAME@HEX/      a version: image.conf. HEX is the digest of its manifest
- *   POOL/oci/                  an OCI layout of managed images: manifests, configurations and packed layers by digest, index.json of the tags (image-build's)
+ *   POOL/oci/                  an OCI layout of all images: manifests and configurations (of managed images packed layers as well) by digest, and index.json
  *   POOL/ctr/ID/               a tree: upper/ and work/ of the overlay
  *   POOL/vol/ID/               a tree: data/
- *   POOL/img/ID/               a tree: data/, with the manifest and the configuration of a pulled image
+ *   POOL/img/ID/               a tree: data/, of a pulled or built image: while it is made, a build's context; afterwards empty (before version 3 of obj.h: its documents)
  *   POOL/layers/HEX/           fs/: a layer of images, by the sha256 of its blob; shared by all images, of all tenants
  *   POOL/layers/ID.HEX/        the same while it is unpacked for the image ID, and a list of what hides all below it: opaque
  *   POOL/snap/ID/              ctr/, a container's tree, and for each captured volume vol_…/, a volume's tree
@@ -33,7 +33,7 @@ struct rt_limit {
 struct rt_store {
 	const struct rt_store_driver *driver;
 	struct rt_loop *loop;
-	int pool_fd, images_fd, ctr_fd, vol_fd, snap_fd, img_fd, layers_fd, new_fd, trash_fd;
+	int pool_fd, images_fd, ctr_fd, vol_fd, snap_fd, img_fd, layers_fd, oci_fd, blobs_fd, new_fd, trash_fd;
 	bool limits; /* trees can be limited */
 	struct rt_limit ctr_limit, vol_limit; /* of the settings */
 	uint32_t last_number;

@@ -1,4 +1,5 @@
 """Jobs (detached execs) and processes: contract 7.2 and 7.4."""
+import concurrent.futures
 import os
 import signal
 import time
@@ -62,6 +63,27 @@ def test_much_output_is_cut_and_nobody_blocks(busy):
     job = ended(api, detach(api, c, "/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"))
     assert job["exit_code"] == 0 and job["output_truncated"] is True and set(job["stdout"]) == {"x"}
     assert len(job["stdout"]) == 1 << 20
+
+
+def test_more_jobs_than_an_init_holds(busy):
+    """Nobody asks for any of them until all have ended: what became of each is known, and what it wrote."""
+    api, c = busy
+    urls = [detach(api, c, "/bin/sh", "-c", f"echo job {i}; exit {i % 3}") for i in range(150)]
+    for i, url in enumerate(urls):
+        job = ended(api, url)
+        assert (job["stdout"], job["exit_code"], job["error_message"]) == (f"job {i}\n", i % 3, None), job
+
+
+def test_a_job_that_begins_is_not_taken_for_one_that_is_gone(busy):
+    """Whoever looks while it is being started."""
+    api, c = busy
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        looks = [pool.submit(lambda: [api.get(f"/api/containers/{c}/jobs").status for _ in range(40)]) for _ in range(6)]
+        urls = [detach(api, c, "/bin/sh", "-c", f"exit {i % 2}") for i in range(30)]
+        assert all(s == 200 for look in looks for s in look.result())
+    for i, url in enumerate(urls):
+        job = ended(api, url)
+        assert (job["exit_code"], job["error_message"]) == (i % 2, None), job
 
 
 def test_a_job_outlives_every_daemon(busy, stack):

@@ -51,7 +51,7 @@ def orphan(stack, make_tenant):
     """A pull whose agent dies in the middle. The next one takes it up when the lease is over; the last test looks."""
     evil, first, api = Evil(), [], make_tenant("orphan")
     image = Image([tar(member("first", os.urandom(5000))), tar(member("second", os.urandom(5000)))])
-    ORPHANS.update(layer["digest"].split(":")[1] for layer in image.layers)
+    ORPHANS.update(digest.split(":")[1] for digest in (*image.blobs, sha(image.text)))
     reference = evil.serve("tests/orphan", "1", image)
     blob = f"/v2/tests/orphan/blobs/{image.layers[1]['digest']}"
     data, died = evil.routes[blob], threading.Event()
@@ -82,14 +82,19 @@ def layers(stack):
     return {name for name in os.listdir(f"{stack.pool}/layers") if name.split(".")[-1] not in ORPHANS}
 
 
+def blobs(stack):
+    """Documents of images."""
+    return {name for name in os.listdir(f"{stack.pool}/oci/blobs/sha256") if name not in ORPHANS}
+
+
 def on_the_way(stack):
     return set(os.listdir(f"{stack.state}/agent/pull"))
 
 
 def nothing_is_left(stack, before, on_the_way_before):
-    """Of a pull that failed: no layer, no tree, no file on its way."""
+    """Of a pull that failed: no layer, no document, no tree, no file on its way."""
     def left():
-        return layers(stack) ^ before, on_the_way(stack) - on_the_way_before, os.listdir(f"{stack.run}/secrets")
+        return (layers(stack) | blobs(stack)) ^ before, on_the_way(stack) - on_the_way_before, os.listdir(f"{stack.run}/secrets")
 
     try:
         wait_for(lambda: not any(left()), what="nothing of the pull is left")
@@ -145,10 +150,19 @@ def test_list_inspect_history_delete(stack, api, other_api, registry, pull):
     r = other_api.post("/api/containers", {"name": fresh_name(), "image": reference, "oci": True})
     assert r.status == 404 and r["error_code"] == "IMAGE_NOT_FOUND" and "/api/oci/images/pull" in r["hint"], r
 
-    before = layers(stack)
+    # It is in the OCI layout of the pool, under its id.
+    layout = f"oci:{stack.pool}/oci:{mine[0]['id']}"
+    seen_by_skopeo = json.loads(subprocess.run(["skopeo", "inspect", layout], check=True, capture_output=True).stdout)
+    assert seen_by_skopeo["Digest"] == sha(image.text) and seen_by_skopeo["Layers"] == [layer["digest"] for layer in image.layers], seen_by_skopeo
+    config = subprocess.run(["skopeo", "inspect", "--config", "--raw", layout], check=True, capture_output=True).stdout
+    assert json.loads(config) == image.config
+    before, documents = layers(stack), blobs(stack)
     r = api.delete(f"/api/oci/images?reference={reference}&prune_layers=true")
     assert r.status == 200 and r["success"] is True, r
     assert len(layers(stack)) == len(before) - 1
+    assert documents - blobs(stack) == {sha(image.text).split(":")[1], image.manifest["config"]["digest"].split(":")[1]}
+    with open(f"{stack.pool}/oci/index.json", encoding="ascii") as f:
+        assert mine[0]["id"] not in f.read()
     assert api.delete(f"/api/oci/images?reference={reference}").status == 404
 
 
@@ -328,6 +342,9 @@ def test_index_platforms_digests(stack, api, registry, pull, make_container, doc
     reference = f"{registry.host}/tests/multi:all"
     r = pull(reference)
     assert r["image"]["architecture"] == "amd64" and r["image"]["manifest_digest"] == sha(here.text), r
+    with open(f"{stack.pool}/oci/index.json", encoding="ascii") as f:
+        entry = next(m for m in json.load(f)["manifests"] if m["annotations"]["org.opencontainers.image.ref.name"] == r["image"]["id"])
+    assert (entry["mediaType"], entry["digest"], entry["size"]) == (here.media, sha(here.text), len(here.text)), entry
     c = make_container(image=reference, oci=True)
     assert sh(api, c, "cat /only-here")["stdout"] == "1"
     assert api.delete(f"/api/containers/{c['container_id']}?timeout_ms=0").status == 200
@@ -436,7 +453,7 @@ def test_tls_with_an_authority_of_our_own(stack, registry, authority, pull):
 
 
 def refused(stack, pull, reference, status, code, **more):
-    before, beside = layers(stack), on_the_way(stack)
+    before, beside = layers(stack) | blobs(stack), on_the_way(stack)
     r = pull(reference, force=True, **more)
     assert r.status == status and r["error_code"] == code, r
     nothing_is_left(stack, before, beside)
@@ -694,7 +711,7 @@ def test_malformed_references(api, pull):
 def test_a_pull_is_cancelled(stack, api, evil, pull):
     image = Image([busybox_layer(), tar(member("second", os.urandom(5000)))])
     reference = evil.serve("tests/cut", "1", image)
-    before, beside, first = layers(stack), on_the_way(stack), []
+    before, beside, first = layers(stack) | blobs(stack), on_the_way(stack), []
 
     def hangs(handler):
         first.append(1)

@@ -420,6 +420,7 @@ static const char *wrong(struct rig *r, unsigned n, unsigned running, unsigned *
 		{"volumes", count_dir(r, "pool/vol"), r->volumes},
 		{"images", count_dir(r, "pool/img"), r->images},
 		{"layers", count_dir(r, "pool/layers"), r->layers},
+		{"blobs", count_dir(r, "pool/oci/blobs/sha256"), r->blobs},
 		{"objects", count_dir(r, "state/objects"), r->snapshots + r->volumes + r->images},
 		{"objects.bad", count_dir(r, "state/objects.bad"), 0},
 		{"new", count_dir(r, "pool/new"), 0},
@@ -446,10 +447,11 @@ void rig_expect(struct rig *r, unsigned snapshots, unsigned volumes)
 	r->volumes = volumes;
 }
 
-void rig_expect_images(struct rig *r, unsigned images, unsigned layers)
+void rig_expect_images(struct rig *r, unsigned images, unsigned layers, unsigned blobs)
 {
 	r->images = images;
 	r->layers = layers;
+	r->blobs = blobs;
 }
 
 void rig_census(struct rig *r, unsigned n, unsigned running)

@@ -14,7 +14,7 @@ struct rig {
 	char instance[8], prefix[5];
 	uint32_t gateway;
 	pid_t pid;	   /* of the runtime; 0: none */
-	unsigned snapshots, volumes, images, layers;
+	unsigned snapshots, volumes, images, layers, blobs;
 	struct rt_client rt;
 };
 
@@ -51,7 +51,7 @@ void rig_exec(struct rig *r, struct qt_id id, const char *command, char *out, si
 void rig_census(struct rig *r, unsigned n, unsigned running);
 
 void rig_expect(struct rig *r, unsigned snapshots, unsigned volumes);
-void rig_expect_images(struct rig *r, unsigned images, unsigned layers); /* pulled ones, and layers of the store */
+void rig_expect_images(struct rig *r, unsigned images, unsigned layers, unsigned blobs); /* pulled ones; what the store has of them */
 
 /* The client id of a list. Its number of containers. */
 unsigned rig_list(struct rig *r, struct qt_id *ids, unsigned max);

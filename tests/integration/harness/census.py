@@ -82,6 +82,7 @@ class Census:
         text = re.sub(r"(set talk \{[^{}]*?)elements = \{[^}]*\}", r"\1", text)
         # A tenant's number there is the runtime's own affair: it counts anew when it starts.
         text = re.sub(r"\b0x[0-9a-f]+ \. ", "tenant . ", text)
+        text = re.sub(r" : 0x[0-9a-f]+", " : tenant", text)
         elements = re.findall(r"elements = \{([^}]*)\}", text)
         return [f"nft element {e.strip()}" for group in elements for e in group.split(",")] + \
                [f"nft {' '.join(re.sub(r'elements = .[^}]*.', '', text).split())}"]
