@@ -24,7 +24,7 @@
 #include "str.h"
 
 enum op {
-	LISTEN, CONNECT, CONNECTED, HANG_UP, ACCEPT, BIND_UDP, SEND_UDP, RECV_UDP, PING, ADD_ADDR, SYSCTL_SET, SYSCTL_GET, COUNTERS
+	LISTEN, CONNECT, CONNECTED, HANG_UP, ACCEPT, BIND_UDP, SEND_UDP, FLOOD_UDP, RECV_UDP, PING, ADD_ADDR, SYSCTL_SET, SYSCTL_GET, COUNTERS
 };
 
 struct question {
@@ -119,7 +119,7 @@ static int do_send(const struct question *q)
 	if (fd < 0)
 		return -errno;
 	for (uint16_t i = 0; i < q->count; i++) {
-		struct sockaddr_in to = inet(q->ip, (uint16_t)(q->port + i));
+		struct sockaddr_in to = inet(q->ip, q->op == FLOOD_UDP ? q->port : (uint16_t)(q->port + i));
 
 		/* ECONNREFUSED: the answer to an earlier one. EPERM never: dropping happens elsewhere. */
 		if (sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != ECONNREFUSED)
@@ -226,6 +226,7 @@ static int do_one(const struct question *q, struct answer *a)
 		qt_reset_fd(&udp, bound(SOCK_DGRAM, q->port));
 		return udp < 0 ? -errno : 0;
 	case SEND_UDP:
+	case FLOOD_UDP:
 		return do_send(q);
 	case RECV_UDP:
 		return do_recv(a);
@@ -363,6 +364,11 @@ int peer_bind_udp(struct peer *p, uint16_t port)
 int peer_send_udp(struct peer *p, uint32_t ip, uint16_t port, uint16_t count)
 {
 	return ask(p, (struct question){.op = SEND_UDP, .ip = ip, .port = port, .count = count}).r;
+}
+
+int peer_flood_udp(struct peer *p, uint32_t ip, uint16_t port, uint16_t count)
+{
+	return ask(p, (struct question){.op = FLOOD_UDP, .ip = ip, .port = port, .count = count}).r;
 }
 
 int peer_recv_udp(struct peer *p, uint32_t *ret_from)

@@ -25,6 +25,7 @@ int peer_hang_up(struct peer *p);					     /* nothing of it is sent again */
 int peer_accept(struct peer *p, uint32_t *ret_from);			     /* waits */
 int peer_bind_udp(struct peer *p, uint16_t port);
 int peer_send_udp(struct peer *p, uint32_t ip, uint16_t port, uint16_t count); /* one datagram to each of COUNT ports from PORT on */
+int peer_flood_udp(struct peer *p, uint32_t ip, uint16_t port, uint16_t count); /* COUNT to this one, as fast as can be */
 int peer_recv_udp(struct peer *p, uint32_t *ret_from);			     /* waits */
 int peer_ping(struct peer *p, uint32_t ip);				     /* waits for the answer */
 int peer_add_addr(struct peer *p, const char *link, uint32_t ip);

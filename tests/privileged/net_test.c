@@ -210,10 +210,9 @@ static void resolver_is_open(void **state)
 	assert_int_equal(look_counter(nft, TABLE, "the host"), before);
 	is_blocked(&a1.peer, GATEWAY, 54, 0, "the host");
 	is_blocked(&a1.peer, GATEWAY, 53, b1.addr.ip, "forged source");
-	/* One that floods is cut off by itself. */
+	/* One that floods is cut off by itself. At one go: a slow machine would stay below the limit, if it were asked for each. */
 	for (int i = 0; i < 10 && look_counter(nft, TABLE, "too much talk") == talk; i++)
-		for (int k = 0; k < RT_TALK_MAX; k++)
-			assert_int_equal(peer_send_udp(&a1.peer, GATEWAY, 53, 1), 0);
+		assert_int_equal(peer_flood_udp(&a1.peer, GATEWAY, 53, RT_TALK_MAX), 0);
 	assert_true(look_counter(nft, TABLE, "too much talk") > talk);
 	while (recv(udp, &byte, 1, MSG_DONTWAIT) >= 0)
 		;
