@@ -10,10 +10,10 @@
 
 #include "logfmt.h"
 #include "minit.h"
+#include "msgio.h"
 
 #define OVERFLOW_UID 65534U /* who has no number in a user namespace */
 #define ACCEPTS	     32	    /* in one turn of the loop */
-#define FDS_ROOM     4	    /* three are right; the kernel fills the padding of an odd number */
 
 enum state {
 	FREE,
@@ -86,29 +86,12 @@ static void drop(struct slot *s)
 static bool answer_fds(struct slot *s, uint32_t kind, uint32_t arg, uint32_t arg2, const void *more, size_t len, const int *fds,
 		       unsigned n_fds)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int) * 2)];
-	} c = {0};
-	struct mi_msg m = {.magic = MI_MAGIC, .kind = kind, .arg = arg, .arg2 = arg2};
-	struct iovec iov[2] = {{&m, sizeof(m)}, {(void *)more, len}};
-	struct msghdr h = {.msg_iov = iov, .msg_iovlen = len > 0 ? 2 : 1};
-	ssize_t n;
+	const struct mi_msg m = {.magic = MI_MAGIC, .kind = kind, .arg = arg, .arg2 = arg2};
 
-	if (n_fds > 0) {
-		h.msg_control = c.buf;
-		h.msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * n_fds);
-		c.align.cmsg_level = SOL_SOCKET;
-		c.align.cmsg_type = SCM_RIGHTS;
-		c.align.cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * n_fds);
-		memcpy(CMSG_DATA(&c.align), fds, sizeof(int) * n_fds);
-	}
-	do
-		n = sendmsg(s->fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		drop(s);
-	return n >= 0;
+	if (mi_send(s->fd, &m, more, len, fds, n_fds))
+		return true;
+	drop(s);
+	return false;
 }
 
 static bool answer(struct slot *s, uint32_t kind, uint32_t arg, uint32_t arg2, const void *more, size_t len)
@@ -436,39 +419,17 @@ static void obey(struct slot *s, const struct mi_msg *m, const struct mi_run *ru
 	}
 }
 
-/* The length, and the N descriptors that came along. 0: the peer is gone, or broke the protocol. */
-static size_t receive(int fd, int fds[FDS_ROOM], unsigned *n)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int) * FDS_ROOM)];
-	} c;
-	struct iovec iov = {msg, sizeof(msg)};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.buf, .msg_controllen = sizeof(c.buf)};
-	ssize_t got = recvmsg(fd, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	struct cmsghdr *cm = got > 0 ? CMSG_FIRSTHDR(&h) : NULL;
-
-	*n = 0;
-	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
-		*n = (unsigned)((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		if (*n > FDS_ROOM)
-			*n = FDS_ROOM;
-		memcpy(fds, CMSG_DATA(cm), sizeof(int) * *n);
-	}
-	return got > 0 && !(h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ? (size_t)got : 0;
-}
-
 void mi_conn_event(unsigned slot, uint32_t gen)
 {
 	struct slot *s = &slots[slot];
 	struct mi_run run;
-	int fds[FDS_ROOM], sys;
+	int fds[MI_FDS_ROOM], sys;
 	unsigned n;
 	size_t len;
 
 	if (s->gen != gen || s->state == FREE)
 		return;
-	len = receive(s->fd, fds, &n);
+	len = mi_receive(s->fd, msg, sizeof(msg), fds, &n);
 	if (len == 0) {
 		drop(s);
 	} else {

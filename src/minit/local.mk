@@ -1,6 +1,6 @@
 # The init of containers: static, by the musl compiler, linking nothing of ours. Not *_PROGRAMS, which the host's compiler makes.
-MINIT_C = src/minit/minit.c src/minit/conn.c src/minit/keep.c src/minit/output.c src/minit/launch.c src/minit/logw.c src/minit/frame.c src/minit/user.c
-MINIT_H = src/minit/minit.h src/minit/launch.h src/minit/logw.h src/minit/frame.h src/minit/user.h src/minit/proto.h src/minit/logfmt.h
+MINIT_C = src/minit/minit.c src/minit/conn.c src/minit/keep.c src/minit/output.c src/minit/launch.c src/minit/logw.c src/minit/frame.c src/minit/msgio.c src/minit/user.c
+MINIT_H = src/minit/minit.h src/minit/launch.h src/minit/logw.h src/minit/frame.h src/minit/msgio.h src/minit/user.h src/minit/proto.h src/minit/logfmt.h
 quiltlibexec_SCRIPTS += src/minit/quilt-minit
 CLEANFILES += src/minit/quilt-minit
 EXTRA_DIST += $(MINIT_C) $(MINIT_H)

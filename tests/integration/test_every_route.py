@@ -79,6 +79,18 @@ def test_no_key(routes, anonymous):
         refused(anonymous.request(r.method, r.url({}), r.body()), 401, "UNAUTHORIZED")
 
 
+def test_a_key_in_the_url(routes, anonymous, make_tenant):
+    """Of what browsers open without headers alone; elsewhere it is no key."""
+    key = make_tenant("walk-url").key
+    takes = {r.id for r in routes if any(q["name"] == "token" for q in r.query)}
+    assert takes == {"events", "attachSession"}
+    for r in ours(routes):
+        if r.id not in takes:
+            refused(anonymous.request(r.method, r.url({}) + f"?token={key}", r.body()), 401, "UNAUTHORIZED")
+    attach = next(r for r in routes if r.id == "attachSession")
+    assert anonymous.get(attach.url({}) + f"?session_id=sess_nothing&token={key}", headers=SOCKET).status == 404
+
+
 def test_another_tenant_in_the_header(routes, make_tenant):
     client = make_tenant("walk-header")
     for r in ours(routes):
