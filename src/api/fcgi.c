@@ -225,6 +225,14 @@ static void put_answer(FCGX_Request *r, const struct qt_out *out, bool head)
 		FCGX_PutStr(out->text, (int)out->len, r->out);
 }
 
+/* Whoever cannot do anything else can still end what he began: for that there is half of what is left. */
+static unsigned percent_of(const struct qt_worker *w, const struct qt_in *in)
+{
+	unsigned percent = (unsigned)w->conf->tenant_slow_percent;
+
+	return qt_dispatch_flags(in->method, in->uri) & QT_R_ENDS ? (100 + percent) / 2 : percent;
+}
+
 /* The tenant has its share of the threads already. */
 static void answer_busy(const struct qt_in *in, struct qt_out *out)
 {
@@ -269,7 +277,7 @@ static void serve(struct qt_worker *w, struct qt_life *l, unsigned thread, FCGX_
 		answer_denied(r, denied, &out);
 	else if (read_body(w, r, &body, &in) < 0)
 		return;
-	else if (in.tenant && !qt_share_take(w->share, w->row, thread, in.tenant, (unsigned)w->conf->tenant_slow_percent))
+	else if (in.tenant && !qt_share_take(w->share, w->row, thread, in.tenant, percent_of(w, &in)))
 		answer_busy(&in, &out);
 	else
 		qt_dispatch(l, &in, &out);

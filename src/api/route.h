@@ -22,6 +22,7 @@ enum {
 	QT_R_GUI = 1 << 7,	  /* of the container {id}: a pass (gui_pass.h) opens it, too */
 	QT_R_BYTES_TOO = 1 << 8,  /* may answer application/octet-stream */
 	QT_R_UPLOAD = 1 << 9,	  /* the body is an archive, raw or in JSON, and goes to a file (upload.h) */
+	QT_R_ENDS = 1 << 10,	  /* makes room: has some where a tenant's other slow requests have none (share.h) */
 };
 
 enum qt_qkind {

@@ -383,6 +383,9 @@ class Held:
         return True
 
 
+ENDS = {"killContainer", "deleteContainer"}
+
+
 def test_one_tenant_presses(routes, stack, make_tenant):
     """It has its share of the threads for what takes long, and all of it under way. More is refused, until some of it ends; nobody else notices."""
     client, other = make_tenant("walk-press"), make_tenant("walk-other")
@@ -390,6 +393,7 @@ def test_one_tenant_presses(routes, stack, make_tenant):
     share = int(conf["slow_workers"]) * int(conf["slow_threads"]) * int(conf["tenant_slow_percent"]) // 100
     assert 100 <= share < int(conf["slow_workers"]) * int(conf["slow_threads"])
     c = client.post("/api/containers", {"name": "pressed", "image": "busybox", "memory_limit_mb": 512})["container_id"]
+    others = [client.post("/api/containers", {"name": f"pressed-{i}", "image": "busybox", "memory_limit_mb": 16})["container_id"] for i in range(30)]
     held = []
 
     def press():
@@ -410,7 +414,7 @@ def test_one_tenant_presses(routes, stack, make_tenant):
             if last.answered():
                 break
         assert asleep() == share and last.answer.startswith(b"HTTP/1.1 429") and b"TENANT_BUSY" in last.answer, last.answer
-        for r in (r for r in ours(routes) if "TENANT_BUSY" in r.codes):
+        for r in (r for r in ours(routes) if "TENANT_BUSY" in r.codes and r.id not in ENDS):
             a = client.request(r.method, r.url({"id": c}), r.body())
             body = refused(a, 429, "TENANT_BUSY")
             assert int(a.headers["Retry-After"]) == body["retry_after"] >= 1 and body["hint"]
@@ -420,11 +424,28 @@ def test_one_tenant_presses(routes, stack, make_tenant):
         assert d.status == 201, d
         assert other.exec(d["container_id"], "echo", "served")["stdout"] == "served\n"
         assert other.delete(f"/api/containers/{d['container_id']}").status == 200
+        # Whoever cannot do anything else can end what he began; of that, too, so many at a time, should it take long.
+        assert client.post(f"/api/containers/{others[0]}/kill").status == 200
+        with concurrent.futures.ThreadPoolExecutor(2 * len(others)) as pool:
+            os.kill(stack.pid("runtime"), signal.SIGSTOP)
+            try:
+                ending = {r.id: [pool.submit(client.request, r.method, r.url({"id": who}), r.body()) for who in others] for r in ours(routes) if r.id in ENDS}
+                assert ending.keys() == ENDS
+                for asked in ending.values():
+                    wait_for(lambda: any(a.done() and a.result().status == 429 for a in asked), what="some are too many")
+            finally:
+                os.kill(stack.pid("runtime"), signal.SIGCONT)
+        for h in held[::2]:
+            h.socket.close()
+        # Who leaves gives back what he had.
+        wait_for(lambda: client.exec(c, "echo", "room")["stdout"] == "room\n", what="there is room again")
+        assert client.post(f"/api/containers/{c}/kill").status == 200
+        wait_for(lambda: all(h.answered() for h in held[1::2]), what="the others end with the container")
     finally:
         for h in held:
             h.socket.close()
-    # Who leaves gives back what he had.
-    wait_for(lambda: client.delete(f"/api/containers/{c}").status in (200, 404), what="there is room again")
+    for who in (c, *others):
+        wait_for(lambda: client.delete(f"/api/containers/{who}?timeout_ms=0").status in (200, 404), what="it is deleted")
 
 
 def test_a_worker_that_dies_holds_nothing(stack, make_tenant):
