@@ -100,11 +100,7 @@ def test_a_wiped_redis_has_its_snapshots_again(stack, make_tenant):
     containers = api.get("/api/containers").json
     assert len(before["snapshots"]) == 2 and before["snapshots"][0]["pinned"] is True
 
-    def copied():
-        with open(f"{stack.state}/agent/keys.json", encoding="utf-8") as f:
-            return api.tenant_id in f.read()
-
-    wait_for(copied, what="the agent's copy of the keys has this one")
+    stack.wait_for_copy(api)
     stack.redis("FLUSHALL")
     wait_for(lambda: len(api.get("/api/snapshots", headers=header)["snapshots"]) == 2 and
              len(api.get("/api/containers")["containers"]) == 2, deadline=120, what="the agent mends Redis")

@@ -55,6 +55,7 @@ def test_killed_workers_are_replaced(stack, twenty):
 
 def test_a_wiped_redis_is_mended(stack, twenty):
     api, made = twenty
+    stack.wait_for_copy(api)
     stack.redis("FLUSHALL")
     wait_for(lambda: all_there(api, made), deadline=120, what="the agent mends Redis")
 

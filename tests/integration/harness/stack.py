@@ -1,4 +1,6 @@
 """A stack of its own in a temporary directory, beside whatever else runs on the machine."""
+import hashlib
+import json
 import os
 import random
 import shutil
@@ -211,6 +213,16 @@ class Stack:
                     tail = f.readlines()[-lines:]
                 out.append(f"--- {name}.log\n{''.join(tail)}")
         return "".join(out)
+
+    def wait_for_copy(self, api):
+        """Until the agent has written down API's tenant and key: before that, nobody can put them back where a FLUSHALL took them."""
+        def written():
+            with open(f"{self.state}/agent/keys.json", encoding="utf-8") as f:
+                copy = json.load(f)
+            sha256 = hashlib.sha256(api.key.encode()).hexdigest()
+            return any(t["id"] == api.tenant_id for t in copy["tenants"]) and any(k["sha256"] == sha256 for k in copy["keys"])
+
+        wait_for(written, what="the agent's copy has the tenant and its key")
 
     def log_text(self, program):
         with open(f"{self.log}/{program}.log", encoding="utf-8", errors="replace") as f:
