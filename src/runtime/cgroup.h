@@ -35,7 +35,8 @@ unsigned rt_cgroups_version(const struct rt_cgroups *c); /* 1 or 2 */
 /* Make the container's group, write its limits and the device list, and read them back. Undone entirely on failure. */
 int rt_cgroup_make(struct rt_cgroups *c, const struct qt_id *id, const struct rt_limits *l, struct qt_err *e);
 
-/* v2: a descriptor for CLONE_INTO_CGROUP (the caller's). v1: -1, and rt_cgroup_add() must be called with the new pid. */
+/* v2: a descriptor for CLONE_INTO_CGROUP (the caller's). v1: -1, and rt_cgroup_add() must be called with the new pid, or with 0 by the new
+ * process itself. */
 int rt_cgroup_fd(struct rt_cgroups *c, const struct qt_id *id);
 int rt_cgroup_add(struct rt_cgroups *c, const struct qt_id *id, pid_t pid, struct qt_err *e);
 

@@ -53,10 +53,19 @@ static int close_others(const struct rt_child *c)
 	return 0;
 }
 
+static int join(struct rt_child *c)
+{
+	struct qt_err e = {0};
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -1;
+	return !c->what->join || c->what->join(c->what->arg, &e) == 0 ? 0 : fail(e.sys);
+}
+
 /* Until GO come the root and the volumes. The end of the stream means that the runtime gave up. */
 static int hold(struct rt_child *c)
 {
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || close_others(c) < 0)
+	if (close_others(c) < 0)
 		return -1;
 	for (;;) {
 		struct qt_err e = {0};
@@ -231,6 +240,7 @@ static const struct {
 	enum rt_step step;
 	int (*fn)(struct rt_child *c);
 } steps[] = {
+	{RT_STEP_JOIN, join},
 	{RT_STEP_HOLD, hold},
 	{RT_STEP_IDENTITY, identity},
 	{RT_STEP_CGROUPNS, cgroupns},

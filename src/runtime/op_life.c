@@ -37,17 +37,21 @@ struct run {
 struct attach {
 	struct rt_ctr *c;
 	const struct run *run;
-	bool add; /* to the cgroup: it was not cloned into it */
 };
+
+static int join(void *arg, struct qt_err *e)
+{
+	struct attach *a = arg;
+
+	return rt_cgroup_add(a->c->rt->cgroups, &a->c->id, 0, e);
+}
 
 static int attach(void *arg, pid_t pid, struct qt_err *e)
 {
 	struct attach *a = arg;
-	struct rt_ctr *c = a->c;
 
-	if (rt_failpoint(a->run->attach, e) < 0)
-		return -1;
-	return a->add ? rt_cgroup_add(c->rt->cgroups, &c->id, pid, e) : 0;
+	(void)pid;
+	return rt_failpoint(a->run->attach, e);
 }
 
 static int connect_net(void *arg, pid_t pid, struct qt_err *e)
@@ -104,7 +108,6 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const s
 	if (config < 0)
 		return -1;
 	cgroup = rt_cgroup_fd(rt->cgroups, &c->id);
-	a.add = cgroup < 0;
 
 	const struct rt_spawn what = {
 		.id = c->id,
@@ -125,6 +128,7 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const s
 		.status_fd = status,
 		.config_fd = config,
 		.cgroup_fd = cgroup,
+		.join = cgroup < 0 ? join : NULL,
 		.attach = attach,
 		.connect = connect_net,
 		.arg = &a,

@@ -12,6 +12,7 @@
 
 /* What the child does, in order; the text ends the sentence "The container could not be started: …". */
 #define RT_STEPS(X)                                                                \
+	X(JOIN, "go into its control groups")                                      \
 	X(HOLD, "wait for the runtime")                                            \
 	X(IDENTITY, "take on its ids")                                             \
 	X(CGROUPNS, "unshare its cgroup namespace")                                \

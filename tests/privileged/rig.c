@@ -211,13 +211,18 @@ struct attach {
 	const struct qt_id *id;
 };
 
+static int join_groups(void *arg, struct qt_err *e)
+{
+	struct attach *a = arg;
+
+	return a->w->fail_join ? qt_fail_sys(e, EBUSY, "no group") : rt_cgroup_add(a->r->cgroups, a->id, 0, e);
+}
+
 static int attach(void *arg, pid_t pid, struct qt_err *e)
 {
 	struct attach *a = arg;
 
-	/* On v2 it was born there. */
-	if (rt_cgroups_version(a->r->cgroups) == 1 && rt_cgroup_add(a->r->cgroups, a->id, pid, e) < 0)
-		return -1;
+	(void)pid;
 	return a->w->fail_attach ? qt_fail(e, QT_E_CAPACITY_FULL, "no address") : 0;
 }
 
@@ -267,6 +272,7 @@ int rig_start(struct rig *r, const struct rig_what *w, struct box *ret, struct q
 	if (rt_cgroup_make(r->cgroups, &ret->id, &limits, e) < 0)
 		return -1;
 	group = rt_cgroup_fd(r->cgroups, &ret->id);
+	what.join = group < 0 || w->fail_join ? join_groups : NULL; /* on v2 it is born there */
 	what.cgroup_fd = w->cgroup_fd ? w->cgroup_fd : group;
 	if (rt_spawn(r->spawner, &what, w->budget_ms ? w->budget_ms : RIG_BUDGET_MS, &ret->pid, &ret->pid_fd, e) == 0)
 		return 0;

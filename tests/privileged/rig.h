@@ -32,7 +32,7 @@ struct rig_what {
 	const char *workdir;	 /* "/made/for/work" if NULL */
 	const char *volume;	 /* where vol/ goes, "/out" if NULL */
 	struct rt_limits limits; /* 64 MB, one cpu, 64 pids if zero */
-	bool strict, fail_attach, fail_connect;
+	bool strict, fail_join, fail_attach, fail_connect;
 	bool dies_first; /* the network is ready only when the process is dead */
 	int cgroup_fd; /* of the unified hierarchy; 0: none */
 	int budget_ms;

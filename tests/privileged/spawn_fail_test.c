@@ -60,6 +60,7 @@ static void the_working_directory_is_a_file(void **state)
 
 static void attaching_fails(void **state)
 {
+	want_failure(*state, &(struct rig_what){.argv = IDLE, .fail_join = true}, QT_E_INTERNAL_ERROR, "go into its control groups");
 	want_failure(*state, &(struct rig_what){.argv = IDLE, .fail_attach = true}, QT_E_CAPACITY_FULL, "no address");
 	want_failure(*state, &(struct rig_what){.argv = IDLE, .fail_connect = true}, QT_E_CAPACITY_FULL, "no link");
 	starts(*state);
