@@ -216,12 +216,10 @@ class Registry:
 
     def __init__(self, password=None, authority=None, data=None, tokens=None):
         self.dir = tempfile.TemporaryDirectory(prefix="qt-registry-")
-        self.port, self.password = free_port(), password
-        self.address = authority.HOST if authority else "127.0.0.1"
-        self.host = f"{self.address}:{self.port}"
+        self.password, self.address = password, authority.HOST if authority else "127.0.0.1"
         self.data = data or f"{self.dir.name}/data"
         self.tls = ssl.create_default_context(cafile=f"{authority.dir}/ca.crt") if authority else None
-        config = {"version": "0.1", "log": {"level": "error"}, "storage": {"filesystem": {"rootdirectory": self.data}}, "http": {"addr": self.host}}
+        config = {"version": "0.1", "log": {"level": "error"}, "storage": {"filesystem": {"rootdirectory": self.data}}, "http": {}}
         if authority:
             config["http"]["tls"] = {"certificate": f"{authority.dir}/server.crt", "key": f"{authority.dir}/server.key"}
         if tokens:
@@ -231,17 +229,28 @@ class Registry:
             with open(f"{self.dir.name}/htpasswd", "w", encoding="ascii") as f:
                 f.write("quilt:" + crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)) + "\n")
             config["auth"] = {"htpasswd": {"realm": "test", "path": f"{self.dir.name}/htpasswd"}}
+        while not self.started(config):
+            pass
+
+    def started(self, config):
+        """False: somebody took the port before it could."""
+        self.port = free_port()
+        self.host = config["http"]["addr"] = f"{self.address}:{self.port}"
         with open(f"{self.dir.name}/config.yml", "w", encoding="ascii") as f:
             json.dump(config, f)  # which is YAML
-        self.log = open(f"{self.dir.name}/log", "wb")
-        self.process = subprocess.Popen(["docker-registry", "serve", f"{self.dir.name}/config.yml"], stdin=subprocess.DEVNULL, stdout=self.log,
-                                        stderr=self.log)
-        wait_for(lambda: self.try_call("GET", "/v2/") in (200, 401), what="the registry answers")
+        with open(f"{self.dir.name}/log", "wb") as log:
+            self.process = subprocess.Popen(["docker-registry", "serve", f"{self.dir.name}/config.yml"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for(lambda: self.process.poll() is not None or self.try_call("GET", "/v2/") in (200, 401), what="the registry answers")
+        if self.process.poll() is None:
+            return True
+        with open(f"{self.dir.name}/log", encoding="utf-8", errors="replace") as f:
+            text = f.read()
+        assert "address already in use" in text, text
+        return False
 
     def close(self):
         self.process.kill()
         self.process.wait()
-        self.log.close()
         self.dir.cleanup()
 
     def headers(self, **more):

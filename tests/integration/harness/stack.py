@@ -30,9 +30,16 @@ def default_prefix():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that the kernel gives to clients: none of them has it when its server is started once more."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        lowest = int(f.read().split()[0])
+    while True:
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", random.randrange(lowest // 2, lowest)))
+                return s.getsockname()[1]
+            except OSError:
+                pass  # somebody has it
 
 
 def image_conf(pool, name):
