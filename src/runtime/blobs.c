@@ -23,16 +23,6 @@ bool rt_blob_there(const struct rt *rt, const char *hex)
 	return faccessat(rt->store.blobs_fd, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool rt_blob_of(const struct rt_obj *image, const char *hex)
-{
-	const char *p = NULL;
-
-	while ((p = rt_strv_next(&image->blobs, p)))
-		if (qt_streq(p, hex))
-			return true;
-	return false;
-}
-
 int rt_blob_publish(struct rt *rt, const char *name, const char *hex, struct qt_err *e)
 {
 	struct rt_store *s = &rt->store;
@@ -76,7 +66,7 @@ static int blob_found(const char *name, void *arg, struct qt_err *e)
 	if (rt_managed_keeps(f->kept, name))
 		return 0;
 	for (uint32_t i = rt_obj_after(&rt->objs, "img_"); i < rt->objs.n && qt_starts(rt->objs.v[i]->id.s, "img_"); i++)
-		if (rt_blob_of(rt->objs.v[i], name))
+		if (rt_strv_has(&rt->objs.v[i]->blobs, name))
 			return 0;
 	return rt_store_drop(&rt->store, rt->store.blobs_fd, name, e);
 }

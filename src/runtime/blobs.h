@@ -5,7 +5,6 @@
 #include "managed.h"
 
 bool rt_blob_there(const struct rt *rt, const char *hex);
-bool rt_blob_of(const struct rt_obj *image, const char *hex);
 
 /* LAYERS/NAME/blob, which quilt-files wrote and compared with the digest HEX, becomes the blob: on disk when this returns. CONFLICT: there is none. */
 int rt_blob_publish(struct rt *rt, const char *name, const char *hex, struct qt_err *e);

@@ -19,16 +19,6 @@ bool rt_layer_there(const struct rt *rt, const char *hex)
 	return faccessat(rt->store.layers_fd, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool rt_layer_of(const struct rt_obj *image, const char *hex)
-{
-	const char *p = NULL;
-
-	while ((p = rt_strv_next(&image->layers, p)))
-		if (qt_streq(p, hex))
-			return true;
-	return false;
-}
-
 static const struct rt_obj *find(const struct rt *rt, const char *image)
 {
 	const struct rt_obj *o = rt_obj_find(&rt->objs, image);
@@ -139,7 +129,7 @@ static bool is_named(const struct found *f, const char *hex)
 	const struct rt *rt = f->rt;
 
 	for (uint32_t i = rt_obj_after(&rt->objs, "img_"); i < rt->objs.n && qt_starts(rt->objs.v[i]->id.s, "img_"); i++)
-		if (rt_layer_of(rt->objs.v[i], hex))
+		if (rt_strv_has(&rt->objs.v[i]->layers, hex))
 			return true;
 	return rt_managed_keeps(&f->kept, hex);
 }

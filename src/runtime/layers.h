@@ -9,7 +9,6 @@
 #define RT_LAYER_NAME	(QT_ID_MAX + 1 + RT_LAYER_HEX + 1) /* "ID.HEX" */
 
 bool rt_layer_there(const struct rt *rt, const char *hex);
-bool rt_layer_of(const struct rt_obj *image, const char *hex);
 /* Its files (O_PATH), the caller's. IMAGE_NOT_FOUND. */
 int rt_layer_open(const struct rt_store *s, const char *hex, struct qt_err *e);
 

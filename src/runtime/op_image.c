@@ -45,16 +45,15 @@ static int check_layers(const struct rt_strv *layers, struct qt_err *e)
 /* None, or two; what is a layer as well would be unpacked and kept. */
 static int check_blobs(const struct rt_image_begin_req *req, struct qt_err *e)
 {
-	const char *p = NULL, *q = NULL;
+	const char *p = NULL;
 
 	if (req->docker > 1 || (req->blobs.n != 0 && req->blobs.n != 2))
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: an image has two documents");
 	while ((p = rt_strv_next(&req->blobs, p))) {
 		if (!rt_image_hex_ok(p))
 			return qt_fail(e, QT_E_VALIDATION_ERROR, "image_begin: a document's digest is not one");
-		while ((q = rt_strv_next(&req->layers, q)))
-			if (qt_streq(p, q))
-				return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has a layer that is one of its documents");
+		if (rt_strv_has(&req->layers, p))
+			return qt_fail(e, QT_E_IMAGE_REFUSED, "the image has a layer that is one of its documents");
 	}
 	return 0;
 }
@@ -189,7 +188,7 @@ static int check(struct rt *rt, const struct qt_id *id, const char *hex, char *n
 
 	if (!o)
 		return -1;
-	if (!rt_image_hex_ok(hex) || (!rt_layer_of(o, hex) && !rt_blob_of(o, hex)) || !name_of(name, id, hex))
+	if (!rt_image_hex_ok(hex) || (!rt_strv_has(&o->layers, hex) && !rt_strv_has(&o->blobs, hex)) || !name_of(name, id, hex))
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "the image has no such layer");
 	return 0;
 }
@@ -197,7 +196,7 @@ static int check(struct rt *rt, const struct qt_id *id, const char *hex, char *n
 /* A layer or a document. */
 static bool is_there(struct rt *rt, const struct qt_id *image, const char *hex, bool *ret_blob)
 {
-	*ret_blob = rt_blob_of(rt_obj_find(&rt->objs, image->s), hex);
+	*ret_blob = rt_strv_has(&rt_obj_find(&rt->objs, image->s)->blobs, hex);
 	return *ret_blob ? rt_blob_there(rt, hex) : rt_layer_there(rt, hex);
 }
 

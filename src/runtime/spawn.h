@@ -72,7 +72,7 @@ struct rt_spawn {
 
 /* The container's init runs when this returns: minit said ready, and what security.md 5.3 step 10 asks to see from outside was seen.
  * *RET_PIDFD is the caller's. On failure nothing is left of it, the message says which step failed (never a path), and
- * what is the tenant's fault (a working directory that is a file) is a VALIDATION_ERROR. Blocks for about 2 ms; budget_ms
+ * what is the tenant's fault (a working directory that is a file) is a VALIDATION_ERROR. Blocks for 2 to 4 ms (2 cores, cgroup v1); budget_ms
  * bounds a child that hangs. */
 int rt_spawn(struct rt_spawner *s, const struct rt_spawn *what, int budget_ms, pid_t *ret_pid, int *ret_pidfd,
 	     struct qt_err *e);

@@ -300,6 +300,16 @@ const char *rt_strv_next(const struct rt_strv *v, const char *prev)
 	return v->len > 0 && next < v->s + v->len ? next : NULL;
 }
 
+bool rt_strv_has(const struct rt_strv *v, const char *text)
+{
+	const char *p = NULL;
+
+	while ((p = rt_strv_next(v, p)))
+		if (strcmp(p, text) == 0)
+			return true;
+	return false;
+}
+
 struct rt_str rt_str(const char *text)
 {
 	return (struct rt_str){text, (uint32_t)strlen(text)};

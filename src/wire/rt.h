@@ -120,6 +120,7 @@ bool rt_strv_add(struct rt_strv *v, char *buf, size_t size, const char *text);
 
 /* Walks a list: const char *p = NULL; while ((p = rt_strv_next(&v, p))) … */
 const char *rt_strv_next(const struct rt_strv *v, const char *prev);
+bool rt_strv_has(const struct rt_strv *v, const char *text);
 
 /* What the layer that is taken of a container for IMAGE is called: the characters of the image's id in hexadecimal digits, with zeros before them. A name and no digest;
  * nobody finds a blob that has it. OUT has RT_LAYER_NAME_MAX + 1 bytes. */

@@ -218,6 +218,9 @@ static void lists(void **state)
 	assert_string_equal(p = rt_strv_next(&v, p), "");
 	assert_string_equal(p = rt_strv_next(&v, p), "cde");
 	assert_null(rt_strv_next(&v, p));
+	assert_true(rt_strv_has(&v, "cde"));
+	assert_true(rt_strv_has(&v, ""));
+	assert_false(rt_strv_has(&v, "cd"));
 }
 
 int main(void)
