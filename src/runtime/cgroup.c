@@ -279,14 +279,10 @@ int rt_cgroup_fd(struct rt_cgroups *c, const struct qt_id *id)
 	return c->plan.version == 2 ? openat(c->dir[0], id->s, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
-int rt_cgroup_add(struct rt_cgroups *c, const struct qt_id *id, pid_t pid, struct qt_err *e)
+int rt_cgroup_enter(struct rt_cgroups *c, const struct qt_id *id, struct qt_err *e)
 {
-	char text[16];
-
-	if (!qt_fmt(text, sizeof(text), "%d", pid))
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "pid too long");
 	for (int i = 0; i < RT_CG_COUNT; i++)
-		if (c->dir[i] >= 0 && rt_cgroup_write(c->dir[i], id->s, "cgroup.procs", text, e) < 0)
+		if (c->dir[i] >= 0 && rt_cgroup_write(c->dir[i], id->s, c->ops->enter, "0", e) < 0)
 			return -1;
 	return 0;
 }

@@ -35,10 +35,11 @@ unsigned rt_cgroups_version(const struct rt_cgroups *c); /* 1 or 2 */
 /* Make the container's group, write its limits and the device list, and read them back. Undone entirely on failure. */
 int rt_cgroup_make(struct rt_cgroups *c, const struct qt_id *id, const struct rt_limits *l, struct qt_err *e);
 
-/* v2: a descriptor for CLONE_INTO_CGROUP (the caller's). v1: -1, and rt_cgroup_add() must be called with the new pid, or with 0 by the new
- * process itself. */
+/* v2: a descriptor for CLONE_INTO_CGROUP (the caller's). v1: -1, and the new process must call rt_cgroup_enter(). */
 int rt_cgroup_fd(struct rt_cgroups *c, const struct qt_id *id);
-int rt_cgroup_add(struct rt_cgroups *c, const struct qt_id *id, pid_t pid, struct qt_err *e);
+/* Move the calling thread, the only one of its process, into the group: of all processes the one whose move the kernel makes without
+ * waiting. Every other one waits for a grace period of RCU, 5 to 20 ms on v1 (cgroup_procs_write_start() in Linux). */
+int rt_cgroup_enter(struct rt_cgroups *c, const struct qt_id *id, struct qt_err *e);
 
 /* SIGKILL to everything in it, forks in flight included (v2: cgroup.kill; v1: freeze, kill, thaw). */
 int rt_cgroup_kill(struct rt_cgroups *c, const struct qt_id *id, struct qt_err *e);

@@ -22,6 +22,7 @@ struct rt_cgroup_plan {
 bool rt_cgroup_plan(struct rt_cgroup_plan *ret, const char *mountinfo);
 
 struct rt_cgroup_ops {
+	const char *enter; /* the file that takes the number of a thread or process; 0: of the writer */
 	int (*setup)(struct rt_cgroups *c, struct qt_err *e);
 	int (*limit)(struct rt_cgroups *c, const char *id, const struct rt_limits *l, struct qt_err *e);
 	int (*kill)(struct rt_cgroups *c, const char *id, struct qt_err *e);

@@ -185,6 +185,7 @@ static int oom_fd(struct rt_cgroups *c, const char *id)
 }
 
 const struct rt_cgroup_ops rt_cgroup_v2 = {
+	.enter = "cgroup.procs",
 	.setup = setup,
 	.limit = limit,
 	.kill = kill_all,

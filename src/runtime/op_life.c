@@ -43,7 +43,7 @@ static int join(void *arg, struct qt_err *e)
 {
 	struct attach *a = arg;
 
-	return rt_cgroup_add(a->c->rt->cgroups, &a->c->id, 0, e);
+	return rt_cgroup_enter(a->c->rt->cgroups, &a->c->id, e);
 }
 
 static int attach(void *arg, pid_t pid, struct qt_err *e)

@@ -163,7 +163,8 @@ struct start {
 	int sock;
 	int fds[2]; /* what it enters, FT_FD_USER and FT_FD_MOUNT or FT_FD_TREE; -1 */
 	int sync[2];
-	int cgroup_fd;
+	const struct qt_id *group;
+	int cgroup_fd; /* of GROUP, or -1: the process enters it */
 	uint64_t flags;
 	bool own_ids; /* in a user namespace that was made with it */
 	bool layer, read_only;
@@ -204,7 +205,7 @@ static int arrange(const struct start *a, int tree)
 	return high[QT_LEN(from) - 1];
 }
 
-/* Behind clone3(): wait until it is in its cgroup and its ids are mapped, then become the program. */
+/* Behind clone3(): into the cgroup, wait until the ids are mapped, then become the program. */
 static int child(const struct start *a)
 {
 	char name[] = "quilt-files";
@@ -218,7 +219,7 @@ static int child(const struct start *a)
 	char go;
 
 	(void)close(a->sync[0]);
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || (a->cgroup_fd < 0 && rt_cgroup_enter(all->rt->cgroups, a->group, &e) < 0))
 		return -1;
 	if (qt_recv_fds(a->sync[1], &go, 1, fds, &n_fds, &e) != 1)
 		return fail(ECANCELED);
@@ -285,7 +286,7 @@ static int expose(const struct start *a, struct qt_err *e)
 }
 
 /* Until the program is on its way. What fails is undone by end(). */
-static int go(struct start *a, const struct qt_id *group, int (*prepare)(struct start *a, int *ret_fd, struct qt_err *e), struct qt_err *e)
+static int go(struct start *a, int (*prepare)(struct start *a, int *ret_fd, struct qt_err *e), struct qt_err *e)
 {
 	struct rt *rt = a->x->all->rt;
 	auto_close int given = -1;
@@ -293,9 +294,8 @@ static int go(struct start *a, const struct qt_id *group, int (*prepare)(struct 
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, a->sync) < 0)
 		return qt_fail_sys(e, errno, "make a socket");
-	a->cgroup_fd = rt_cgroup_fd(rt->cgroups, group);
-	if (clone_it(a, e) == 0 && (a->cgroup_fd >= 0 || rt_cgroup_add(rt->cgroups, group, a->x->pid, e) == 0) &&
-	    expose(a, e) == 0 && (!prepare || prepare(a, &given, e) == 0) &&
+	a->cgroup_fd = rt_cgroup_fd(rt->cgroups, a->group);
+	if (clone_it(a, e) == 0 && expose(a, e) == 0 && (!prepare || prepare(a, &given, e) == 0) &&
 	    rt_loop_add(rt->loop, a->x->pidfd, EPOLLIN, ended, a->x, &a->x->watch, e) == 0)
 		r = qt_send_fds(a->sync[0], "", 1, &given, given >= 0, e);
 	qt_close(a->cgroup_fd);
@@ -320,14 +320,14 @@ int rt_sessions_container(struct rt_sessions *s, const struct rt_ctr *c, bool bu
 {
 	/* The init is not reaped as long as the journal says that it runs, so its number is its own. */
 	auto_close int user = open_ns(c->pid, "user", e), mnt = user < 0 ? -1 : open_ns(c->pid, "mnt", e);
-	struct start a = {.kind = build ? "build" : "container", .sock = sock, .fds = {user, mnt}, .sync = {-1, -1}, .cgroup_fd = -1};
+	struct start a = {.kind = build ? "build" : "container", .group = &c->id, .sock = sock, .fds = {user, mnt}, .sync = {-1, -1}, .cgroup_fd = -1};
 
 	if (mnt < 0)
 		return -1;
 	a.x = slot(s, &c->id, e);
 	if (!a.x)
 		return -1;
-	if (go(&a, &c->id, NULL, e) == 0)
+	if (go(&a, NULL, e) == 0)
 		return 0;
 	end(a.x);
 	return -1;
@@ -358,6 +358,7 @@ static int on_tree(struct rt_sessions *s, const struct qt_id *id, struct start a
 	struct qt_id group = qt_id_new("file");
 
 	a.sync[0] = a.sync[1] = a.fds[1] = a.cgroup_fd = -1;
+	a.group = &group;
 	a.flags = CLONE_NEWUSER | CLONE_NEWNS;
 	a.own_ids = true;
 
@@ -367,7 +368,7 @@ static int on_tree(struct rt_sessions *s, const struct qt_id *id, struct start a
 	if (rt_ranges_take(&s->rt->ranges, &a.x->range, e) == 0) {
 		a.x->has_range = true;
 		a.x->group = group;
-		if (rt_cgroup_make(s->rt->cgroups, &group, &limits, e) == 0 && go(&a, &group, map_ids, e) == 0)
+		if (rt_cgroup_make(s->rt->cgroups, &group, &limits, e) == 0 && go(&a, map_ids, e) == 0)
 			return 0;
 	}
 	end(a.x);

@@ -58,8 +58,7 @@ struct rt_spawn {
 	int listen_fd, log_fd[2], status_fd, config_fd; /* for minit (src/minit/proto.h), borrowed */
 	int cgroup_fd;		/* for CLONE_INTO_CGROUP, or -1 */
 
-	/* Called in the new process, before all else: it goes into its cgroups. On v1 the kernel takes a grace period of RCU for that, some
-	 * milliseconds in which the runtime goes on with the rest. NULL: it was cloned into them. */
+	/* Called in the new process, before all else: it goes into its cgroups (rt_cgroup_enter()). NULL: it was cloned into them. */
 	int (*join)(void *arg, struct qt_err *e);
 	/* Called in the runtime when the process exists, holds still, and has its id maps: what must be before it goes on. -1 ends the
 	 * attempt. */

@@ -77,7 +77,7 @@ static void an_oom_kill_is_heard_of(void **state)
 	assert_true(p.fd >= 0);
 	pid = fork();
 	if (pid == 0) {
-		if (rt_cgroup_add(r->cgroups, &id, getpid(), &e) < 0)
+		if (rt_cgroup_enter(r->cgroups, &id, &e) < 0)
 			_exit(1);
 		for (int i = 0; i < 64; i++) {
 			volatile char *m = malloc(1 << 20);
@@ -196,7 +196,7 @@ static int join_group(void *arg)
 	const struct joining *j = arg;
 	struct qt_err e = {0};
 
-	return rt_cgroup_add(j->r->cgroups, j->id, getpid(), &e);
+	return rt_cgroup_enter(j->r->cgroups, j->id, &e);
 }
 
 static int join_fd(void *arg)

@@ -215,7 +215,7 @@ static int join_groups(void *arg, struct qt_err *e)
 {
 	struct attach *a = arg;
 
-	return a->w->fail_join ? qt_fail_sys(e, EBUSY, "no group") : rt_cgroup_add(a->r->cgroups, a->id, 0, e);
+	return a->w->fail_join ? qt_fail_sys(e, EBUSY, "no group") : rt_cgroup_enter(a->r->cgroups, a->id, e);
 }
 
 static int attach(void *arg, pid_t pid, struct qt_err *e)
