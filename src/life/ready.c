@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "gui.h"
 
-#define CHECK_BUDGET_MS 5000
+#define CHECK_BUDGET_MS 8000 /* twice PING_MS of the runtime, and below the route's 10 s */
 
 bool qt_ready_exec(const struct qt_ready *r)
 {

@@ -21,7 +21,7 @@
 #include "rootpath.h"
 #include "str.h"
 
-#define PING_MS	  1000
+#define PING_MS	  4000 /* the init has no more cpu and memory than its container, which may burn all of both: a second was seen */
 #define LIST_MAX  512
 #define TEXTS_MAX 20480 /* the maximum of both lists in ops.def */
 

@@ -282,11 +282,13 @@ def test_limits_bite(api, make_container):
     assert m["cpu_throttled_usec"] > 0
 
 
-def test_burning_containers_still_answer(api, make_container):
-    c = make_container(memory_limit_mb=64, command=["/bin/sh", "-c", "while :; do :; done & while :; do :; done"])
-    for _ in range(5):
+@pytest.mark.parametrize("fire", ["while :; do :; done", "while :; do head -c 200000000 /dev/zero | tail -c 200000000; done", "while :; do head -c 200000000 /dev/zero >/f; done"],
+                         ids=["cpu", "memory", "page cache"])
+def test_burning_containers_still_answer(api, make_container, fire):
+    c = make_container(memory_limit_mb=64, command=["/bin/sh", "-c", f"({fire}) & {fire}"])
+    for _ in range(20):
         assert api.exec(c["container_id"], "echo", "here")["stdout"] == "here\n"
-    assert api.get(f"/api/containers/{c['container_id']}/ready")["ready"]
+        assert api.get(f"/api/containers/{c['container_id']}/ready")["ready"]
     assert api.post(f"/api/containers/{c['container_id']}/kill").status == 200
 
 
