@@ -164,6 +164,11 @@ def parts(stack, which):
     return paths
 
 
+def test_the_list(stack):
+    conf = conf_of(stack.pool)
+    assert [conf[k] for k in ("name", "version", "digest", "kind", "size_bytes")] in [line.split() for line in stack.ctl("image", "list").stdout.splitlines()]
+
+
 def test_versions_stay_while_something_stands_on_them(api, stack, recipe):
     """A container, its snapshot and their copies keep the version that the container was made of; the last one takes it along, and nothing that another needs."""
     def which(c):
