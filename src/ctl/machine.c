@@ -12,7 +12,7 @@
 #include "str.h"
 
 #define BUDGET_MS 5000
-#define COLUMNS	  5 /* of an image: name, version, digest, kind, size */
+#define COLUMNS	  5 /* that are shown of an image: name, version, digest, kind, size */
 
 static int runtime_of(const struct ctl *c, struct rt_client *rt, struct qt_err *e)
 {
@@ -47,7 +47,7 @@ static int list_images(struct rt_client *rt, struct qt_err *e)
 	for (;;) {
 		struct rt_images_req req = {.after = rt_str(after)};
 		struct rt_images_rep rep;
-		const char *p = NULL, *row[COLUMNS];
+		const char *p = NULL, *row[RT_IMAGE_TEXTS];
 
 		if (rt_images(rt, &req, &rep, BUDGET_MS, e) < 0)
 			return -1;
@@ -55,10 +55,10 @@ static int list_images(struct rt_client *rt, struct qt_err *e)
 			print_row(heads);
 		if (rep.images.n == 0)
 			return 0;
-		if (rep.images.n % COLUMNS != 0)
+		if (rep.images.n % RT_IMAGE_TEXTS != 0)
 			return qt_fail(e, QT_E_BAD_GATEWAY, "the runtime's list of images is not whole");
-		for (uint32_t i = 0; i < rep.images.n; i += COLUMNS) {
-			for (int k = 0; k < COLUMNS; k++)
+		for (uint32_t i = 0; i < rep.images.n; i += RT_IMAGE_TEXTS) {
+			for (int k = 0; k < RT_IMAGE_TEXTS; k++)
 				row[k] = p = rt_strv_next(&rep.images, p);
 			print_row(row);
 		}

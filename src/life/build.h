@@ -73,7 +73,8 @@ struct qt_stage *qt_build_stage(struct qt_build *b, const char *text, size_t lim
 int qt_build_run_stage(struct qt_build *b, struct qt_stage *st, struct qt_err *e);
 
 /* --- build_from.c -------------------------------------------------------------------------------------------------------- */
-/* Begin ST with the image REFERENCE, which is pulled if need be; with nothing ("scratch"); or with what OTHER came to. */
+/* Begin ST with the image REFERENCE: a bare name that is a managed image of this node means that one, all else is a registry's, and is pulled if need be; with nothing
+ * ("scratch"); or with what OTHER came to. */
 int qt_build_from_image(struct qt_build *b, struct qt_stage *st, const char *reference, struct qt_err *e);
 int qt_build_from_scratch(struct qt_build *b, struct qt_stage *st, struct qt_err *e);
 void qt_build_from_stage(struct qt_stage *st, const struct qt_stage *other);

@@ -12,6 +12,7 @@
 #include "str.h"
 
 #define COMMIT_MS 300000
+#define CONTRACT  "io.quilt.image" /* the label of managed images (scripts/lib/layout.sh) */
 
 void qt_stage_init(struct qt_stage *st)
 {
@@ -119,6 +120,11 @@ static int find(struct qt_build *b, const char *reference, struct qt_img *ret, s
 	return pull(b, &ref, e) < 0 ? -1 : qt_store_img_get(b->l->store, &b->o->tenant, ref.text, ret, e);
 }
 
+static void image_key(struct qt_stage *st, const struct qt_img *i)
+{
+	qt_build_key(st->key, "from", i->manifest_digest, i->config_digest, NULL);
+}
+
 static int take(struct qt_build *b, struct qt_stage *st, const struct qt_img *i, struct qt_err *e)
 {
 	auto_free char *manifest = qt_life_img_document(b->l, i, "manifest.json", e), *config = manifest ? qt_life_img_document(b->l, i, "config.json", e) : NULL;
@@ -139,22 +145,12 @@ static int take(struct qt_build *b, struct qt_stage *st, const struct qt_img *i,
 	if (json_is_array(x))
 		replace(&st->descriptors, json_deep_copy(x));
 	json_object_del(st->config, "rootfs");
+	/* What is built on a managed image is none, and need not keep its contract. */
+	json_object_del(json_object_get(json_object_get(st->config, "config"), "Labels"), CONTRACT);
 	st->image = i->id;
 	read_config(st);
-	qt_build_key(st->key, "from", i->manifest_digest, i->config_digest, NULL);
+	image_key(st, i);
 	return 0;
-}
-
-int qt_build_from_image(struct qt_build *b, struct qt_stage *st, const char *reference, struct qt_err *e)
-{
-	struct qt_img i;
-	int r;
-
-	if (find(b, reference, &i, e) < 0)
-		return -1;
-	r = take(b, st, &i, e);
-	qt_img_done(&i);
-	return r;
 }
 
 /* --- nothing ------------------------------------------------------------------------------------------------ */
@@ -185,24 +181,21 @@ static int make_layer(struct qt_build *b, const struct qt_id *image, const char 
 	return rt_layer_commit(&b->l->rt, &commit, &committed, COMMIT_MS, e);
 }
 
-static int make_empty(struct qt_build *b, struct qt_stage *st, const char *hex, struct qt_err *e)
+/* The step that ST begins with, of its layers, which are there but for the one of nothing (HEX, or NULL); MANIFEST and CONFIG: digests, or "". */
+static int make_step(struct qt_build *b, struct qt_stage *st, const char *manifest, const char *config, const char *hex, struct qt_err *e)
 {
-	struct rt_image_begin_req begin = {.id = qt_id_new("img"), .tenant = b->o->tenant};
+	const struct qt_img_begin begin = {.id = qt_id_new("img"), .tenant = b->o->tenant, .layers = st->layers, .manifest = manifest, .config = config};
+	auto_free char *record = qt_build_step_dump(b, &begin.id, st->key, st->layers, st->taken, 0);
 	struct rt_image_commit_req commit = {.id = begin.id};
-	struct rt_image_begin_rep begun;
 	struct rt_image_commit_rep done;
-	auto_free char *record = NULL;
-	char buf[FT_SHA256 + 1];
+	bool there;
 
-	begin.layers = (struct rt_strv){buf, 0, 0};
-	(void)rt_strv_add(&begin.layers, buf, sizeof(buf), hex);
-	record = qt_build_step_dump(b, &begin.id, st->key, st->layers, st->taken, 0);
 	if (!record)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	commit.record = rt_str(record);
-	if (rt_image_begin(&b->l->rt, &begin, &begun, QT_BUILD_BUDGET_MS, e) < 0)
+	if (qt_img_begin(b->l, &begin, &there, e) < 0)
 		return -1;
-	if (make_layer(b, &begin.id, hex, e) < 0 || rt_image_commit(&b->l->rt, &commit, &done, QT_BUILD_BUDGET_MS, e) < 0) {
+	if ((hex && make_layer(b, &begin.id, hex, e) < 0) || rt_image_commit(&b->l->rt, &commit, &done, QT_BUILD_BUDGET_MS, e) < 0) {
 		struct rt_obj_delete_req del = {.id = begin.id};
 		struct rt_obj_delete_rep gone;
 
@@ -229,5 +222,59 @@ int qt_build_from_scratch(struct qt_build *b, struct qt_stage *st, struct qt_err
 	replace(&st->descriptors, json_pack("[{s:s, s:s, s:i}]", "mediaType", "application/vnd.oci.image.layer.v1.tar", "digest", digest, "size",
 					    (int)sizeof(nothing)));
 	there = qt_build_cached(b, st, st->key, e);
-	return there != 0 ? (there < 0 ? -1 : 0) : make_empty(b, st, hex, e);
+	return there != 0 ? (there < 0 ? -1 : 0) : make_step(b, st, "", "", hex, e);
+}
+
+/* --- a managed one ------------------------------------------------------------------------------------------- */
+
+static int make_managed(struct qt_build *b, struct qt_stage *st, const struct qt_managed *m, struct qt_err *e)
+{
+	if (make_step(b, st, m->manifest, m->config, NULL, e) == 0)
+		return 0;
+	if (e->code != QT_E_CONFLICT)
+		return -1;
+	/* What was listed went before it was named: a new version came. */
+	qt_err_reset(e);
+	(void)qt_fail(e, QT_E_IMAGE_NOT_FOUND, "the image on this node is not whole");
+	return qt_op_vanished(b->l, e);
+}
+
+/* A step names its layer and its documents, so they stay whatever becomes of the version; from there on it is an image as any other. */
+static int from_managed(struct qt_build *b, struct qt_stage *st, const char *name, const struct qt_managed *m, struct qt_err *e)
+{
+	struct qt_img i;
+	int r;
+
+	if (!*m->manifest || !*m->config || !*m->layer)
+		return qt_fail(e, QT_E_IMAGE_REFUSED, "the image %s was made by an older quiltd: the operator makes it anew (quiltctl image build)", name);
+	qt_build_say(b, "the managed image %s, %s", name, m->manifest);
+	qt_img_init(&i);
+	(void)qt_copy(i.manifest_digest, sizeof(i.manifest_digest), m->manifest);
+	(void)qt_copy(i.config_digest, sizeof(i.config_digest), m->config);
+	json_array_append_new(i.layers, json_string(m->layer));
+	image_key(st, &i);
+	replace(&st->layers, json_copy(i.layers));
+	r = qt_build_cached(b, st, st->key, e);
+	if (r == 0)
+		r = make_managed(b, st, m, e);
+	i.id = st->image;
+	if (r >= 0)
+		r = take(b, st, &i, e);
+	qt_img_done(&i);
+	return r;
+}
+
+int qt_build_from_image(struct qt_build *b, struct qt_stage *st, const char *reference, struct qt_err *e)
+{
+	struct qt_managed m;
+	struct qt_img i;
+	int r = strpbrk(reference, "/:@") ? 0 : qt_life_managed(b->l, reference, &m, e);
+
+	if (r != 0)
+		return r < 0 ? -1 : from_managed(b, st, reference, &m, e);
+	if (find(b, reference, &i, e) < 0)
+		return -1;
+	r = take(b, st, &i, e);
+	qt_img_done(&i);
+	return r;
 }

@@ -4,14 +4,13 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "gui.h"
+#include "images.h"
 #include "inner.h"
 #include "str.h"
 #include "strv.h"
 
 #define CREATE_BUDGET_MS  20000
 #define DELETE_BUDGET_MS  15000
-#define IMAGES_BUDGET_MS  5000
-#define IMAGE_TEXTS	  5 /* of each image in the list (ops.def), the name first */
 
 static const char gui_hint[] = "The operator makes it: quiltctl image build prod-gui (docs/operations.md).";
 
@@ -33,27 +32,10 @@ static int no_image(const char *name, struct qt_err *e)
 
 static int find_image(struct qt_life *l, const char *name, struct qt_err *e)
 {
-	char after[QT_IMAGE_MAX + 1] = "";
+	struct qt_managed ignored;
+	int r = qt_life_managed(l, name, &ignored, e);
 
-	for (;;) {
-		struct rt_images_req req = {.after = rt_str(after)};
-		struct rt_images_rep rep;
-		const char *p = NULL;
-		unsigned i = 0;
-
-		if (rt_images(&l->rt, &req, &rep, IMAGES_BUDGET_MS, e) < 0)
-			return -1;
-		while ((p = rt_strv_next(&rep.images, p))) {
-			if (i++ % IMAGE_TEXTS != 0)
-				continue;
-			if (qt_streq(p, name))
-				return 0;
-			if (strcmp(p, after) <= 0 || !qt_copy(after, sizeof(after), p))
-				return qt_fail(e, QT_E_RUNTIME_UNAVAILABLE, "the runtime's list of images is not one");
-		}
-		if (i == 0)
-			return no_image(name, e);
-	}
+	return r == 0 ? no_image(name, e) : r < 0 ? -1 : 0;
 }
 
 /* It may wait in a queue as long as its operation may take. */

@@ -14,6 +14,7 @@
 #include "str.h"
 
 #define DELETE_BUDGET_MS 20000
+#define LIST_BUDGET_MS	 5000
 #define INFO_BUDGET_MS	 2000
 #define FILE_BUDGET_MS	 5000
 #define BEGIN_BUDGET_MS	 20000
@@ -35,6 +36,40 @@ int qt_life_img_get(struct qt_life *l, const struct qt_id *tenant, const char *f
 		e->hint = "Pull it first: POST /api/oci/images/pull with this reference.";
 	}
 	return -1;
+}
+
+static void copy_digest(char *ret, const char *text)
+{
+	(void)qt_copy(ret, QT_DIGEST_MAX + 1, qt_digest_ok(text) ? text : "");
+}
+
+int qt_life_managed(struct qt_life *l, const char *name, struct qt_managed *ret, struct qt_err *e)
+{
+	char after[QT_IMAGE_MAX + 1] = "";
+
+	for (;;) {
+		struct rt_images_req req = {.after = rt_str(after)};
+		struct rt_images_rep rep;
+		const char *p = NULL, *of[RT_IMAGE_TEXTS];
+
+		if (rt_images(&l->rt, &req, &rep, LIST_BUDGET_MS, e) < 0)
+			return -1;
+		if (rep.images.n == 0)
+			return 0;
+		for (uint32_t i = 0; i < rep.images.n; i += RT_IMAGE_TEXTS) {
+			for (unsigned k = 0; k < RT_IMAGE_TEXTS; k++)
+				of[k] = p = i + k < rep.images.n ? rt_strv_next(&rep.images, p) : "";
+			if (qt_streq(of[0], name)) {
+				copy_digest(ret->manifest, of[2]);
+				copy_digest(ret->config, of[5]);
+				copy_digest(ret->layer, of[6]);
+				return 1;
+			}
+			/* A list that does not move on would never end. */
+			if (strcmp(of[0], after) <= 0 || !qt_copy(after, sizeof(after), of[0]))
+				return qt_fail(e, QT_E_RUNTIME_UNAVAILABLE, "the runtime's list of images is not one");
+		}
+	}
 }
 
 int qt_life_image_file(struct qt_life *l, const char *image, const char *path, uint64_t max, char **ret, size_t *len, struct qt_err *e)

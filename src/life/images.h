@@ -1,4 +1,4 @@
-/* images.h - pulled images: what workers do about them, and what the agent's executor needs. */
+/* images.h - images: what workers do about pulled ones, and what the agent's executor needs; what managed ones there are. */
 #ifndef QT_LIFE_IMAGES_H
 #define QT_LIFE_IMAGES_H
 
@@ -7,6 +7,12 @@
 
 /* The image that REFERENCE (as a client wrote it) means for TENANT. FIELD is its JSON pointer, or "". IMAGE_NOT_FOUND with a hint; VALIDATION_ERROR. */
 int qt_life_img_get(struct qt_life *l, const struct qt_id *tenant, const char *field, const char *reference, struct qt_img *ret, struct qt_err *e);
+
+/* The managed image NAME of this node, as it is now. Digests; "" where one that an older quiltd made has none. 1: there it is; 0: there is none; -1. */
+struct qt_managed {
+	char manifest[QT_DIGEST_MAX + 1], config[QT_DIGEST_MAX + 1], layer[QT_DIGEST_MAX + 1];
+};
+int qt_life_managed(struct qt_life *l, const char *name, struct qt_managed *ret, struct qt_err *e);
 
 /* A file of an image on this node that the runtime shows (RT_IMAGE_FILE), of at most MAX bytes. *RET is the caller's, free(); a NUL follows its LEN bytes. NOT_FOUND. */
 int qt_life_image_file(struct qt_life *l, const char *image, const char *path, uint64_t max, char **ret, size_t *len, struct qt_err *e);

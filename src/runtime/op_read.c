@@ -305,12 +305,18 @@ static int pick(const char *name, void *arg, struct qt_err *e)
 
 static bool add_image(struct rt_strv *v, char *buf, const struct rt_image *img, const char *name)
 {
-	char size[24];
+	char size[24], config[80] = "", layer[80] = "";
+	const char *const texts[RT_IMAGE_TEXTS] = {name, img->version, img->digest, img->kind, size, config, layer};
+	bool fits = true;
 
 	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)img->size_bytes);
-	return rt_strv_add(v, buf, TEXTS_MAX, name) && rt_strv_add(v, buf, TEXTS_MAX, img->version) &&
-	       rt_strv_add(v, buf, TEXTS_MAX, img->digest) && rt_strv_add(v, buf, TEXTS_MAX, img->kind) &&
-	       rt_strv_add(v, buf, TEXTS_MAX, size);
+	if (img->layer[0]) {
+		(void)snprintf(config, sizeof(config), "sha256:%s", img->config);
+		(void)snprintf(layer, sizeof(layer), "sha256:%s", img->layer);
+	}
+	for (size_t i = 0; i < RT_IMAGE_TEXTS && fits; i++)
+		fits = rt_strv_add(v, buf, TEXTS_MAX, texts[i]);
+	return fits;
 }
 
 int rt_op_images(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_answer *a, struct qt_err *e)
@@ -334,7 +340,7 @@ int rt_op_images(struct rt *rt, struct rt_ctr *c, const void *req_, struct rt_an
 			return 0;
 		if (rt_managed_conf(&rt->store, p.best, &img, &broken) == 0 &&
 		    !add_image(&rep->images, a->scratch, &img, p.best)) {
-			rep->images = before; /* five texts or none */
+			rep->images = before; /* all its texts or none */
 			return 0;
 		}
 		(void)qt_copy(after, sizeof(after), p.best);

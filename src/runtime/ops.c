@@ -59,7 +59,7 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 		.hostile = "It learns what every container uses."},
 	[RT_IMAGES] = {.roles = RT_ROLE_ALL, .states = RT_S_NONE, .budget_ms = 500, .fn = rt_op_images,
 		.uses = "DAC_OVERRIDE",
-		.hostile = "It learns the names of the images. They are for all tenants."},
+		.hostile = "It learns the names and digests of the images. They are for all tenants."},
 	[RT_IMAGE_FILE] = {.roles = RT_ROLE_API | RT_ROLE_AGENT | RT_ROLE_ADMIN, .states = RT_S_NONE, .budget_ms = 200, .fn = rt_op_image_file,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It can read what lies below one directory of a managed image, as every tenant can in a container of it, and the manifest and configuration of any "

@@ -3,6 +3,7 @@ import base64
 import gzip
 import os
 import re
+import shutil
 import tarfile
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from harness.census import IMAGES_KEEP
 from harness.fixtures import fresh_name
 from harness.oci import Image, Registry, busybox_layer, directory, member, symlink, tar
+from harness.stack import image_conf
 from harness.wait import wait_for
 
 APPLETS = ("sh", "cat", "ls", "id", "env", "sleep", "echo", "pwd", "stat", "test", "mkdir", "rm", "dd", "chown", "touch", "find", "sort", "tail", "true", "printf")
@@ -232,6 +234,85 @@ ONBUILD RUN echo by onbuild > /tmp/onbuild
     child = build(f"FROM {op['result']['image']['reference']}\nRUN cat /tmp/onbuild")
     i = built(child)
     assert "by onbuild\n" in logs(api, child["operation_id"])[1] and "OnBuild" not in api.get(f"/api/oci/images/inspect?reference={i['reference']}").json["config_json"]
+
+
+def config_of(api, image):
+    return api.get(f"/api/oci/images/inspect?reference={image['reference']}").json["config_json"]
+
+
+def test_a_managed_base(stack, base, build, make_container, census, orphan):
+    """Its layer is shared, its configuration is the base's; and what was built is an image as any other."""
+    api, _ = base
+    orphan[0].operation(orphan[1], deadline=120)  # whose image would be counted
+    before, layers = census(), set(os.listdir(f"{stack.pool}/layers"))
+    text, files = 'FROM busybox\nRUN echo "$PATH" > /made && rm /usr/bin/vi\nCOPY file /etc/copied\n', [member("file", b"a file\n")]
+    op = build(text, files)
+    i = built(op)
+    assert op["result"]["cached_steps"] == 0 and i["default_cmd"] == ["/bin/sh"] and i["env"] == ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], op
+    managed = dict(image_conf(stack.pool, "busybox"))
+    assert f"the managed image busybox, {managed['digest']}\n" in logs(api, op["operation_id"])[1]
+    r = api.get(f"/api/oci/images/inspect?reference={i['reference']}")
+    assert [x["digest"] for x in r["layers"]][:1] == [f"sha256:{managed['layer']}"] and len(r["layers"]) == 2, r
+    assert "io.quilt.image" not in r["config_json"]
+    history = api.get(f"/api/oci/images/history?reference={i['reference']}")["history"]
+    assert [h["created_by"].split(" ")[0] for h in history] == ["quiltctl", "RUN", "COPY"], history
+    assert all(n.startswith("0000") for n in set(os.listdir(f"{stack.pool}/layers")) - layers), "nothing but what the steps made"
+    c = make_container(client=api, image=i["reference"], oci=True, command=["/bin/sleep", "600"])["container_id"]
+    assert api.exec(c, "/bin/sh", "-c", "cat /made /etc/copied; test -e /usr/bin/vi || echo gone")["stdout"] == i["env"][0][5:] + "\na file\ngone\n"
+    assert api.get(f"/api/containers/{c}/ready")["checks"]["managed_image_valid"] is True
+    again = build(text, files)
+    assert built(again)["size_bytes"] == i["size_bytes"] and again["result"]["cached_steps"] == 2, again
+    assert api.delete(f"/api/containers/{c}?timeout_ms=0").status == 200
+    for x in (i, built(again)):
+        assert api.delete(f"/api/oci/images?reference={x['reference']}").status == 200
+    nothing_is_left(stack, census, before)
+    assert os.path.exists(f"{stack.image_root('busybox')}/usr/bin/vi")
+
+
+def test_stages_on_managed_images(base, build, make_container):
+    """As a stage, by a variable, and as what is copied from."""
+    api, _ = base
+    op = build("""ARG WHICH=busybox
+FROM $WHICH AS maker
+RUN echo made > /out
+FROM scratch AS last
+COPY --from=maker /out /out
+FROM maker
+COPY --from=busybox /etc/group /copied
+COPY --from=last /out /twice
+ENTRYPOINT ["/bin/cat"]
+""")
+    i = built(op)
+    assert i["entrypoint"] == ["/bin/cat"] and i["default_cmd"] == [], i
+    assert run(api, make_container, op, "cat /out /twice; cmp /copied /etc/group && echo same", command=["/bin/sleep", "600"]) == "made\nmade\nsame\n"
+
+
+def test_bare_names(stack, base, build):
+    """A bare name that is no managed image, and any name with a registry or a tag, is a registry's: here, what the tenant has under it already."""
+    api, _ = base
+    own = fresh_name("own")
+    for name in ("busybox:latest", own):
+        built(build("FROM scratch\nLABEL mine=yes", name=name))
+    for name, ours in (("busybox", False), ("busybox:latest", True), ("library/busybox", True), ("docker.io/library/busybox", True), (own, True)):
+        op = build(f"FROM {name}")
+        assert ('"mine":"yes"' in config_of(api, built(op))) == ours, (name, op)
+        assert ("the managed image busybox" in logs(api, op["operation_id"])[1]) == (not ours)
+    # A stage's name goes before both.
+    assert '"mine":"yes"' in config_of(api, built(build(f"FROM {own} AS busybox\nFROM busybox")))
+
+
+def test_a_managed_image_of_an_older_quiltd(stack, base, build):
+    """A directory with the root file system in it, and no OCI image."""
+    name = fresh_name("older")
+    image = f"{stack.pool}/images/{name}"
+    os.makedirs(f"{image}/rootfs")
+    try:
+        with open(f"{image}/image.conf", "w", encoding="ascii") as f:
+            f.write(f"name = {name}\nversion = 1\nkind = managed\ndigest = sha256:{'0' * 64}\n")
+        failed(build(f"FROM {name}\nRUN true"), "IMAGE_REFUSED", f"line 1: FROM: the image {name}", "older quiltd", "quiltctl image build")
+        failed(build(f"FROM scratch\nCOPY --from={name} /x /"), "IMAGE_REFUSED", "line 2: COPY", "older quiltd")
+    finally:
+        shutil.rmtree(image)
 
 
 def failed(op, code, *said):

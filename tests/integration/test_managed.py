@@ -1,15 +1,18 @@
 """Managed images: made by `quiltctl image build`, compared with what was made by `quiltctl image verify`; their versions, and the store that pulled images share."""
 import json
 import os
+import re
 import shutil
+import struct
 import subprocess
 
 import pytest
 
 from harness.fixtures import fresh_name
-from harness.oci import OCI, Registry
+from harness.oci import OCI, Registry, member, tar
 from harness.stack import TOP, image_conf, image_root
 from harness.wait import wait_for
+from test_build import built, logs, upload
 
 
 @pytest.fixture
@@ -164,6 +167,11 @@ def parts(stack, which):
     return paths
 
 
+def test_the_list(stack):
+    conf = conf_of(stack.pool)
+    assert [conf[k] for k in ("name", "version", "digest", "kind", "size_bytes")] in [line.split() for line in stack.ctl("image", "list").stdout.splitlines()]
+
+
 def test_versions_stay_while_something_stands_on_them(api, stack, recipe):
     """A container, its snapshot and their copies keep the version that the container was made of; the last one takes it along, and nothing that another needs."""
     def which(c):
@@ -220,6 +228,76 @@ def test_a_version_that_is_put_there_is_not_swept(api, stack, recipe):
         assert parts(stack, one)
         lock.communicate("\n")
     wait_for(lambda: not parts(stack, one) and not os.path.exists(f"{stack.pool}/layers/.new.test"), what="what nobody needs is gone")
+
+
+@pytest.fixture
+def builder(api, stack, recipe):
+    """builder(DOCKERFILE) -> the receipt of a build. builder.gone(): the images, and what the cache has of them, as if nobody had used it for long; in the end, too."""
+    objects, names = f"{stack.state}/objects", []
+    before = set(os.listdir(objects))
+
+    def build(dockerfile):
+        names.append(f"example.org/{fresh_name('on')}:1")
+        context = upload(api, tar(member("Dockerfile", dockerfile.encode())))["context_id"]
+        return api.post("/api/oci/images/build", {"context_id": context, "image_reference": names[-1], "memory_limit_mb": 64})
+
+    def gone():
+        for name in names:
+            assert api.delete(f"/api/oci/images?reference={name}").status in (200, 404)
+        stack.stop("runtime")
+        for name in set(os.listdir(objects)) - before:
+            with open(f"{objects}/{name}", "r+b") as f:
+                head, body = f.read(8), re.sub(rb'"used_ms":\d{13}', b'"used_ms":1000000000000', f.read()[8:])
+                sums = 0xcbf29ce484222325  # as keep.c has it
+                for byte in body:
+                    sums = (sums ^ byte) * 0x100000001b3 & 0xffffffffffffffff
+                f.seek(0)
+                f.write(head + struct.pack("<Q", sums) + body)
+        stack.start("runtime")
+        wait_for(lambda: set(os.listdir(objects)) <= before, what="steps that nobody uses are gone")
+
+    build.gone = gone
+    yield build
+    gone()
+
+
+def test_what_was_built_keeps_its_layer(api, stack, recipe, builder):
+    """A built image stands on the version that was there when it was built, and on nothing that goes with the version."""
+    def says(op, expected):
+        c = api.post("/api/containers", {"name": fresh_name(), "image": built(op)["reference"], "oci": True, "command": ["/bin/sleep", "600"]})
+        assert c.status == 201 and api.exec(c["container_id"], "cat", "/which", "/seen")["stdout"] == expected, c
+        assert api.delete(f"/api/containers/{c['container_id']}?timeout_ms=0").status == 200
+
+    text = f"FROM {recipe.name}\nRUN cat /which >/seen\n"
+    one = recipe("one")
+    conf, files = dict(image_conf(stack.pool, one)), parts(stack, one)
+    first = api.operation(builder(text))
+    says(first, "one\none\n")
+    two = recipe("two")
+    stack.restart("runtime")  # it sweeps
+    left = {p for p in files - parts(stack, two) if os.path.exists(f"{stack.pool}/{p}")}
+    assert left == {f"layers/{conf['layer']}"} | {f"oci/blobs/sha256/{h}" for h in (conf["config"], one.split("@")[1])}, "the version is gone, and its packed layer"
+    says(first, "one\none\n")
+    second = api.operation(builder(text))
+    assert second["result"]["cached_steps"] == 0
+    says(second, "two\ntwo\n")
+    says(first, "one\none\n")
+    assert api.delete(f"/api/oci/images?reference={built(first)['reference']}").status == 200
+    assert os.path.exists(f"{stack.pool}/layers/{conf['layer']}")  # which the cache stands on
+    builder.gone()
+    wait_for(lambda: not [p for p in left if os.path.exists(f"{stack.pool}/{p}")], what="what nobody stands on is gone")
+    assert parts(stack, two)
+
+
+def test_a_version_that_goes_before_the_build_has_it(api, stack, recipe, builder, tmp_path):
+    """What was listed is not whole any more when it is named: the build looks again."""
+    recipe("one")
+    config = f"{stack.pool}/oci/blobs/sha256/{dict(image_conf(stack.pool, recipe.name))['config']}"
+    shutil.move(config, tmp_path / "config")
+    r = builder(f"FROM {recipe.name}\nRUN cat /which\n")
+    wait_for(lambda: logs(api, r["operation_id"])[1].count("the managed image") > 1, what="the build has begun anew")
+    shutil.move(tmp_path / "config", config)
+    assert built(api.operation(r)) and "one\n" in logs(api, r["operation_id"])[1]
 
 
 class Copied:

@@ -110,6 +110,67 @@ static void documents_that_lie(void **state)
 	rig_term(r);
 }
 
+/* What a build makes of one: an image that names its layer and documents, of which nothing comes over a socket, and which outlives the version. */
+static void built_on_a_managed_one(void **state)
+{
+	struct rig *r = *state;
+	struct qt_id pulled = qt_id_new("img"), step = qt_id_new("img");
+	struct rt_image_commit_rep committed;
+	char manifest[FT_SHA256 + 1], config[FT_SHA256 + 1], line[640];
+	struct rt_image_begin_rep begun;
+	struct rt_images_rep list;
+	struct qt_err e = {0};
+	struct img_begun b;
+
+	rig_start(r, NULL);
+	if (img_pull(r, pulled, 1U << 0, &e) < 0)
+		fail_msg("pull: %s", e.msg);
+	img_digest(manifest, pulled.s);
+	img_digest(config, IMG_CONFIG);
+	/* A version of the same parts, as `quiltctl image build` puts it there; then it has them alone. */
+	(void)snprintf(line, sizeof(line),
+		       "cd %s/pool/images && mkdir own@%s && ln -s own@%s own &&"
+		       "printf 'name = own\\nversion = 2\\nkind = managed\\ndigest = sha256:%s\\nconfig = %s\\nlayer = %s\\n' >own/image.conf",
+		       r->dir, manifest, manifest, manifest, config, layers[0].hex);
+	assert_int_equal(system(line), 0);
+	assert_int_equal(img_drop(r, pulled, &e), 0);
+	rig_expect_images(r, 0, 1, img_blobs(1));
+	rig_census(r, 0, 0);
+	CALL(r, images, &list, .after = rt_str("busybox"));
+	assert_int_equal(list.images.n, RT_IMAGE_TEXTS);
+	(void)snprintf(line, sizeof(line), "own 2 sha256:%s managed 0 sha256:%s sha256:%s", manifest, config, layers[0].hex);
+	for (uint32_t i = 0; i + 1 < list.images.len; i++)
+		assert_int_equal(list.images.s[i] ? list.images.s[i] : ' ', line[i]);
+	CALL(r, images, &list, .after = rt_str(""));
+	assert_string_equal(list.images.s, "busybox");
+	assert_int_equal(list.images.n, 2 * RT_IMAGE_TEXTS); /* the first is of an older quiltd: two of them are empty */
+	img_prepare(&b, step);
+	img_name_layer(&b, layers[0].hex);
+	b.req.blobs = (struct rt_strv){b.blobs, 0, 0};
+	assert_true(rt_strv_add(&b.req.blobs, b.blobs, sizeof(b.blobs), manifest) && rt_strv_add(&b.req.blobs, b.blobs, sizeof(b.blobs), config));
+	assert_int_equal(rt_image_begin(&r->rt, &b.req, &begun, BUDGET_MS, &e), 0);
+	CALL(r, image_commit, &committed, .id = step, .record = {"rec", 3});
+	/* No tag means it any more. */
+	(void)snprintf(line, sizeof(line), "%s/pool/images/own", r->dir);
+	assert_int_equal(unlink(line), 0);
+	rig_term(r);
+	rig_start(r, NULL);
+	(void)snprintf(line, sizeof(line), "%s/pool/images/own@%s", r->dir, manifest);
+	assert_int_equal(access(line, F_OK), -1);
+	img_holds(r, 1U << 0);
+	rig_expect_images(r, 1, 1, img_blobs(1));
+	rig_census(r, 0, 0);
+	assert_int_equal(img_drop(r, step, &e), 0);
+	rig_expect_images(r, 0, 0, 0);
+	rig_census(r, 0, 0);
+	/* Who comes too late. */
+	assert_int_equal(rt_image_begin(&r->rt, &b.req, &begun, BUDGET_MS, &e), 0);
+	REFUSED(r, QT_E_CONFLICT, image_commit, .id = step, .record = {"rec", 3});
+	assert_int_equal(img_drop(r, step, &e), 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
 /* They have their documents in a tree. */
 static void images_of_an_older_runtime(void **state)
 {
@@ -458,6 +519,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(documents_that_lie, end),
+		cmocka_unit_test_teardown(built_on_a_managed_one, end),
 		cmocka_unit_test_teardown(images_of_an_older_runtime, end),
 		cmocka_unit_test_teardown(who_makes_it_dies, end),
 		cmocka_unit_test_teardown(random_walk, end),

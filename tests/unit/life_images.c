@@ -270,6 +270,27 @@ static void test_settle(void **state)
 	assert_false(w.in_redis);
 }
 
+static void test_managed(void **state)
+{
+	struct qt_managed m;
+	struct qt_err e = {0};
+
+	(void)state;
+	assert_int_equal(qt_life_managed(&life, "busybox", &m, &e), 1);
+	assert_string_equal(m.manifest, DIGEST("a"));
+	assert_string_equal(m.config, DIGEST("b"));
+	assert_string_equal(m.layer, DIGEST("c"));
+	assert_int_equal(qt_life_managed(&life, "busybo", &m, &e), 0);
+	assert_int_equal(qt_life_managed(&life, "busybox2", &m, &e), 0);
+	world.old_image = true;
+	assert_int_equal(qt_life_managed(&life, "busybox", &m, &e), 1);
+	assert_string_equal(m.manifest, DIGEST("a"));
+	assert_string_equal(m.config, "");
+	assert_string_equal(m.layer, "");
+	world.no_image = true;
+	assert_int_equal(qt_life_managed(&life, "busybox", &m, &e), 0);
+}
+
 int img_tests(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -277,6 +298,7 @@ int img_tests(void)
 		cmocka_unit_test_setup_teardown(test_delete, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_settle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_managed, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

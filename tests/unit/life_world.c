@@ -102,7 +102,7 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	const struct rt_create_req *create = req;
 	const struct rt_record_req *record = req;
 	const struct rt_list_req *list = req;
-	static char ids[64];
+	static char ids[512];
 
 	if (img_is_asked(op, req))
 		return img_carry_out(op, req, rep, e);
@@ -120,10 +120,10 @@ static int carry_out(enum rt_op op, const void *req, void *rep, struct qt_err *e
 	}
 	if (op == RT_IMAGES) {
 		struct rt_strv *v = &((struct rt_images_rep *)rep)->images;
-		static const char *const image[] = {"busybox", "1", "sha256:0", "managed", "100"};
+		const char *const image[RT_IMAGE_TEXTS] = {"busybox", "1", DIGEST("a"), "managed", "100", world.old_image ? "" : DIGEST("b"), world.old_image ? "" : DIGEST("c")};
 
 		*v = (struct rt_strv){ids, 0, 0};
-		for (unsigned i = 0; i < 5 && !world.no_image && strcmp(((const struct rt_images_req *)req)->after.s, "busybox") < 0; i++)
+		for (unsigned i = 0; i < RT_IMAGE_TEXTS && !world.no_image && strcmp(((const struct rt_images_req *)req)->after.s, "busybox") < 0; i++)
 			assert_true(rt_strv_add(v, ids, sizeof(ids), image[i]));
 		return 0;
 	}

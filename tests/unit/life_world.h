@@ -16,7 +16,7 @@ extern struct world {
 	struct qt_ctr redis;
 	unsigned usage_started, usage_stopped, events, restores;
 	/* the runtime */
-	bool in_rt, no_image;
+	bool in_rt, no_image, old_image; /* the last: made by an older quiltd */
 	enum rt_state state;
 	uint32_t pid, exit_code;
 	int64_t started_ms, exited_ms;
@@ -30,6 +30,9 @@ extern struct world {
 
 extern struct qt_life life;
 extern const struct qt_id TENANT;
+
+#define FOUR(x)	  x x x x
+#define DIGEST(c) "sha256:" FOUR(FOUR(FOUR(c))) /* of the one managed image, busybox: "a" its manifest's, "b" its configuration's, "c" its layer's */
 
 int redis_away(struct qt_err *e);
 int no_ctr(struct qt_err *e);
