@@ -351,6 +351,10 @@ void *qt_fcgi_thread(void *worker)
 		serve(w, &life, thread, &r);
 		qt_share_give(w->share, w->row, thread);
 		FCGX_Finish_r(&r);
+		if (qt_store_settle(life.store, &e) < 0) {
+			qt_log_err(QT_LOG_WARN, &e, "a record that nobody waited for is lost");
+			qt_err_reset(&e);
+		}
 	}
 	FCGX_Free(&r, 1);
 	qt_life_done(&life);

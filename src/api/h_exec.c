@@ -9,7 +9,8 @@
 #define TIMEOUT_MAX_MS 600000
 #define EXEC_TIMEOUT   (1U << 2) /* the place of timeout_ms in its table */
 
-/* The record of contract 7.2. That it cannot be written is no reason to withhold the result of a command that has run. */
+/* The record of contract 7.2. That it cannot be written is no reason to withhold the result of a command that has run, nor is the time that it takes. It is on
+ * its way before the answer is, so whoever has the answer finds it. */
 static void keep_job(struct qt_call *c, const struct qt_ctr *k, const struct qt_exec_req *q, const struct qt_exec_result *r,
 		     const char *job_id, const char *status, json_t *out, json_t *err)
 {
@@ -19,7 +20,7 @@ static void keep_job(struct qt_call *c, const struct qt_ctr *k, const struct qt_
 					  "completed_at", (json_int_t)((r->started_ms + r->took_ms) / 1000), "error_message");
 	struct qt_err e = {0};
 
-	if (qt_store_job_put(c->life->store, &c->tenant, &k->id, job_id, job, &e) < 0)
+	if (qt_store_job_post(c->life->store, &c->tenant, &k->id, job_id, job, &e) < 0)
 		qt_log_err(QT_LOG_WARN, &e, "request_id=%s the job's record is lost", c->request_id);
 }
 

@@ -201,13 +201,25 @@ void qt_life_unmake(struct qt_life *l, const struct qt_ctr *c)
 		(void)qt_store_ctr_deleting(l->store, &c->tenant, &c->id, &(struct qt_err){0});
 }
 
+/* Its answer is read when the container has been looked at. */
 static int move_up(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e)
 {
 	unsigned from = qt_bit(QT_ST_CREATED) | qt_bit(QT_ST_STARTING);
 
 	if (c->state == QT_ST_CREATED)
-		return qt_store_ctr_move(l->store, c, qt_bit(QT_ST_CREATED), QT_ST_CREATED, NULL, NULL, e);
-	return qt_store_ctr_move(l->store, c, from, QT_ST_RUNNING, "started", "container_started", e);
+		return qt_store_ctr_move_post(l->store, c, qt_bit(QT_ST_CREATED), QT_ST_CREATED, NULL, NULL, e);
+	return qt_store_ctr_move_post(l->store, c, from, QT_ST_RUNNING, "started", "container_started", e);
+}
+
+static void look(struct qt_life *l, const struct qt_ctr *c, struct qt_ready *ret)
+{
+	struct qt_err e = {0};
+
+	memset(ret, 0, sizeof(*ret));
+	ret->state = c->state;
+	ret->has_gui = qt_ctr_has_gui(c);
+	if (c->state == QT_ST_RUNNING && qt_life_ready(l, c, ret, &e) < 0)
+		ret->state = c->state; /* created all the same: exec_ready is false */
 }
 
 int qt_life_bring(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, struct qt_ready *ready, struct qt_err *e)
@@ -219,7 +231,11 @@ int qt_life_bring(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, st
 			(void)undo(l, c);
 		return -1;
 	}
-	if (move_up(l, c, &moved) < 0) {
+	if (move_up(l, c, &moved) == 0) {
+		look(l, c, ready);
+		(void)qt_store_settle(l->store, &moved);
+	}
+	if (moved.code != QT_OK) {
 		/* The agent, which watches the runtime, may have been quicker; then it is as it should be. */
 		if (moved.code != QT_E_INVALID_STATE || !qt_streq(moved.state, "running")) {
 			*e = moved;
@@ -228,12 +244,6 @@ int qt_life_bring(struct qt_life *l, struct qt_ctr *c, struct qt_bringing *b, st
 			return -1;
 		}
 	}
-	memset(ready, 0, sizeof(*ready));
-	ready->state = c->state;
-	ready->has_gui = qt_ctr_has_gui(c);
-	moved = (struct qt_err){0};
-	if (c->state == QT_ST_RUNNING && qt_life_ready(l, c, ready, &moved) < 0)
-		ready->state = c->state; /* created all the same: exec_ready is false */
 	return 0;
 }
 

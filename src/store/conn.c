@@ -6,6 +6,7 @@
 
 #include "conn.h"
 #include "fdio.h"
+#include "log.h"
 #include "str.h"
 
 #define TIMEOUT_MS 2000
@@ -20,6 +21,7 @@ static void drop(struct qt_store *s)
 	if (s->ctx)
 		redisFree(s->ctx);
 	s->ctx = NULL;
+	s->owed = false;
 }
 
 int qt_store_new(struct qt_store **ret, const struct qt_conf *conf, struct qt_err *e)
@@ -172,31 +174,73 @@ static bool stale(const struct qt_store *s)
 	return poll(&p, 1, 0) != 0;
 }
 
+static int lost(struct qt_store *s, struct qt_err *e)
+{
+	(void)qt_fail(e, QT_E_STORE_UNAVAILABLE, "Redis: %s", s->ctx->err ? s->ctx->errstr : "no reply");
+	drop(s);
+	return -1;
+}
+
+int qt_store_settle(struct qt_store *s, struct qt_err *e)
+{
+	auto_reply redisReply *r = NULL;
+	void *reply = NULL;
+
+	if (!s->owed)
+		return 0;
+	s->owed = false;
+	if (redisGetReply(s->ctx, &reply) != REDIS_OK)
+		return lost(s, e);
+	r = reply;
+	return r->type == REDIS_REPLY_ERROR ? qt_reply_error(s, r->str, r->len, e) : 0;
+}
+
 static int connect_if_needed(struct qt_store *s, struct qt_err *e)
 {
+	struct qt_err late = {0};
+
 	if (s->ctx && s->pid != getpid())
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "a connection to Redis was used across a fork");
+	if (qt_store_settle(s, &late) < 0)
+		qt_log_err(QT_LOG_WARN, &late, "a record that nobody waited for is lost");
 	if (s->ctx && stale(s))
 		drop(s);
 	return s->ctx ? 0 : dial(s, e);
+}
+
+static int begin(struct qt_store *s, const struct qt_words *w, struct qt_err *e)
+{
+	if (w->bad)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "a command for Redis has too many words, or there is no memory for it");
+	return connect_if_needed(s, e);
+}
+
+int qt_post(struct qt_store *s, struct qt_words *w, struct qt_err *e)
+{
+	int done = 0;
+
+	if (begin(s, w, e) < 0)
+		return -1;
+	if (redisAppendCommandArgv(s->ctx, w->n, w->v, w->len) != REDIS_OK)
+		return lost(s, e);
+	while (!done)
+		if (redisBufferWrite(s->ctx, &done) != REDIS_OK)
+			return lost(s, e);
+	s->owed = true;
+	return 0;
 }
 
 redisReply *qt_call(struct qt_store *s, struct qt_words *w, int wait_ms, struct qt_err *e)
 {
 	auto_reply redisReply *r = NULL;
 
-	if (w->bad) {
-		(void)qt_fail(e, QT_E_INTERNAL_ERROR, "a command for Redis has too many words, or there is no memory for it");
-		return NULL;
-	}
-	if (connect_if_needed(s, e) < 0)
+	if (begin(s, w, e) < 0)
 		return NULL;
 	if (wait_ms > 0)
 		(void)redisSetTimeout(s->ctx, span(wait_ms + TIMEOUT_MS));
 	r = redisCommandArgv(s->ctx, w->n, w->v, w->len);
 	if (!r) {
-		(void)qt_fail(e, QT_E_STORE_UNAVAILABLE, "Redis: %s", s->ctx->err ? s->ctx->errstr : "no reply");
-		drop(s);
+		(void)lost(s, e);
 		return NULL;
 	}
 	if (wait_ms > 0)

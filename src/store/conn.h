@@ -15,6 +15,7 @@
 struct qt_store {
 	redisContext *ctx; /* NULL: not connected */
 	pid_t pid;	   /* that opened it */
+	bool owed;	   /* the reply to what qt_post() sent is not read yet */
 	char socket[108], secret_file[256];
 	uint64_t rate_per_second, rate_burst, operation_keep_s;
 	char word[24], rest[64]; /* of the last error reply: its word, and what followed */
@@ -58,6 +59,9 @@ redisReply *qt_call(struct qt_store *s, struct qt_words *w, int wait_ms, struct 
 
 /* The same for a function that says OK. */
 int qt_call_ok(struct qt_store *s, struct qt_words *w, struct qt_err *e);
+
+/* Sent, no more: whoever uses the connection next, or qt_store_settle(), reads the reply. A failure to send is told now. */
+int qt_post(struct qt_store *s, struct qt_words *w, struct qt_err *e);
 
 /* Text as it came: NUL bytes and replies that are none are refused. OUT has SIZE bytes. */
 int qt_reply_text(const redisReply *r, char *out, size_t size, struct qt_err *e);

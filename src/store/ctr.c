@@ -135,22 +135,37 @@ static void states_text(char *out, size_t size, unsigned from, const char *sep)
 	}
 }
 
+static void move_words(struct qt_words *w, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event, const char *usage)
+{
+	struct qt_ctr moved = *c; /* borrows the JSON */
+	char states[64];
+
+	moved.state = to;
+	states_text(states, sizeof(states), from, ",");
+	call_for(w, "qt_ctr_move", false, &c->tenant, c->id.s);
+	qt_word(w, event ? event : "");
+	qt_word(w, usage ? usage : "");
+	qt_word_own(w, strdup(states));
+	qt_word(w, qt_state_name(to));
+	qt_words_fields(w, &qt_ctr_table, &moved, QT_CF_RUN);
+}
+
+int qt_store_ctr_move_post(struct qt_store *s, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event,
+			   const char *usage, struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	move_words(&w, c, from, to, event, usage);
+	return qt_post(s, &w, e);
+}
+
 int qt_store_ctr_move(struct qt_store *s, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event,
 		      const char *usage, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
-	struct qt_ctr moved = *c; /* borrows the JSON */
-	char states[64];
 	int r;
 
-	moved.state = to;
-	states_text(states, sizeof(states), from, ",");
-	call_for(&w, "qt_ctr_move", false, &c->tenant, c->id.s);
-	qt_word(&w, event ? event : "");
-	qt_word(&w, usage ? usage : "");
-	qt_word(&w, states);
-	qt_word(&w, qt_state_name(to));
-	qt_words_fields(&w, &qt_ctr_table, &moved, QT_CF_RUN);
+	move_words(&w, c, from, to, event, usage);
 	r = qt_call_ok(s, &w, e);
 	if (r < 0 && e->code == QT_E_INVALID_STATE && e->expected[0] == '\0')
 		states_text(e->expected, sizeof(e->expected), from, "; ");

@@ -42,23 +42,38 @@ static char *bounded(const json_t *record)
 	return text;
 }
 
-int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
-		     struct qt_err *e)
+static int put(struct qt_words *w, const struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
+	       struct qt_err *e)
 {
 	const char *status = json_string_value(json_object_get(record, "status"));
-	auto_words struct qt_words w = {0};
 	struct qt_id id;
 
 	if (!qt_id_parse(&id, NULL, job_id))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "a job's id is none");
-	qt_fcall(&w, "qt_job_put", false, qt_key_tenant(tenant).s);
-	qt_word(&w, tenant->s);
-	qt_word(&w, ctr->s);
-	qt_word(&w, id.s);
-	qt_word_own(&w, bounded(record));
-	qt_word_i64(&w, (int64_t)s->operation_keep_s);
-	qt_word(&w, qt_streq(status ? status : "", "running") ? "1" : "0");
-	return qt_call_ok(s, &w, e);
+	qt_fcall(w, "qt_job_put", false, qt_key_tenant(tenant).s);
+	qt_word(w, tenant->s);
+	qt_word(w, ctr->s);
+	qt_word_own(w, strdup(id.s));
+	qt_word_own(w, bounded(record));
+	qt_word_i64(w, (int64_t)s->operation_keep_s);
+	qt_word(w, qt_streq(status ? status : "", "running") ? "1" : "0");
+	return 0;
+}
+
+int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
+		     struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	return put(&w, s, tenant, ctr, job_id, record, e) < 0 ? -1 : qt_call_ok(s, &w, e);
+}
+
+int qt_store_job_post(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
+		      struct qt_err *e)
+{
+	auto_words struct qt_words w = {0};
+
+	return put(&w, s, tenant, ctr, job_id, record, e) < 0 ? -1 : qt_post(s, &w, e);
 }
 
 static json_t *parse(const redisReply *r, struct qt_err *e)

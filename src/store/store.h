@@ -18,6 +18,9 @@ struct qt_store;
 int qt_store_new(struct qt_store **ret, const struct qt_conf *conf, struct qt_err *e);
 void qt_store_free(struct qt_store *s);
 int qt_store_ping(struct qt_store *s, struct qt_err *e);
+/* Wait for the answer to what was posted (by a function of that name), if that is still to come; -1 if it was a refusal. The next call on S does so as well,
+ * and can but log it. */
+int qt_store_settle(struct qt_store *s, struct qt_err *e);
 
 /* --- tenants and API keys ------------------------------------------------------------------------------ */
 struct qt_tenant {
@@ -79,6 +82,9 @@ int qt_store_ctr_reserve_all(struct qt_store *s, const struct qt_ctr *v, size_t 
  * stream ("started", "stopped", "died" …), USAGE the usage record's event_type or NULL; each written once, in the same step. */
 int qt_store_ctr_move(struct qt_store *s, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event,
 		      const char *usage, struct qt_err *e);
+/* The same, for who has something else to do until Redis answers, that is its disk: qt_store_settle() says how it went, before any other call on S. */
+int qt_store_ctr_move_post(struct qt_store *s, const struct qt_ctr *c, unsigned from, enum qt_state to, const char *event,
+			   const char *usage, struct qt_err *e);
 
 /* RET is initialised here on success; CONTAINER_NOT_FOUND (also for another tenant's). WHO is an id or a name; an id wins. */
 int qt_store_ctr_get(struct qt_store *s, const struct qt_id *tenant, const char *who, struct qt_ctr *ret, struct qt_err *e);
@@ -237,7 +243,10 @@ int qt_sha256(char out[65], const struct qt_piece *v, size_t n, struct qt_err *e
 
 /* --- jobs: the record of each exec -------------------------------------------------------------------- */
 /* RECORD is the contract's job object (7.2); kept operation_keep_s or until the container goes, and the newest 1000 of a tenant. Its
- * texts are cut to what 32 KiB hold, and output_truncated set. Putting it again replaces it. CONTAINER_NOT_FOUND. */
+ * texts are cut to what 32 KiB hold, and output_truncated set. Putting it again replaces it. CONTAINER_NOT_FOUND. The second does not wait for
+ * Redis' answer, and so not for its disk either; a refusal is told by qt_store_settle(). */
+int qt_store_job_post(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
+		      struct qt_err *e);
 int qt_store_job_put(struct qt_store *s, const struct qt_id *tenant, const struct qt_id *ctr, const char *job_id, const json_t *record,
 		     struct qt_err *e);
 /* A new reference. JOB_NOT_FOUND. */

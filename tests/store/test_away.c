@@ -46,6 +46,33 @@ static void test_restart(void **state)
 	qt_store_free(boss);
 }
 
+/* What nobody waits for is lost with a Redis that is killed, and that is told: to who asks, else in the log. */
+static void test_posted(void **state)
+{
+	struct qt_store *s = store_as("quilt-worker");
+	const struct qt_id ctr = {"ctr_1"};
+	json_t *record = json_object();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		must(qt_store_ping(s, e));
+		assert_int_equal(kill(redis_pid(), SIGSTOP), 0);
+		must(qt_store_job_post(s, &tenant, &ctr, qt_id_new("job").s, record, e));
+		redis_kill();
+		if (i == 0)
+			must_not(qt_store_settle(s, e), QT_E_STORE_UNAVAILABLE);
+		redis_start();
+		must(qt_store_ping(s, e));
+		must(qt_store_settle(s, e));
+	}
+	/* Without a Redis it is told at once. */
+	redis_kill();
+	must_not(qt_store_job_post(s, &tenant, &ctr, qt_id_new("job").s, record, e), QT_E_STORE_UNAVAILABLE);
+	redis_start();
+	json_decref(record);
+	qt_store_free(s);
+}
+
 static void test_stopped(void **state)
 {
 	struct qt_store *s = store_as("quilt-worker");
@@ -294,7 +321,7 @@ static void test_lies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_restart),	     cmocka_unit_test(test_stopped), cmocka_unit_test(test_full),
+		cmocka_unit_test(test_restart), cmocka_unit_test(test_posted), cmocka_unit_test(test_stopped), cmocka_unit_test(test_full),
 		cmocka_unit_test(test_set_up_wrong), cmocka_unit_test(test_fork),    cmocka_unit_test(test_lies),
 	};
 

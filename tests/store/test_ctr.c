@@ -579,18 +579,31 @@ static void test_jobs(void **state)
 	struct qt_tenant t = new_tenant("jobs", NULL);
 	auto_ctr struct qt_ctr c;
 	struct qt_id job = {""};
-	json_t *record = json_pack("{s:s, s:s}", "stdout", "hi", "stderr", "");
+	json_t *record = json_pack("{s:s, s:s}", "stdout", "hi", "stderr", ""), *got;
 	auto_free char *big = malloc(1 << 20);
 	redisReply *r;
 
 	(void)state;
 	full_ctr(&c, &t, "j");
 	must_not(qt_store_job_put(worker, &t.id, &c.id, "job_1", record, e), QT_E_CONTAINER_NOT_FOUND);
+	/* Posted: the refusal comes later, once, and whoever uses the connection next does not mistake it for his answer. */
+	must(qt_store_job_post(worker, &t.id, &c.id, "job_1", record, e));
+	must_not(qt_store_settle(worker, e), QT_E_CONTAINER_NOT_FOUND);
+	must(qt_store_settle(worker, e));
+	must(qt_store_job_post(worker, &t.id, &c.id, "job_1", record, e));
+	must(qt_store_job_post(worker, &t.id, &c.id, "job_1", record, e));
+	must(qt_store_ping(worker, e));
+	must(qt_store_settle(worker, e));
 	must(qt_store_ctr_reserve(worker, &c, 1, e));
 	for (int i = 0; i < 1010; i++) {
 		job = qt_id_new("job");
 		must(qt_store_job_put(worker, &t.id, &c.id, job.s, record, e));
 	}
+	must(qt_store_job_post(worker, &t.id, &c.id, job.s, record, e));
+	/* What was posted comes before what is asked for after it. */
+	got = qt_store_job_get(worker, &t.id, &c.id, job.s, &(struct qt_err){0});
+	assert_non_null(got);
+	json_decref(got);
 	assert_int_equal(admin_int("ZCARD quilt:{%s}:jobs", t.id.s), 1000);
 	assert_int_equal(admin_int("ZCARD quilt:{%s}:jobs:%s", t.id.s, c.id.s), 1000);
 	assert_true(admin_int("TTL quilt:{%s}:job:%s", t.id.s, job.s) > 86000);

@@ -25,6 +25,7 @@ extern struct world {
 	/* what fails: the n-th request from now on, and all after it; 0: none. LOST: it is carried out, and the answer is lost. */
 	unsigned redis_dies, rt_dies;
 	bool lost;
+	struct qt_err late; /* what qt_store_settle() will say */
 	bool cancelled; /* a client asked for the end of the operation */
 } world;
 
