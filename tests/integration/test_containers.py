@@ -113,13 +113,22 @@ def test_the_command_has_what_the_create_asked_for(api, make_container):
 
 @pytest.mark.parametrize("name, code", [("TERM", 143), ("INT", 130), ("SEGV", 139), ("USR1", 138)])
 def test_exit_codes_of_signals(api, make_container, name, code):
-    """128 and the signal's number, of an exec; and of the command, which SIGTERM ends at a stop."""
+    """128 and the signal's number: of an exec, and of the command, whose code is the container's when that ends, later."""
+    suicide = ["/bin/sh", "-c", f"kill -{name} $$; echo alive"]
+    c = make_container(command=suicide)["container_id"]
+    assert api.exec(c, *suicide)["exit_code"] == code
+    wait_for(lambda: any(m.endswith(f"exit code {code}") for m in messages(api, c, "system")), what="the command's end")
+    assert messages(api, c, "stdout") == [] and api.get(f"/api/containers/{c}")["state"] == "running"
+    r = api.post(f"/api/containers/{c}/stop")
+    assert r.status == 200 and r["exit_code"] == code, r
+
+
+def test_exit_code_of_a_stop(api, make_container):
+    """SIGTERM, of a command that lets it end it."""
     c = make_container(command=["/bin/sh", "-c", "echo ready; exec sleep 600"])["container_id"]
-    assert api.exec(c, "/bin/sh", "-c", f"kill -{name} $$")["exit_code"] == code
     wait_for(lambda: messages(api, c, "stdout") == ["ready"], what="the command runs")
-    if name == "TERM":
-        r = api.post(f"/api/containers/{c}/stop", {"timeout_seconds": 60})
-        assert r.status == 200 and r["exit_code"] == code, r
+    r = api.post(f"/api/containers/{c}/stop", {"timeout_seconds": 60})
+    assert r.status == 200 and r["exit_code"] == 143, r
 
 
 def test_exit_code_of_the_command(api, make_container):
