@@ -215,8 +215,8 @@ def test_readiness_is_measured(stack, api, make_container):
         assert api.post(f"{path}/network/setup").status == 200
 
     without()
-    # Inside, the address is gone; then the link is down.
-    for command in (("ip", "addr", "flush", "dev", "eth0"), ("ip", "link", "set", "eth0", "down")):
+    # Inside, the address is gone; the link is down; no way leads out.
+    for command in (("ip", "addr", "flush", "dev", "eth0"), ("ip", "link", "set", "eth0", "down"), ("ip", "route", "del", "default")):
         host(*inside, *command)
         without("network_configured")
         mend_network()
@@ -228,7 +228,12 @@ def test_readiness_is_measured(stack, api, make_container):
     without("managed_image_valid")
     assert api.exec(who, "mv", "/kept", "/usr/bin/base64")["exit_code"] == 0
     without()
-    # Its init stands still.
+    # Its init cannot be asked; then it can, and stands still.
+    sock = f"{stack.run}/c/{who}.sock"
+    os.rename(sock, f"{sock}.away")
+    without("minit_responsive")
+    os.rename(f"{sock}.away", sock)
+    without()
     os.kill(init, signal.SIGSTOP)
     try:
         without("minit_responsive")
