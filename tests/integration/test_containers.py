@@ -391,10 +391,11 @@ def test_limits_bite(api, make_container):
 
 
 def test_a_loop_gets_its_share_of_cpu(api, make_container):
-    """By the kernel's own count of the time that it had. Two loops, on a cpu each where there are two: the limit is of the container, not of a process.
+    """By the kernel's own count of the time that it had. Two loops, on a cpu each where there are two: the limit is the container's, not a process's.
 
-    The share is an upper bound whatever else the machine does: it holds in every window. That the container gets as much is not for it alone to say where others
-    want the cpus, too: hence a small share, less than what is due to it beside several others, and as many windows as it takes until it had it in one."""
+    The share is an upper bound whatever else the machine does: it holds in every window. That the container gets as much is not for it alone to say
+    where others want the cpus, too: hence a small share, less than what is due to it beside several others, and as many windows as it takes until
+    it had it in one."""
     share, window_s = 0.2, 3
     c = make_container(memory_limit_mb=32, cpu_limit_percent=100 * share)["container_id"]
     for _ in range(2):

@@ -78,22 +78,26 @@ TEXTS = [
     (b'{"name":"n","memory_limit_mb":NaN}', SYNTAX), (b"\x00", SYNTAX), (b'{"name":"n"}\x00', MORE), (b'{"name":"n",}', SYNTAX),
     # NUL, as JSON writes it, wherever a text is: name and value, key and word.
     *((text.replace(b"@", b"\\u0000"), NUL) for text in (
-        b'{"name":"a@b"}', b'{"name":"n","image":"busy@box"}', b'{"name":"n","command":["/bin/sh","-c","a@b"]}', b'{"name":"n","working_directory":"/a@b"}',
-        b'{"name":"n","environment":{"A":"a@b"}}', b'{"name":"n","environment":{"A@":"b"}}', b'{"name":"n","labels":{"a":"@"}}', b'{"name":"n","labels":{"@":"a"}}',
+        b'{"name":"a@b"}', b'{"name":"n","image":"busy@box"}', b'{"name":"n","command":["/bin/sh","-c","a@b"]}',
+        b'{"name":"n","working_directory":"/a@b"}',
+        b'{"name":"n","environment":{"A":"a@b"}}', b'{"name":"n","environment":{"A@":"b"}}',
+        b'{"name":"n","labels":{"a":"@"}}', b'{"name":"n","labels":{"@":"a"}}',
         b'{"name":"n","volumes":["data:/d@"]}', b'{"name":"n","gpu_ids":["@"]}', b'{"name":"n","a@b":1}', b'{"name":"n","mounts":["@"]}')),
     # As it is, any control byte: JSON has none in its texts.
     *((b'{"name":"n","labels":{"a":"b' + bytes([c]) + b'"}}', SYNTAX) for c in range(0x20)),
     *((b'{"name":"n","labels":{"a' + bytes([c]) + b'":"b"}}', SYNTAX) for c in (0, 1, 9, 10, 13, 27, 31)),
 ]
 TEXTS_OF_CONTAINERS = [
-    ("POST", "/exec", b'{"command":["sh","a@b"]}'), ("POST", "/exec", b'{"command":["cat"],"stdin_data":"@"}'), ("POST", "/exec", b'{"command":["pwd"],"workdir":"/@"}'),
-    ("POST", "/exec", b'{"command":["env"],"environment":{"A":"@"}}'), ("POST", "/stream", b'{"command":["@"]}'), ("POST", "/rename", b'{"new_name":"a@b"}'),
-    ("PATCH", "/env", b'{"environment":{"A":"@"}}'), ("PUT", "/env", b'{"environment":{"A@":""}}'), ("POST", "/stop", b'{"@":1}'), ("DELETE", "", b'{"@":1}'),
+    ("POST", "/exec", b'{"command":["sh","a@b"]}'), ("POST", "/exec", b'{"command":["cat"],"stdin_data":"@"}'),
+    ("POST", "/exec", b'{"command":["pwd"],"workdir":"/@"}'), ("POST", "/exec", b'{"command":["env"],"environment":{"A":"@"}}'), ("POST", "/stream", b'{"command":["@"]}'),
+    ("POST", "/rename", b'{"new_name":"a@b"}'), ("PATCH", "/env", b'{"environment":{"A":"@"}}'),
+    ("PUT", "/env", b'{"environment":{"A@":""}}'), ("POST", "/stop", b'{"@":1}'), ("DELETE", "", b'{"@":1}'),
 ]
 # Refused for another reason than its syntax.
 SHAPES = [
-    (b"[]", 422, "UNPROCESSABLE_ENTITY"), (b"null", 422, "UNPROCESSABLE_ENTITY"), (b'"x"', 422, "UNPROCESSABLE_ENTITY"), (b"[" * 100000, 400, "BAD_REQUEST"),
-    (b'{"name":' + b'{"a":' * 40 + b"1" + b"}" * 41, 400, "BAD_REQUEST"), (b'{"name":"n"' + b" " * (1 << 20) + b"}", 413, "PAYLOAD_TOO_LARGE"),
+    (b"[]", 422, "UNPROCESSABLE_ENTITY"), (b"null", 422, "UNPROCESSABLE_ENTITY"), (b'"x"', 422, "UNPROCESSABLE_ENTITY"),
+    (b"[" * 100000, 400, "BAD_REQUEST"), (b'{"name":' + b'{"a":' * 40 + b"1" + b"}" * 41, 400, "BAD_REQUEST"),
+    (b'{"name":"n"' + b" " * (1 << 20) + b"}", 413, "PAYLOAD_TOO_LARGE"),
     # Control bytes that are written as JSON writes them are texts like others, but not of names and paths.
     *((b'{"name":"a\\u00%02x"}' % c, 400, "VALIDATION_ERROR") for c in (1, 9, 10, 13, 27, 31, 127)),
     *((b'{"name":"n","working_directory":"/a\\u00%02x"}' % c, 400, "VALIDATION_ERROR") for c in (1, 9, 10, 13, 27, 31, 127)),
