@@ -89,7 +89,8 @@ TEXTS = [
 ]
 TEXTS_OF_CONTAINERS = [
     ("POST", "/exec", b'{"command":["sh","a@b"]}'), ("POST", "/exec", b'{"command":["cat"],"stdin_data":"@"}'),
-    ("POST", "/exec", b'{"command":["pwd"],"workdir":"/@"}'), ("POST", "/exec", b'{"command":["env"],"environment":{"A":"@"}}'), ("POST", "/stream", b'{"command":["@"]}'),
+    ("POST", "/exec", b'{"command":["pwd"],"workdir":"/@"}'), ("POST", "/exec", b'{"command":["env"],"environment":{"A":"@"}}'),
+    ("POST", "/stream", b'{"command":["@"]}'),
     ("POST", "/rename", b'{"new_name":"a@b"}'), ("PATCH", "/env", b'{"environment":{"A":"@"}}'),
     ("PUT", "/env", b'{"environment":{"A@":""}}'), ("POST", "/stop", b'{"@":1}'), ("DELETE", "", b'{"@":1}'),
 ]
