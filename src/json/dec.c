@@ -251,8 +251,10 @@ static int refuse_unknown(const json_t *root, const struct qt_field *rows, struc
 			n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%s", n ? "; " : "", f->name);
 		}
 		(void)snprintf(ptr, sizeof(ptr), "/%.90s", name);
-		(void)qt_fail_field(e, QT_E_UNPROCESSABLE_ENTITY, ptr, want, "there is no member \"%.64s\"", name);
+		(void)qt_fail_field(e, QT_E_UNPROCESSABLE_ENTITY, ptr, n ? want : "no members", "there is no member \"%.64s\"", name);
 		(void)qt_copy(e->received, sizeof(e->received), qt_json_kind(item));
+		if (n == 0)
+			e->hint = "Send no body, or {}.";
 		return -1;
 	}
 	return 0;

@@ -54,6 +54,28 @@ const char *qt_json_kind(const json_t *j)
 	return kind_name(j);
 }
 
+/* jansson's own words are about its flags and its parser; a client knows neither. It takes a NUL byte for the end. */
+static const char *complaint(const json_error_t *je, const char *text, size_t len)
+{
+	switch (json_error_code(je)) {
+	case json_error_premature_end_of_input:
+		return len > 0 && memchr(text, '\0', len) ? "a syntax error" : "it ends too early";
+	case json_error_end_of_input_expected:
+		return "something follows its end";
+	case json_error_invalid_utf8:
+		return "a text is not UTF-8";
+	case json_error_duplicate_key:
+		return "a member is there twice";
+	case json_error_numeric_overflow:
+		return "a number is past its range";
+	case json_error_null_character:
+	case json_error_null_byte_in_key:
+		return "a text holds NUL (\\u0000)";
+	default:
+		return "a syntax error";
+	}
+}
+
 json_t *qt_json_parse(const char *text, size_t len, bool empty_ok, struct qt_err *e)
 {
 	json_error_t je;
@@ -67,7 +89,8 @@ json_t *qt_json_parse(const char *text, size_t len, bool empty_ok, struct qt_err
 	}
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
 	if (!j) {
-		(void)qt_fail(e, QT_E_BAD_REQUEST, "the body is not JSON: line %d: %s", je.line, je.text);
+		(void)qt_fail(e, QT_E_BAD_REQUEST, "the body is not acceptable JSON: line %d, column %d: %s", je.line, je.column,
+			      complaint(&je, text, len));
 		return NULL;
 	}
 	if (!json_is_object(j)) {

@@ -50,7 +50,8 @@ static const struct rt_op_def ops[RT_OP_COUNT] = {
 	[RT_LOGS] = {.roles = RT_ROLE_ALL | RT_ROLE_STREAM, .states = RT_S_ANY, .budget_ms = 100, .fn = rt_op_logs,
 		.uses = "DAC_OVERRIDE",
 		.hostile = "It can read the logs of every container. The descriptors are read only, and the files' mode keeps them from being opened anew for writing."},
-	[RT_CHECK] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 3000, .fn = rt_op_check,
+	/* Longer than the init is waited for (PING_MS), whose silence is an answer; shorter than the workers wait (CHECK_BUDGET_MS). */
+	[RT_CHECK] = {.roles = RT_ROLE_ALL, .states = RT_S_ANY, .budget_ms = 6000, .fn = rt_op_check,
 		.uses = "SYS_PTRACE (/proc/PID/root, /proc/PID/ns), SYS_ADMIN (setns into the network namespace and back)",
 		.hostile = "It learns whether a container is well. Paths looked at in the container come from the image's own file, and are resolved inside the container's root. "
 			   "An init that does not answer costs a timer."},

@@ -2,10 +2,11 @@
 import collections
 import concurrent.futures
 import json
+import os
 import re
 
 from harness.clean import empty
-
+from harness.stack import TOP
 
 
 def refused(r, status, code):
@@ -17,6 +18,8 @@ def refused(r, status, code):
     assert set(body) >= {"error", "error_code", "request_id", "details", "retry_after", "hint"}, r
     for path in ("/var/lib", "/tmp/qt", "/run/", "/usr/local"):
         assert path not in r.text, r
+    for word in ("JSON_", "jansson"):  # no library's words
+        assert word not in r.text, r
     return body
 
 
@@ -65,14 +68,47 @@ BODIES = [
     ({"name": "n", "gpu_count": 2, "gpu_ids": ["nvidia0"]}, 400, "VALIDATION_ERROR", "/gpu_ids"),
 ]
 
+# What is no JSON, or holds what no text may hold: the end of the message, which says where, too.
+NOT_JSON, SYNTAX, NUL, TWICE = "the body is not acceptable JSON: line ", "a syntax error", "a text holds NUL (\\u0000)", "a member is there twice"
+EARLY, UTF8, PAST, MORE = "it ends too early", "a text is not UTF-8", "a number is past its range", "something follows its end"
 TEXTS = [
-    (b"", 400, "BAD_REQUEST"), (b"{", 400, "BAD_REQUEST"), (b"{}x", 400, "BAD_REQUEST"), (b"[]", 422, "UNPROCESSABLE_ENTITY"),
-    (b"null", 422, "UNPROCESSABLE_ENTITY"), (b'"x"', 422, "UNPROCESSABLE_ENTITY"), (b'{"name":"a","name":"b"}', 400, "BAD_REQUEST"),
-    (b'{"name":"\xff"}', 400, "BAD_REQUEST"), (b'{"name":"\\ud800"}', 400, "BAD_REQUEST"), (b"[" * 100000, 400, "BAD_REQUEST"),
-    (b'{"name":' + b'{"a":' * 40 + b"1" + b"}" * 41, 400, "BAD_REQUEST"), (b'{"memory_limit_mb":1e400,"name":"n"}', 400, "BAD_REQUEST"),
-    (b'{"name":"n","memory_limit_mb":99999999999999999999}', 400, "BAD_REQUEST"), (b"\x00", 400, "BAD_REQUEST"),
-    (b'{"name":"n"' + b" " * (1 << 20) + b"}", 413, "PAYLOAD_TOO_LARGE"),
+    (b"", EARLY), (b"{", EARLY), (b"{}x", MORE), (b'{"name":"a","name":"b"}', TWICE), (b'{"labels":{"a":"1","a":"1"},"name":"n"}', TWICE),
+    (b'{"name":"\xff"}', UTF8), (b'{"name":"\xc0\x80"}', UTF8), (b'{"name":"\xed\xa0\x80"}', UTF8), (b'{"name":"\\ud800"}', SYNTAX),
+    (b'{"memory_limit_mb":1e400,"name":"n"}', PAST), (b'{"name":"n","memory_limit_mb":99999999999999999999}', PAST),
+    (b'{"name":"n","memory_limit_mb":NaN}', SYNTAX), (b"\x00", SYNTAX), (b'{"name":"n"}\x00', MORE), (b'{"name":"n",}', SYNTAX),
+    # NUL, as JSON writes it, wherever a text is: name and value, key and word.
+    *((text.replace(b"@", b"\\u0000"), NUL) for text in (
+        b'{"name":"a@b"}', b'{"name":"n","image":"busy@box"}', b'{"name":"n","command":["/bin/sh","-c","a@b"]}',
+        b'{"name":"n","working_directory":"/a@b"}',
+        b'{"name":"n","environment":{"A":"a@b"}}', b'{"name":"n","environment":{"A@":"b"}}',
+        b'{"name":"n","labels":{"a":"@"}}', b'{"name":"n","labels":{"@":"a"}}',
+        b'{"name":"n","volumes":["data:/d@"]}', b'{"name":"n","gpu_ids":["@"]}', b'{"name":"n","a@b":1}', b'{"name":"n","mounts":["@"]}')),
+    # As it is, any control byte: JSON has none in its texts.
+    *((b'{"name":"n","labels":{"a":"b' + bytes([c]) + b'"}}', SYNTAX) for c in range(0x20)),
+    *((b'{"name":"n","labels":{"a' + bytes([c]) + b'":"b"}}', SYNTAX) for c in (0, 1, 9, 10, 13, 27, 31)),
 ]
+TEXTS_OF_CONTAINERS = [
+    ("POST", "/exec", b'{"command":["sh","a@b"]}'), ("POST", "/exec", b'{"command":["cat"],"stdin_data":"@"}'),
+    ("POST", "/exec", b'{"command":["pwd"],"workdir":"/@"}'), ("POST", "/exec", b'{"command":["env"],"environment":{"A":"@"}}'),
+    ("POST", "/stream", b'{"command":["@"]}'),
+    ("POST", "/rename", b'{"new_name":"a@b"}'), ("PATCH", "/env", b'{"environment":{"A":"@"}}'),
+    ("PUT", "/env", b'{"environment":{"A@":""}}'), ("POST", "/stop", b'{"@":1}'), ("DELETE", "", b'{"@":1}'),
+]
+# Refused for another reason than its syntax.
+SHAPES = [
+    (b"[]", 422, "UNPROCESSABLE_ENTITY"), (b"null", 422, "UNPROCESSABLE_ENTITY"), (b'"x"', 422, "UNPROCESSABLE_ENTITY"),
+    (b"[" * 100000, 400, "BAD_REQUEST"), (b'{"name":' + b'{"a":' * 40 + b"1" + b"}" * 41, 400, "BAD_REQUEST"),
+    (b'{"name":"n"' + b" " * (1 << 20) + b"}", 413, "PAYLOAD_TOO_LARGE"),
+    # Control bytes that are written as JSON writes them are texts like others, but not of names and paths.
+    *((b'{"name":"a\\u00%02x"}' % c, 400, "VALIDATION_ERROR") for c in (1, 9, 10, 13, 27, 31, 127)),
+    *((b'{"name":"n","working_directory":"/a\\u00%02x"}' % c, 400, "VALIDATION_ERROR") for c in (1, 9, 10, 13, 27, 31, 127)),
+]
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+def no_json(r, why):
+    message = refused(r, 400, "BAD_REQUEST")["error"]
+    assert re.fullmatch(re.escape(NOT_JSON) + r"\d+, column \d+: " + re.escape(why), message), r
 
 
 def test_bodies(api, census):
@@ -82,11 +118,56 @@ def test_bodies(api, census):
         b = refused(r, status, code or r["error_code"])
         if field:
             assert b["details"]["field"] == field, (body, r)
-    for text, status, code in TEXTS:
-        refused(api.post("/api/containers", text, headers={"Content-Type": "application/json"}), status, code)
+    for text, why in TEXTS:
+        no_json(api.post("/api/containers", text, headers=JSON_TYPE), why)
+    for text, status, code in SHAPES:
+        refused(api.post("/api/containers", text, headers=JSON_TYPE), status, code)
     refused(api.post("/api/containers", b'{"name":"n"}', headers={"Content-Type": "text/plain"}), 415, "UNSUPPORTED_MEDIA_TYPE")
     assert api.get("/api/containers").json == listed
     census.same_as(before)
+
+
+def test_unknown_members_are_told_what_is_accepted(api):
+    """By every route that takes JSON, from the table that its description in openapi.json is printed from. Nobody looks at the path before."""
+    with open(os.path.join(TOP, "docs/openapi.json"), encoding="utf-8") as f:
+        paths = json.load(f)["paths"]
+    routes = [(method.upper(), path, op["requestBody"]["content"]["application/json"]["schema"]) for path, ops in paths.items()
+              for method, op in ops.items() if "requestBody" in op]
+    assert len(routes) > 30
+    for method, path, schema in routes:
+        # A member without a type is taken and left aside: nothing to be recommended.
+        known = sorted(name for name, member in schema["properties"].items() if "type" in member)
+        for member, kind in (("comand", "array"), ("Name", "string"), ("", "null")):
+            r = api.request(method, re.sub(r"\{\w+\}", "nonesuch", path), {member: {"array": [], "string": "x", "null": None}[kind]})
+            body = refused(r, 422, "UNPROCESSABLE_ENTITY")
+            assert body["error"] == f'there is no member "{member}"', (method, path, r)
+            assert body["details"]["field"] == f"/{member}" and body["details"]["received"] == kind, (method, path, r)
+            assert sorted(body["details"]["expected"]) == (known or ["no members"]), (method, path, r)
+            assert body["hint"] == (None if known else "Send no body, or {}."), (method, path, r)
+
+
+def test_what_is_known_and_refused_comes_with_a_hint(api, container):
+    path = f"/api/containers/{container['container_id']}"
+    r = api.post("/api/containers", {"name": "n", "mounts": ["/etc:/etc"]})
+    body = refused(r, 400, "VALIDATION_ERROR")
+    assert body["details"]["expected"] == ["volumes"] and body["hint"] == 'Use volumes: ["NAME:/target"].', r
+    for method, where in (("POST", "/api/containers"), ("POST", f"{path}/stop"), ("POST", f"{path}/kill"), ("DELETE", path)):
+        r = api.request(method, where, {**({"name": "n"} if where == "/api/containers" else {}), "async_mode": True})
+        body = refused(r, 400, "VALIDATION_ERROR")
+        assert body["details"]["expected"] == ["execution query parameter"] and body["hint"] == "Use ?execution=async.", (where, r)
+    for body in ({"name": "n", "command": "echo hi"}, {"name": "n", "command": 1}):
+        said = refused(api.post("/api/containers", body), 422, "UNPROCESSABLE_ENTITY")
+        assert said["hint"].startswith("command is an argv array") and said["details"]["example"].startswith("["), said
+    assert api.get(path)["state"] == "running"
+
+
+def test_nul_in_the_bodies_of_a_container(api, container):
+    path = f"/api/containers/{container['container_id']}"
+    before = api.get(path).json
+    for method, suffix, text in TEXTS_OF_CONTAINERS:
+        no_json(api.request(method, path + suffix, text.replace(b"@", b"\\u0000"), headers=JSON_TYPE), NUL)
+        no_json(api.request(method, path + suffix, text.replace(b"@", b"\x00"), headers=JSON_TYPE), SYNTAX)
+    assert api.get(path).json == before and api.get(f"{path}/env")["environment"] == {}
 
 
 def test_bodies_of_a_batch(api):
@@ -128,6 +209,8 @@ def test_paths(api):
         ("GET", "/api/nothing", 404, "NOT_FOUND"), ("GET", "/nothing", 404, "NOT_FOUND"), ("GET", "/", 404, "NOT_FOUND"),
         ("PUT", "/api/containers", 405, "METHOD_NOT_ALLOWED"), ("DELETE", "/api/containers/help", 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/api/containers/a%2", 400, "BAD_REQUEST"), ("GET", "/api/containers/%00", 400, "BAD_REQUEST"),
+        *(("GET", f"/api/containers/a%{c:02x}b", 400, "BAD_REQUEST") for c in (*range(0x20), 0x7f)),
+        *(("GET", f"/api/containers?state=a%{c:02x}", 400, "BAD_REQUEST") for c in (0, 1, 10, 0x7f)),
         # nginx takes this for /health, which asks for no key; the program, which has the raw line, does not.
         ("GET", "/api/containers/..%2f..%2fhealth", 401, "UNAUTHORIZED"),
         ("GET", "/api/operations/op_x", 404, "OPERATION_NOT_FOUND"), ("GET", "/api/" + "a" * 9000, 414, "URI_TOO_LONG"),

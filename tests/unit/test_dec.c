@@ -76,6 +76,37 @@ static void refusals(void **state)
 	}
 }
 
+static void unknown_members(void **state)
+{
+	static const struct qt_field none[] = {
+		{.name = "old", .kind = QT_K_IGNORE}, {.name = "mounts", .kind = QT_K_REFUSE, .hint = "use words"}, {.name = NULL}};
+	static const struct {
+		const struct qt_field *rows;
+		const char *text, *expected, *hint;
+	} cases[] = {
+		/* What is taken and left aside is not what to send. */
+		{rows, "{\"nmae\":1}", "name; count; share; on; words; map; mode", NULL},
+		{none, "{\"nmae\":1}", "no members", "Send no body, or {}."},
+		{none, "{\"mounts\":[]}", "", "use words"},
+	};
+	uint64_t seen;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct qt_err e = {0};
+		struct thing t;
+		auto_json json_t *j = qt_json_parse(cases[i].text, strlen(cases[i].text), false, &e);
+
+		assert_non_null(j);
+		assert_int_equal(qt_decode(j, cases[i].rows, &t, sizeof(t), NULL, &seen, &e), -1);
+		assert_string_equal(e.expected, cases[i].expected);
+		if (cases[i].hint)
+			assert_string_equal(e.hint, cases[i].hint);
+		else
+			assert_null(e.hint);
+	}
+}
+
 static void takes(void **state)
 {
 	static const char text[] = "{\"old_name\":\"abc\",\"count\":null,\"share\":2.5,\"on\":true,\"words\":[\"x\",\"y\"],"
@@ -99,16 +130,54 @@ static void takes(void **state)
 
 static void not_json(void **state)
 {
-	static const char *const bad[] = {"", "{", "{}x", "{\"a\":1,\"a\":2}", "{\"a\":\"\xff\"}", "{\"a\":\"\\u0000\"}", "nul"};
+	/* The place, and words of our own: jansson's are about its flags. */
+	static const struct {
+		const char *text, *said;
+	} bad[] = {
+		{"", "line 1, column 0: it ends too early"},
+		{"{", "line 1, column 1: it ends too early"},
+		{"{}x", "line 1, column 3: something follows its end"},
+		{"{\"a\":1,\n\"a\":2}", "line 2, column 3: a member is there twice"},
+		{"{\"a\":\"\xff\"}", "line 1, column 6: a text is not UTF-8"},
+		{"{\"a\":\"\\u0000\"}", "line 1, column 13: a text holds NUL (\\u0000)"},
+		{"{\"\\u0000\":1}", "line 1, column 9: a text holds NUL (\\u0000)"},
+		{"{\"a\":1e400}", "line 1, column 10: a number is past its range"},
+		{"{\"a\":99999999999999999999}", "line 1, column 25: a number is past its range"},
+		{"{\"a\":\"\x01\"}", "line 1, column 6: a syntax error"},
+		{"{\"a\":\"\\ud800\"}", "line 1, column 13: a syntax error"},
+		{"nul", "line 1, column 3: a syntax error"},
+	};
+#define BYTES(text) text, sizeof(text) - 1
+	static const struct {
+		const char *text;
+		size_t len;
+		const char *said;
+	} nul[] = {
+		{BYTES("\0"), "a syntax error"},
+		{BYTES("{\"a\0"), "a syntax error"},
+		{BYTES("{\"a\":\"\0\"}"), "a syntax error"},
+		{BYTES("{\"a\":\0}"), "a syntax error"},
+		{BYTES("{}\0"), "something follows its end"},
+	};
 	static const char *const not_object[] = {"[]", "1", "\"x\"", "null"};
 	char deep[200];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char want[96] = "the body is not acceptable JSON: ";
 		struct qt_err e = {0};
 
-		assert_null(qt_json_parse(bad[i], strlen(bad[i]), false, &e));
+		assert_null(qt_json_parse(bad[i].text, strlen(bad[i].text), false, &e));
 		assert_int_equal(e.code, QT_E_BAD_REQUEST);
+		assert_string_equal(e.msg, strcat(want, bad[i].said));
+	}
+	/* A NUL byte is not the end. */
+	for (size_t i = 0; i < sizeof(nul) / sizeof(nul[0]); i++) {
+		struct qt_err e = {0};
+
+		assert_null(qt_json_parse(nul[i].text, nul[i].len, false, &e));
+		assert_int_equal(e.code, QT_E_BAD_REQUEST);
+		assert_non_null(strstr(e.msg, nul[i].said));
 	}
 	for (size_t i = 0; i < sizeof(not_object) / sizeof(not_object[0]); i++) {
 		struct qt_err e = {0};
@@ -123,7 +192,8 @@ static void not_json(void **state)
 
 int main(void)
 {
-	static const struct CMUnitTest tests[] = {cmocka_unit_test(refusals), cmocka_unit_test(takes), cmocka_unit_test(not_json)};
+	static const struct CMUnitTest tests[] = {cmocka_unit_test(refusals), cmocka_unit_test(unknown_members), cmocka_unit_test(takes),
+						  cmocka_unit_test(not_json)};
 
 	return cmocka_run_group_tests_name("dec", tests, NULL, NULL);
 }
