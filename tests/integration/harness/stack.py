@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 
+from .remains import remains
 from .wait import wait_for
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
@@ -125,7 +126,15 @@ class Stack:
         self.epoch += 1
 
     def down(self):
+        """And nothing of it is on the machine any more, as soon as the kernel has taken apart what nobody waits for."""
         self.command("down")
+
+        def nothing_is_left():
+            left = remains(self)
+            assert not left, left
+            return True
+
+        wait_for(nothing_is_left, 20, f"nothing of {self.instance} is left")
 
     def remove(self):
         shutil.rmtree(self.dir)
