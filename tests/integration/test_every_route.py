@@ -295,6 +295,25 @@ def test_strangers_and_nobody(routes, api, make_tenant, container):
     assert api.delete(f"/api/snapshots/{snapshot}").status in (200, 202)
 
 
+# What a path may name besides the container, and the walk's path names none of.
+MORE = {"JOB_NOT_FOUND", "PROCESS_NOT_FOUND"}
+
+
+def test_a_name_is_as_good_as_an_id(routes, make_tenant, make_container):
+    client = make_tenant("walk-names")
+    walked = [r for r in ours(routes) if r.path.startswith("/api/containers/{id}") or r.id in ("createSession", "attachSession")]
+    assert len(walked) > 30
+    for r in walked:
+        c = make_container(client=client, memory_limit_mb=32)
+        body = {**r.body(), "container_id": c["name"]} if r.id == "createSession" else r.body()
+        query = f"?container_id={c['name']}" if r.id == "attachSession" else ""
+        a = client.request(r.method, r.url({"id": c["name"]}) + query, body)
+        assert a.status != 404 or (len(r.names) > 1 and a["error_code"] in MORE), (r, a)
+        if a.status < 400:
+            assert a.json.get("container_id", c["container_id"]) == c["container_id"], (r, a)
+        assert client.delete(f"/api/containers/{c['name']}?timeout_ms=0").status in (200, 404)
+
+
 def test_without_redis(routes, stack, make_tenant):
     client = make_tenant("walk-redis")
     stack.stop("redis")

@@ -5,6 +5,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -14,7 +15,7 @@ import subprocess
 import pytest
 
 from harness.client import raw_exchange
-from harness.stack import children
+from harness.stack import children, free_port
 from harness.wait import wait_for
 
 GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -30,14 +31,83 @@ GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     (GOOD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "BAD_REQUEST"),
     (GOOD + b"Content-Length: x\r\n\r\n", 400, "BAD_REQUEST"),
     (GOOD + b"X-Folded: a\r\n b\r\n\r\n", 400, "BAD_REQUEST"),
-    (GOOD + b"Transfer-Encoding: gzip\r\n\r\n", 503, "UNAVAILABLE"),
+    (GOOD + b"Transfer-Encoding: gzip\r\n\r\n", 400, "BAD_REQUEST"),
+    (GOOD.replace(b"HTTP/1.1", b"HTTP/9.9") + b"\r\n", 400, "BAD_REQUEST"),
+    (GOOD.replace(b"GET", b"TRACE") + b"\r\n", 405, "METHOD_NOT_ALLOWED"),
     (b"nonsense\r\n\r\n", 400, "BAD_REQUEST"),
     (b"GET /elsewhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404, "NOT_FOUND"),
-], ids=range(12))
+], ids=range(14))
 def test_nginx_refuses_in_json(stack, request_, status, code):
     head, _, body = raw_exchange(stack, request_).partition(b"\r\n\r\n")
     assert head.split()[1] == str(status).encode() and b"application/json" in head, head
     assert json.loads(body)["error_code"] == code, body
+
+
+class Front:
+    """An nginx beside the stack's, before the same programs and with the same configuration but for CHANGES: a bound that a test can reach."""
+
+    def __init__(self, stack, directory, changes):
+        self.host, self.port, self.ca = stack.host, free_port(), stack.ca
+        self.conf = f"{directory}/nginx.conf"
+        with open(f"{stack.etc}/nginx/quilt-server.conf", encoding="utf-8") as f:
+            server = f.read()
+        for old, new in changes.items():
+            assert old in server, old
+            server = server.replace(old, new)
+        with open(f"{stack.etc}/nginx.conf", encoding="utf-8") as f:
+            text = f.read()
+        # Its own places; the files of one level are those of the stack.
+        for old, new in ((f"{stack.host}:{stack.port}", f"{self.host}:{self.port}"), (f"{stack.run}/nginx/", f"{directory}/"), (f"{stack.log}/", f"{directory}/"),
+                         (f"{stack.etc}/nginx/quilt-server.conf", f"{directory}/server.conf")):
+            assert old in text, old
+            text = text.replace(old, new)
+        for path, content in ((f"{directory}/server.conf", server), (self.conf, text)):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(content)
+
+    def __enter__(self):
+        self.process = subprocess.Popen(["nginx", "-c", self.conf, "-e", "stderr", "-g", "daemon off;"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: self.ask(b"/elsewhere")[0] == 404, what="nginx answers")
+        return self
+
+    def ask(self, path, method=b"GET", more=b""):
+        """Status, Retry-After and body of an answer."""
+        head, _, body = raw_exchange(self, method + b" " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + more + b"\r\n").partition(b"\r\n\r\n")
+        again = re.search(rb"^retry-after: (\d+)\r?$", head, re.I | re.M)
+        return int(head.split()[1]), again and int(again[1]), json.loads(body)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(60) == 0
+
+
+def test_too_many_at_once_from_one_address(stack, api, tmp_path):
+    tls = ssl.create_default_context(cafile=stack.ca)
+    with Front(stack, tmp_path, {"limit_conn quilt_conn 2000;": "limit_conn quilt_conn 1;"}) as front:
+        assert front.ask(b"/health")[0] == 200
+        with socket.create_connection((front.host, front.port), 30) as s, tls.wrap_socket(s, server_hostname=front.host) as t:
+            t.sendall(f"POST /api/containers HTTP/1.1\r\nHost: x\r\nX-Api-Key: {api.key}\r\nContent-Length: 1000\r\n\r\n{{".encode())
+            wait_for(lambda: front.ask(b"/health")[0] != 200, what="the first request counts")
+            status, again, body = front.ask(b"/health")
+            assert (status, again) == (429, 1) and body["error_code"] == "RATE_LIMITED" and body["retry_after"] == 1 and body["request_id"], body
+        wait_for(lambda: front.ask(b"/health")[0] == 200, what="it has room again")
+
+
+def test_workers_that_do_not_answer(stack, api, tmp_path):
+    with Front(stack, tmp_path, {"fastcgi_read_timeout 10s;": "fastcgi_read_timeout 1s;"}) as front:
+        workers = stack.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            status, again, body = front.ask(b"/health")
+            assert (status, again) == (504, 2) and body["error_code"] == "TIMEOUT" and body["retry_after"] == 2 and body["hint"], body
+            # Of who asks, nothing is known yet.
+            status, again, body = front.ask(b"/api/containers", more=f"X-Api-Key: {api.key}\r\n".encode())
+            assert (status, again) == (503, 2) and body["error_code"] == "UNAVAILABLE", body
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+        assert front.ask(b"/health")[0] == 200
 
 
 def test_plain_http_is_refused_in_json(stack):
