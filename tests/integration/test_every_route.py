@@ -299,19 +299,24 @@ def test_strangers_and_nobody(routes, api, make_tenant, container):
 MORE = {"JOB_NOT_FOUND", "PROCESS_NOT_FOUND"}
 
 
-def test_a_name_is_as_good_as_an_id(routes, make_tenant, make_container):
+def test_a_name_is_as_good_as_an_id(routes, stack, make_tenant):
     client = make_tenant("walk-names")
     walked = [r for r in ours(routes) if r.path.startswith("/api/containers/{id}") or r.id in ("createSession", "attachSession")]
     assert len(walked) > 30
     for r in walked:
-        c = make_container(client=client, memory_limit_mb=32)
+        c = client.post("/api/containers", {"name": fresh_name(), "image": "busybox", "memory_limit_mb": 32})
+        assert c.status == 201, c
         body = {**r.body(), "container_id": c["name"]} if r.id == "createSession" else r.body()
         query = f"?container_id={c['name']}" if r.id == "attachSession" else ""
-        a = client.request(r.method, r.url({"id": c["name"]}) + query, body)
+        a = client.request(r.method, r.url({"id": c["name"]}) + query, body, headers=socket_of(r, stack))
         assert a.status != 404 or (len(r.names) > 1 and a["error_code"] in MORE), (r, a)
-        if a.status < 400:
+        if a.status == 101:
+            client.close()  # it is no HTTP any more
+        elif a.status < 400 and a.headers["Content-Type"] == "application/json" and r.id != "forkContainer":  # whose answer names the new one
             assert a.json.get("container_id", c["container_id"]) == c["container_id"], (r, a)
-        assert client.delete(f"/api/containers/{c['name']}?timeout_ms=0").status in (200, 404)
+        if r.id != "forkContainer":
+            assert client.delete(f"/api/containers/{c['container_id']}?timeout_ms=0").status in (200, 404)
+    empty(client)
 
 
 def test_without_redis(routes, stack, make_tenant):
