@@ -116,3 +116,24 @@ class Workers:
             os.kill(pid, signal.SIGCONT)
         self.process.terminate()
         assert self.process.wait(60) == 0
+
+
+class Streams:
+    """quilt-stream with one thread for what blocks, beside the stack's own."""
+
+    def __init__(self, stack, directory):
+        self.run = f"{directory}"
+        with open(f"{stack.etc}/stream.conf", encoding="utf-8") as f:
+            lines = [line for line in f if line.split(" ")[0] not in ("run_dir", "stream_threads")]
+        with open(f"{directory}/stream.conf", "w", encoding="utf-8") as f:
+            f.writelines(lines + [f"run_dir = {directory}\n", "stream_threads = 1\n"])
+        self.program = [f"{stack.prefix}/sbin/quilt-stream", "-c", f"{directory}/stream.conf"]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.program, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: os.path.exists(f"{self.run}/stream.sock"), what="quilt-stream")
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(60) == 0
