@@ -11,10 +11,6 @@ from harness.wait import wait_for  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
-    if os.environ.get("QT_VARIANT") == "sanitized":
-        left_out = [item for item in items if item.get_closest_marker("once")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 

@@ -94,7 +94,7 @@ const struct qt_route qt_routes_snapshots[] = {
 	{.id = "snapshotContainer", .method = "POST", .path = "/api/containers/{id}/snapshot", .summary = "Take a snapshot of it",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_EMPTY_OK, .body = snapshot_body, .body_size = sizeof(struct qt_copy_req), .body_defaults = &defaults,
 	 .ok = 202, .reply = &taken, .also_ok = 200, .also_reply = &dry, .budget_ms = 10000,
-	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_INVALID_STATE, QT_E_QUOTA_EXCEEDED, QT_E_UNAVAILABLE},
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_VOLUME_NOT_FOUND, QT_E_INVALID_STATE, QT_E_QUOTA_EXCEEDED},
 	 .fn = qt_h_snap_create},
 	{.id = "forkContainer", .method = "POST", .path = "/api/containers/{id}/fork", .summary = "Make a container with a copy of its data",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_EMPTY_OK, .body = fork_body, .body_size = sizeof(struct qt_copy_req), .body_defaults = &defaults,

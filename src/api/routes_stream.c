@@ -16,6 +16,6 @@ static const struct qt_qfield events_query[] = {
 const struct qt_route qt_routes_stream[] = {
 	{.id = "events", .method = "GET", .path = "/api/events", .summary = "The tenant's events, as they happen", .scope = QT_SCOPE_TENANT,
 	 .flags = QT_R_STREAM | QT_R_TOKEN, .query = events_query, .ok = 200, .types = sse, .budget_ms = 5000,
-	 .errors = {QT_E_VALIDATION_ERROR, QT_E_QUOTA_EXCEEDED, QT_E_UNAVAILABLE}, .fn = qt_h_events},
+	 .errors = {QT_E_VALIDATION_ERROR, QT_E_QUOTA_EXCEEDED}, .fn = qt_h_events},
 	{0},
 };

@@ -56,7 +56,7 @@ const struct qt_route qt_routes_terminal[] = {
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, QT_E_QUOTA_EXCEEDED, QT_E_NOT_IMPLEMENTED, RUNTIME_ERRORS},
 	 .fn = qt_h_session_create},
 	{.id = "listSessions", .method = "GET", .path = "/api/terminal/sessions", .summary = "The tenant's terminal sessions", .scope = QT_SCOPE_TENANT,
-	 .query = list_query, .ok = 200, .reply = &sessions, .budget_ms = 10000, .errors = {QT_E_VALIDATION_ERROR, QT_E_UNAVAILABLE}, .fn = qt_h_session_list},
+	 .query = list_query, .ok = 200, .reply = &sessions, .budget_ms = 10000, .errors = {QT_E_VALIDATION_ERROR}, .fn = qt_h_session_list},
 	{.id = "getSession", .method = "GET", .path = "/api/terminal/sessions/{id}", .summary = "One of them", .scope = QT_SCOPE_TENANT, .ok = 200,
 	 .reply = &session, .budget_ms = 5000, .errors = {QT_E_SESSION_NOT_FOUND}, .fn = qt_h_session_get},
 	{.id = "resizeSession", .method = "POST", .path = "/api/terminal/sessions/{id}/resize", .summary = "Change its size", .scope = QT_SCOPE_TENANT,

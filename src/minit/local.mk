@@ -6,7 +6,7 @@ CLEANFILES += src/minit/quilt-minit
 EXTRA_DIST += $(MINIT_C) $(MINIT_H)
 src/minit/quilt-minit: $(MINIT_C) $(MINIT_H)
 	@$(MKDIR_P) src/minit
-	$(AM_V_CCLD)cd $(abs_top_srcdir) && $(MUSL_CC) -static -Os -D_GNU_SOURCE $(QT_CFLAGS) -fstack-protector-strong \
+	$(AM_V_CCLD)cd $(abs_top_srcdir) && $(MUSL_CC) -static -Os -D_GNU_SOURCE $(QT_CFLAGS) $(QT_MINIT_CFLAGS) -fstack-protector-strong \
 		-ffunction-sections -fdata-sections -Wl,--gc-sections,-z,noexecstack,-z,relro,-z,now,-s \
 		-o $(abs_top_builddir)/$@ $(MINIT_C)
 

@@ -9,10 +9,8 @@ import time
 import pytest
 
 from harness.fixtures import fresh_name
+from harness.stack import BACK_S
 from harness.wait import wait_for
-
-BACK_S = 30  # it takes less than 5 where nothing else goes on; a machine shared by many may take its time
-
 
 @pytest.fixture(scope="module")
 def twenty(make_tenant):
@@ -65,8 +63,11 @@ def test_nothing_is_lost(stack, twenty, victim):
     client, pids = twenty
 
     def back():
+        """All twenty are told, and one can do with them what one could."""
         r = client.get("/api/containers?state=running")
-        return r.status == 200 and pids.items() <= {c["container_id"]: c["pid"] for c in r.json["containers"]}.items()
+        return r.status == 200 and pids.items() <= {c["container_id"]: c["pid"] for c in r.json["containers"]}.items() and \
+            client.exec(next(iter(pids)), "echo", "here")["stdout"] == "here\n" and \
+            client.post("/api/containers", {"name": "probe", "image": "busybox", "memory_limit_mb": 32}).status in (201, 409)
 
     with Traffic(client) as traffic:
         wait_for(lambda: traffic.count > 2, what="requests are under way")
@@ -75,15 +76,13 @@ def test_nothing_is_lost(stack, twenty, victim):
         else:
             os.kill(stack.pid(victim), signal.SIGKILL)
         begin = time.monotonic()
-        wait_for(back, BACK_S, f"all twenty run on after the death of {victim}")
-        print(f"{victim}: back after {time.monotonic() - begin:.2f} s")
-        wait_for(lambda: client.exec(next(iter(pids)), "echo", "here")["stdout"] == "here\n", BACK_S, "exec works again")
-        wait_for(lambda: client.post("/api/containers", {"name": "probe", "image": "busybox", "memory_limit_mb": 32}).status in (201, 409),
-                 BACK_S, "create works again")
+        wait_for(back, BACK_S, f"the API is back, and all twenty run on, after the death of {victim}")
+        took = time.monotonic() - begin
+        assert took <= BACK_S, f"{victim}: back after {took:.2f} s"  # one look may have begun early and ended late
     assert not traffic.odd, traffic.odd
     for cid, pid in pids.items():
         assert os.path.exists(f"/proc/{pid}"), f"the init of {cid} is gone"
-        wait_for(lambda: client.exec(cid, "echo", cid)["stdout"] == f"{cid}\n", BACK_S, f"exec in {cid}")
+        wait_for(lambda: client.exec(cid, "echo", cid)["stdout"] == f"{cid}\n", what=f"exec in {cid}")
     wait_for(lambda: stack.command("status", check=False).returncode == 0, what="all programs are up")
 
 

@@ -1,18 +1,24 @@
 """What every route of the table answers alike: walked by the table itself, so that a new route is walked from its first day."""
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
 import re
+import resource
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 
 import pytest
 
 from harness.clean import empty
+from harness.client import Api
 from harness.fixtures import fresh_name
+from harness.front import Front, Streams, Workers
 from harness.oci import Evil, Image, busybox_layer
 from harness.wait import wait_for
 from test_refusals import refused
@@ -24,16 +30,11 @@ UNKNOWN = {"id": "ctr_0000000000000000000000000z", "name": "nobody-s", "pid": "2
 # What satisfies a required member, by its name. A new member that no row of its schema satisfies gets a line here.
 MEMBERS = {"content": "eHg=", "path": "/x", "items": [{"name": "of-a-walk", "image": "busybox"}], "command": ["true"], "new_name": "of-a-walk", "name": "of-a-walk", "destination": "10.9.9.0/24", "ip_address": "10.1.2.3", "environment": {}, "cols": 80, "rows": 24}
 # What a route wants besides its required members to come as far as the runtime.
-STOPPED = {"putContainerNetwork", "forceContainerCleanup"}
 BODIES = {"createContainer": {"image": "busybox"}, "forceContainerCleanup": {"confirm": True}, "killContainer": {}, "startContainer": {}, "createSession": {"container_id": "walked"}}
 # A GET that is answered as long as the client stays; and what else a request for a WebSocket has.
 ENDLESS = {"events"}
 SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": "terminal", "Sec-WebSocket-Version": "13",
           "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
-
-
-# Of a container that is one with a desktop by its record alone.
-DESKTOP = {"getGuiUrl", "guiFile", "guiSocket"}
 
 
 def socket_of(r, stack):
@@ -295,6 +296,30 @@ def test_strangers_and_nobody(routes, api, make_tenant, container):
     assert api.delete(f"/api/snapshots/{snapshot}").status in (200, 202)
 
 
+# What a path may name besides the container, and the walk's path names none of.
+MORE = {"JOB_NOT_FOUND", "PROCESS_NOT_FOUND"}
+
+
+def test_a_name_is_as_good_as_an_id(routes, stack, make_tenant):
+    client = make_tenant("walk-names")
+    walked = [r for r in ours(routes) if r.path.startswith("/api/containers/{id}") or r.id in ("createSession", "attachSession")]
+    assert len(walked) > 30
+    for r in walked:
+        c = client.post("/api/containers", {"name": fresh_name(), "image": "busybox", "memory_limit_mb": 32})
+        assert c.status == 201, c
+        body = {**r.body(), "container_id": c["name"]} if r.id == "createSession" else r.body()
+        query = f"?container_id={c['name']}" if r.id == "attachSession" else ""
+        a = client.request(r.method, r.url({"id": c["name"]}) + query, body, headers=socket_of(r, stack))
+        assert a.status != 404 or (len(r.names) > 1 and a["error_code"] in MORE), (r, a)
+        if a.status == 101:
+            client.close()  # it is no HTTP any more
+        elif a.status < 400 and a.headers["Content-Type"] == "application/json" and r.id != "forkContainer":  # whose answer names the new one
+            assert a.json.get("container_id", c["container_id"]) == c["container_id"], (r, a)
+        if r.id != "forkContainer":
+            assert client.delete(f"/api/containers/{c['container_id']}?timeout_ms=0").status in (200, 404)
+    empty(client)
+
+
 def test_without_redis(routes, stack, make_tenant):
     client = make_tenant("walk-redis")
     stack.stop("redis")
@@ -305,21 +330,60 @@ def test_without_redis(routes, stack, make_tenant):
         stack.start("redis")
 
 
+class Scene:
+    """What it takes for every route to come as far as the runtime: something of each kind, and one of its own for whoever ends it or takes it away."""
+
+    def __init__(self, stack, client):
+        self.stack, self.client = stack, client
+        running, ended, desk = self.container(), self.container(ended=True), self.container()
+        stack.redis("HSET", f"quilt:{{{client.tenant_id}}}:ctr:{desk}", "image", "prod-gui")  # with a desktop by its record alone
+        self.id = {"containers": running, "snapshots": self.snapshot(running), "sessions": self.session(running), "gui": desk}
+        self.id_for = {"putContainerNetwork": ended, "getGuiUrl": desk, "killContainer": self.container(), "stopContainer": self.container(),
+                       "deleteContainer": self.container(ended=True), "forceContainerCleanup": self.container(ended=True),
+                       "deleteSnapshot": self.snapshot(running), "deleteSession": self.session(running)}
+        self.volume, self.volume_to_go = (client.post("/api/volumes", {"name": fresh_name()})["name"] for _ in range(2))
+        registry = Evil()
+        self.image, self.image_to_go = (registry.serve("tests/walked", tag, Image([busybox_layer()])) for tag in "12")
+        for image in (self.image, self.image_to_go):
+            assert client.post("/api/oci/images/pull", {"reference": image}).status == 200
+        registry.close()
+
+    def container(self, ended=False):
+        c = self.client.post("/api/containers", {"name": fresh_name(), "image": "busybox", "memory_limit_mb": 32})
+        assert c.status == 201, c
+        if ended:
+            assert self.client.post(f"/api/containers/{c['container_id']}/kill").status == 200
+        return c["container_id"]
+
+    def snapshot(self, container):
+        return self.client.operation(self.client.post(f"/api/containers/{container}/snapshot"))["result"]["snapshot_id"]
+
+    def session(self, container):
+        return self.client.post("/api/terminal/sessions", {"container_id": container})["session_id"]
+
+    def ask(self, r, client=None):
+        kind = next((k for k in ("snapshots", "sessions", "gui") if f"/{k}/" in r.path), "containers")
+        values = {"id": self.id_for.get(r.id, self.id[kind]), "name": self.volume_to_go if r.id == "deleteVolume" else self.volume}
+        query = ""
+        if any(q["name"] == "execution" for q in r.query):
+            query = "?execution=sync"
+        elif r.id == "attachSession":
+            query = f"?container_id={self.id['containers']}"
+        elif any(q["name"] == "reference" for q in r.query):
+            query = f"?reference={self.image_to_go if r.id == 'deleteImage' else self.image}"
+        body = r.body()
+        if r.id == "createSession":
+            body["container_id"] = self.id["containers"]
+        elif r.id == "stopContainer":
+            body["timeout_seconds"] = 0
+        elif "name" in (body or {}):
+            body["name"] = fresh_name()
+        return (client or self.client).request(r.method, r.url(values) + query, body, headers=socket_of(r, self.stack))
+
+
 def test_without_the_runtime(routes, stack, make_tenant):
     """Whoever documents that the runtime may be away says so when it is; nobody else does."""
-    client = make_tenant("walk-runtime")
-    running, ended = (client.post("/api/containers", {"name": name, "image": "busybox"})["container_id"] for name in ("walked", "ended"))
-    assert client.post(f"/api/containers/{ended}/kill").status == 200
-    desk = client.post("/api/containers", {"name": "desk", "image": "busybox"})["container_id"]
-    stack.redis("HSET", f"quilt:{{{client.tenant_id}}}:ctr:{desk}", "image", "prod-gui")
-    snapshot = client.operation(client.post(f"/api/containers/{running}/snapshot"))["result"]["snapshot_id"]
-    values = {"name": client.post("/api/volumes", {"name": "walked"})["name"]}
-    session = client.post("/api/terminal/sessions", {"container_id": running})["session_id"]
-    registry = Evil()
-    image = registry.serve("tests/walked", "1", Image([busybox_layer()]))
-    assert client.post("/api/oci/images/pull", {"reference": image}).status == 200
-    registry.close()
-    odd = []
+    scene, odd = Scene(stack, make_tenant("walk-runtime")), []
     stack.stop("runtime")
     try:
         # What changes names, and what marks the container as being deleted, comes last.
@@ -328,38 +392,87 @@ def test_without_the_runtime(routes, stack, make_tenant):
             if r.id in ENDLESS:
                 assert "RUNTIME_UNAVAILABLE" not in r.codes
                 continue
-            more = "?execution=sync" if any(q["name"] == "execution" for q in r.query) else "?container_id=walked" if r.id == "attachSession" else ""
-            if any(q["name"] == "reference" for q in r.query):
-                more = f"?reference={image}"
-            of = snapshot if "/snapshots/" in r.path else session if "/sessions/" in r.path else ended if r.id in STOPPED else desk if r.id in DESKTOP else running
-            a = client.request(r.method, r.url({**values, "id": of}) + more, r.body(), headers=socket_of(r, stack))
+            a = scene.ask(r)
             if (a.status >= 400 and a["error_code"] == "RUNTIME_UNAVAILABLE") != ("RUNTIME_UNAVAILABLE" in r.codes):
                 odd.append((r, a))
     finally:
         stack.start("runtime")
-    empty(client)  # what was taken up meanwhile is done now
+    empty(scene.client)  # what was taken up meanwhile is done now
     assert not odd, odd
 
 
+# Who is done with what it was asked for, and takes away what may be there of it: that may succeed, so that nobody waits for it in vain as well.
+TIDIES = {"createVolume"}
+
+
 def test_a_runtime_that_does_not_answer(routes, stack, make_tenant):
-    """Of the routes that need not wait long for it."""
-    client = make_tenant("walk-stopped")
-    values = {"id": client.post("/api/containers", {"name": "walked", "image": "busybox", "memory_limit_mb": 32})["container_id"]}
-    patient = [r for r in ours(routes) if "TIMEOUT" in r.codes and r.entry["x-budget-ms"] <= 10000 and "/snapshots/" not in r.path]
-    snapshot = client.operation(client.post(f"/api/containers/{values['id']}/snapshot"))["result"]["snapshot_id"]
-    clone = next(r for r in routes if r.id == "cloneSnapshot")
-    os.kill(stack.pid("runtime"), signal.SIGSTOP)
+    """All of them at once: the longest wait for half a minute."""
+    scene = Scene(stack, make_tenant("walk-stopped"))
+    walked = [r for r in ours(routes) if "TIMEOUT" in r.codes]
+    with concurrent.futures.ThreadPoolExecutor(len(walked)) as pool:
+        os.kill(stack.pid("runtime"), signal.SIGSTOP)
+        try:
+            asked = {r: pool.submit(scene.ask, r) for r in walked}
+            concurrent.futures.wait([a for r, a in asked.items() if r.id not in TIDIES])
+        finally:
+            os.kill(stack.pid("runtime"), signal.SIGCONT)
+        odd = [(r, a.result()) for r, a in asked.items() if a.result().status != 504 or a.result()["error_code"] != "TIMEOUT"]
+    empty(scene.client)
+    assert len(walked) > 40 and not odd, odd
+
+
+def descriptors(pid):
+    return {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+
+
+@pytest.fixture
+def run_dir(stack):
+    """A directory of this test's own where nginx finds sockets."""
+    with tempfile.TemporaryDirectory(dir=stack.run) as directory:
+        shutil.chown(directory, group="quilt")
+        os.chmod(directory, 0o750)
+        yield directory
+
+
+@contextlib.contextmanager
+def one_more_at_a_time(pid, sockets):
+    """From now on it can open one more descriptor at a time than it keeps: the next request's connection, by one of SOCKETS, and nothing besides."""
+    def has_no_request():
+        with open("/proc/net/unix", encoding="utf-8") as f:
+            rows = [line.split() for line in f]
+        taken = {f"socket:[{r[6]}]" for r in rows if r[-1] in sockets and r[3] == "00000000"}  # not those that listen
+        return not taken & {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in descriptors(pid)}
+
+    wait_for(has_no_request, what="it waits for the next request")
+    free = min(set(range(max(descriptors(pid)) + 2)) - descriptors(pid))
+    most = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free + 1, most))
     try:
-        with concurrent.futures.ThreadPoolExecutor(len(patient) + 1) as pool:
-            asked = {r.id: pool.submit(client.request, r.method, r.url(values), r.body()) for r in patient}
-            asked[clone.id] = pool.submit(client.request, clone.method, clone.url({"id": snapshot}), clone.body())
-            for a in asked.values():
-                refused(a.result(), 504, "TIMEOUT")
+        yield
     finally:
-        os.kill(stack.pid("runtime"), signal.SIGCONT)
-    assert len(asked) > 10
-    wait_for(lambda: client.delete(f"/api/snapshots/{snapshot}").status in (200, 404), what="the snapshot goes")
-    wait_for(lambda: client.delete(f"/api/containers/{values['id']}").status in (200, 404), what="the container goes")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))  # the sanitizers open files at the end
+
+
+def test_no_descriptor_is_left(routes, stack, make_tenant, recorder, tmp_path, run_dir):
+    """Who can take a request, and open nothing more for it: not the socket that leads to the runtime."""
+    scene, odd = Scene(stack, make_tenant("walk-descriptors")), []
+    sockets = {f"unix:{stack.run}/{name}": f"unix:{run_dir}/{name}" for name in ("api.sock", "api-slow.sock", "stream.sock")}
+    with Workers(stack, run_dir, threads=1) as workers, Streams(stack, run_dir) as streams, Front(stack, tmp_path, sockets) as front, \
+            contextlib.ExitStack() as bounds:
+        for name in sockets.values():
+            shutil.chown(name.removeprefix("unix:"), group="quilt")
+        client = Api(front, scene.client.key, scene.client.tenant_id, recorder)
+        # Each thread has its connection to Redis then, and none to the runtime.
+        assert client.get("/api/containers").status == 200 and client.post("/api/containers/nobody/kill").status == 404
+        assert client.get("/ws/terminal/attach?session_id=sess_nothing", headers=SOCKET).status == 404
+        for pid in (*workers.pids(), streams.process.pid):
+            bounds.enter_context(one_more_at_a_time(pid, {name.removeprefix("unix:") for name in sockets.values()}))
+        for r in (r for r in ours(routes) if "UNAVAILABLE" in r.codes):
+            a = scene.ask(r, client)
+            if a.status != 503 or a["error_code"] != "UNAVAILABLE":
+                odd.append((r, a))
+    empty(scene.client)
+    assert not odd, "\n".join(map(str, odd))
 
 
 class Held:

@@ -2,7 +2,6 @@
 import concurrent.futures
 import contextlib
 import fcntl
-import glob
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ import subprocess
 import pytest
 
 from harness.client import raw_exchange
-from harness.stack import children
+from harness.front import Front, Workers, answered, ask
 from harness.wait import wait_for
 
 GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -30,14 +29,45 @@ GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     (GOOD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "BAD_REQUEST"),
     (GOOD + b"Content-Length: x\r\n\r\n", 400, "BAD_REQUEST"),
     (GOOD + b"X-Folded: a\r\n b\r\n\r\n", 400, "BAD_REQUEST"),
-    (GOOD + b"Transfer-Encoding: gzip\r\n\r\n", 503, "UNAVAILABLE"),
+    (GOOD + b"Transfer-Encoding: gzip\r\n\r\n", 400, "BAD_REQUEST"),
+    (GOOD.replace(b"HTTP/1.1", b"HTTP/9.9") + b"\r\n", 400, "BAD_REQUEST"),
+    (GOOD.replace(b"GET", b"TRACE") + b"\r\n", 405, "METHOD_NOT_ALLOWED"),
     (b"nonsense\r\n\r\n", 400, "BAD_REQUEST"),
     (b"GET /elsewhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404, "NOT_FOUND"),
-], ids=range(12))
+], ids=range(14))
 def test_nginx_refuses_in_json(stack, request_, status, code):
     head, _, body = raw_exchange(stack, request_).partition(b"\r\n\r\n")
     assert head.split()[1] == str(status).encode() and b"application/json" in head, head
     assert json.loads(body)["error_code"] == code, body
+
+
+def test_too_many_at_once_from_one_address(stack, api, tmp_path):
+    tls = ssl.create_default_context(cafile=stack.ca)
+    with Front(stack, tmp_path, {"limit_conn quilt_conn 2000;": "limit_conn quilt_conn 1;"}) as front:
+        assert front.ask(b"/health")[0] == 200
+        with socket.create_connection((front.host, front.port), 30) as s, tls.wrap_socket(s, server_hostname=front.host) as t:
+            t.sendall(f"POST /api/containers HTTP/1.1\r\nHost: x\r\nX-Api-Key: {api.key}\r\nContent-Length: 1000\r\n\r\n{{".encode())
+            wait_for(lambda: front.ask(b"/health")[0] != 200, what="the first request counts")
+            status, again, body = front.ask(b"/health")
+            assert (status, again) == (429, 1) and body["error_code"] == "RATE_LIMITED" and body["retry_after"] == 1 and body["request_id"], body
+        wait_for(lambda: front.ask(b"/health")[0] == 200, what="it has room again")
+
+
+def test_workers_that_do_not_answer(stack, api, tmp_path):
+    with Front(stack, tmp_path, {"fastcgi_read_timeout 10s;": "fastcgi_read_timeout 1s;"}) as front:
+        workers = stack.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            status, again, body = front.ask(b"/health")
+            assert (status, again) == (504, 2) and body["error_code"] == "TIMEOUT" and body["retry_after"] == 2 and body["hint"], body
+            # Of who asks, nothing is known yet.
+            status, again, body = front.ask(b"/api/containers", more=f"X-Api-Key: {api.key}\r\n".encode())
+            assert (status, again) == (503, 2) and body["error_code"] == "UNAVAILABLE", body
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+        assert front.ask(b"/health")[0] == 200
 
 
 def test_plain_http_is_refused_in_json(stack):
@@ -95,70 +125,6 @@ def test_without_workers_the_answer_is_json(stack, api):
 
 
 # --- the workers alone, by FastCGI ---------------------------------------------------------------------------------------
-
-
-def record(kind, data):
-    return struct.pack(">BBHHBx", 1, kind, 1, len(data), 0) + data
-
-
-def ask(path):
-    """A connection that asks for /health."""
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
-    s.connect(path)
-    params = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/health", "QUILT_REQUEST_ID": "r"}
-    pairs = b"".join(bytes((len(k), len(v))) + k.encode() + v.encode() for k, v in params.items())
-    s.sendall(record(1, struct.pack(">HB5x", 1, 0)) + record(4, pairs) + record(4, b"") + record(5, b""))
-    return s
-
-
-def answered(s):
-    data = b"".join(iter(lambda: s.recv(65536), b""))
-    s.close()
-    return b"Status: 200" in data
-
-
-class Workers:
-    """quilt-api with one process of two threads a pool, beside the stack's own; its sockets its own, or given to it as systemd does."""
-
-    def __init__(self, stack, directory, given=()):
-        self.run, self.given = f"{directory}", given
-        with open(f"{stack.etc}/quilt.conf", encoding="utf-8") as f:
-            lines = [line for line in f if line.split(" ")[0] not in ("run_dir", "workers", "threads", "slow_workers", "slow_threads")]
-        with open(f"{directory}/conf", "w", encoding="utf-8") as f:
-            f.writelines(lines + [f"run_dir = {directory}\n", "workers = 1\nthreads = 2\nslow_workers = 1\nslow_threads = 1\n"])
-        self.program = [f"{stack.prefix}/sbin/quilt-api", "-c", f"{directory}/conf"]
-
-    def __enter__(self):
-        command = self.program
-        if self.given:
-            command = ["bash", "-c", 'exec 3<&"$1" 4<&"$2"; shift 2; LISTEN_PID=$$ LISTEN_FDS=2 exec "$@"', "-", *map(str, self.given),
-                       *self.program]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=self.given)
-        wait_for(lambda: answered(ask(f"{self.run}/api.sock")), what="the workers")
-        return self
-
-    def pids(self):
-        return children(self.process.pid)
-
-    def stand_still(self):
-        """Stop every thread of every worker; their pids."""
-        pids = self.pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-
-        def state(stat):
-            with open(stat, encoding="utf-8") as f:
-                return f.read().rpartition(")")[2].split()[0]
-
-        wait_for(lambda: all(state(f) == "T" for pid in pids for f in glob.glob(f"/proc/{pid}/task/*/stat")), what="all stand still")
-        return pids
-
-    def __exit__(self, *_):
-        for pid in self.pids() if self.process.poll() is None else []:
-            os.kill(pid, signal.SIGCONT)
-        self.process.terminate()
-        assert self.process.wait(60) == 0
 
 
 def crowd(path, n):

@@ -110,7 +110,6 @@ class Rfb:
                 return int.from_bytes(part[:2], "big")
 
 
-@pytest.mark.once
 def test_browser(api, stack, desktop, link):
     """The desktop is seen, a window clicked at, and a command typed into it; what it does is then there."""
     as_user = "cd /home/user && DISPLAY=:1 HOME=/home/user exec setpriv --reuid=user --regid=user --clear-groups "

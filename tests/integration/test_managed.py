@@ -341,3 +341,12 @@ def test_images_of_an_older_quiltd(quiltctl):
     assert r.returncode == 1 and "older" in r.stderr, r
     assert quiltctl("build", "busybox").returncode == 0 and quiltctl("verify").returncode == 0
     assert sorted(n.split(".")[:3] for n in os.listdir(quiltctl.pool / "images")) == [["", "old", "busybox"], ["busybox"], [version(quiltctl.pool)]]
+
+
+@pytest.mark.prod
+def test_prod_knows_whom_to_trust(make_container, api):
+    """ca-certificates, to the programs that ask."""
+    c = make_container(image="prod", memory_limit_mb=128)["container_id"]
+    known = api.exec(c, "python3", "-c", "import ssl; print(len(ssl.create_default_context().get_ca_certs()))")
+    assert int(known["stdout"]) > 100, known
+    assert api.exec(c, "curl", "-sS", "--cacert", "/etc/ssl/certs/ca-certificates.crt", "https://127.0.0.1:1/")["exit_code"] == 7  # refused, and not 77: no such file

@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import stat
+import subprocess
 
 import pytest
 
@@ -122,3 +123,37 @@ def test_status_tells_what_is_down(stack):
     finally:
         stack.start("agent")
     assert stack.command("status").returncode == 0
+
+
+def test_logs(stack, api):
+    assert api.get("/api/containers").status == 200
+    last = stack.log_text("api").splitlines()[-1]
+    assert last in stack.command("logs", "api").stdout.splitlines()
+    for args, said in ((("logs", "nothing"), 'no program "nothing"'), (("logs",), "no program"), (("nothing",), 'no command "nothing"')):
+        r = stack.command(*args, check=False)
+        assert r.returncode == 1 and said in r.stderr, r
+
+
+def test_the_list_of_images(stack):
+    rows = [line.split() for line in stack.ctl("image", "list").stdout.splitlines()]
+    assert any(row[0] == "busybox" for row in rows), rows
+    assert stack.ctl("image", "list", "more", check=False).returncode == 2
+
+
+@pytest.mark.parametrize("program", ["sbin/quilt-api", "sbin/quilt-agent", "sbin/quilt-dns", "sbin/quilt-stream", "libexec/quilt/quilt-runtime", "bin/quiltctl"])
+def test_help_and_exit_codes(stack, program, tmp_path):
+    # Were one of them to begin all the same, it would be nobody else's.
+    conf = tmp_path / "quilt.conf"
+    conf.write_text(f"run_dir = {tmp_path}\nstate_dir = {tmp_path}\nno_such_setting = 1\n")
+
+    def run(*args):
+        return subprocess.run([f"{stack.prefix}/{program}", "-c", conf, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    r = run("--help")
+    assert r.returncode == 0 and r.stdout.lower().startswith(f"usage: {os.path.basename(program)}") and not r.stderr, r
+    r = run("--version")
+    assert r.returncode == 0 and re.search(r"\d+\.\d+\.\d+", r.stdout) and not r.stderr, r
+    r = run("--no-such-option")
+    assert r.returncode == 2 and ("usage:" in r.stderr.lower() or "--help" in r.stderr) and not r.stdout, r
+    r = run(*["status"] if program == "bin/quiltctl" else [])
+    assert r.returncode == 1 and "no_such_setting" in r.stderr, r

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 
+from .remains import remains
 from .wait import wait_for
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
@@ -16,6 +17,8 @@ TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
 READY = {"redis": ("redis.sock",), "runtime": ("runtime.sock",), "agent": ("agent.ready",), "dns": ("dns.ready",), "api": ("api.sock", "api-slow.sock"),
          "stream": ("stream.sock",), "nginx": ("nginx/nginx.pid",)}
 PROGRAMS = tuple(READY)
+# After the death of a program the API is back within so long; under the sanitizers every program takes far longer to begin.
+BACK_S = 5 if os.environ.get("QT_VARIANT", "release") == "release" else 30
 
 
 def default_prefix():
@@ -125,7 +128,15 @@ class Stack:
         self.epoch += 1
 
     def down(self):
+        """And nothing of it is on the machine any more, as soon as the kernel has taken apart what nobody waits for."""
         self.command("down")
+
+        def nothing_is_left():
+            left = remains(self)
+            assert not left, left
+            return True
+
+        wait_for(nothing_is_left, 20, f"nothing of {self.instance} is left")
 
     def remove(self):
         shutil.rmtree(self.dir)
