@@ -255,7 +255,7 @@ const struct qt_route qt_routes_containers[] = {
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, RUNTIME_ERRORS}, .fn = qt_h_ctr_stop},
 	{.id = "killContainer", .method = "POST", .path = "/api/containers/{id}/kill", .summary = "End it at once",
 	 .scope = QT_SCOPE_TENANT, .flags = QT_R_SLOW | QT_R_ENDS | QT_R_EMPTY_OK, .body = strict_empty_body, .body_size = sizeof(struct no_req),
-	 .ok = 200, .reply = &ended, .budget_ms = 20000,
+	 .ok = 200, .reply = &ended, .budget_ms = 25000,
 	 .errors = {QT_E_VALIDATION_ERROR, QT_E_CONTAINER_NOT_FOUND, QT_E_INVALID_STATE, RUNTIME_ERRORS}, .fn = qt_h_ctr_kill},
 	{.id = "renameContainer", .method = "POST", .path = "/api/containers/{id}/rename", .summary = "Give it another name",
 	 .scope = QT_SCOPE_TENANT, .body = rename_body, .body_size = sizeof(struct qt_rename_req), .ok = 200, .reply = &renamed,

@@ -10,7 +10,8 @@
 #include "strv.h"
 
 #define CREATE_BUDGET_MS  20000
-#define DELETE_BUDGET_MS  15000
+#define AGAIN_BUDGET_MS	  4000 /* the route has 30 s for all three */
+#define UNDO_BUDGET_MS	  5000
 
 static const char gui_hint[] = "The operator makes it: quiltctl image build prod-gui (docs/operations.md).";
 
@@ -120,7 +121,7 @@ static int ask_again(struct qt_life *l, struct qt_ctr *c, const struct qt_bringi
 	struct qt_err e = {0};
 	struct rt_get_rep rep;
 
-	if (rt_get(&l->rt, &req, &rep, CREATE_BUDGET_MS, &e) < 0 || rep.state != (b->no_start ? RT_ST_CREATED : RT_ST_RUNNING))
+	if (rt_get(&l->rt, &req, &rep, AGAIN_BUDGET_MS, &e) < 0 || rep.state != (b->no_start ? RT_ST_CREATED : RT_ST_RUNNING))
 		return -1;
 	take(c, b->no_start ? QT_ST_CREATED : QT_ST_RUNNING, rep.pid, rep.ip.s, rep.started_ms);
 	return 0;
@@ -177,7 +178,7 @@ static int undo(struct qt_life *l, const struct qt_ctr *c)
 	struct rt_delete_rep rep;
 	struct qt_err ignored = {0};
 
-	if (rt_delete(&l->rt, &req, &rep, DELETE_BUDGET_MS, &ignored) < 0 && ignored.code != QT_E_CONTAINER_NOT_FOUND)
+	if (rt_delete(&l->rt, &req, &rep, UNDO_BUDGET_MS, &ignored) < 0 && ignored.code != QT_E_CONTAINER_NOT_FOUND)
 		return -1;
 	qt_err_reset(&ignored);
 	(void)qt_store_ctr_remove(l->store, &c->tenant, &c->id, &ignored);

@@ -9,6 +9,7 @@
 
 #define START_BUDGET_MS	 20000
 #define KILL_BUDGET_MS	 15000
+#define AGAIN_BUDGET_MS	 4000 /* a runtime that did not answer, asked whether it did it */
 #define DELETE_BUDGET_MS 15000
 #define RECORD_BUDGET_MS 5000
 #define SAVE_BUDGET_MS	 2000 /* whoever wants an end does not wait long for jobs' output */
@@ -112,7 +113,7 @@ static int not_ended(struct qt_life *l, struct qt_ctr *c, int64_t begun, uint32_
 	struct qt_err ignored = {0};
 	struct rt_get_rep rep;
 
-	if (qt_answer_lost(e) && rt_get(&l->rt, &req, &rep, KILL_BUDGET_MS, &ignored) == 0 && rep.state == RT_ST_EXITED &&
+	if (qt_answer_lost(e) && rt_get(&l->rt, &req, &rep, AGAIN_BUDGET_MS, &ignored) == 0 && rep.state == RT_ST_EXITED &&
 	    rep.exited_ms >= (uint64_t)begun) {
 		qt_err_reset(e);
 		*ret_code = rep.exit_code;

@@ -5,7 +5,9 @@
 #include "inner.h"
 #include "str.h"
 
-#define MAKE_BUDGET_MS	 15000
+#define MAKE_BUDGET_MS	 10000
+#define AGAIN_BUDGET_MS	 4000 /* the route has 20 s for all three */
+#define UNDO_BUDGET_MS	 5000
 #define DELETE_BUDGET_MS 20000
 #define READ_BUDGET_MS	 15000
 #define RECORD_BUDGET_MS 5000
@@ -29,16 +31,16 @@ static int make(struct qt_life *l, const struct qt_vol *v, struct qt_err *e)
 		return -1;
 	/* It may be there: asking again is well then. */
 	qt_err_reset(e);
-	return rt_vol_make(&l->rt, &req, &rep, MAKE_BUDGET_MS, e);
+	return rt_vol_make(&l->rt, &req, &rep, AGAIN_BUDGET_MS, e);
 }
 
 /* Of the runtime first, so that Redis never forgets what exists. */
-static int take_away(struct qt_life *l, const struct qt_vol *v, struct qt_err *e)
+static int take_away(struct qt_life *l, const struct qt_vol *v, int budget_ms, struct qt_err *e)
 {
 	struct rt_obj_delete_req req = {.id = v->id};
 	struct rt_obj_delete_rep rep;
 
-	if (rt_obj_delete(&l->rt, &req, &rep, DELETE_BUDGET_MS, e) < 0) {
+	if (rt_obj_delete(&l->rt, &req, &rep, budget_ms, e) < 0) {
 		if (e->code != QT_E_VOLUME_NOT_FOUND)
 			return -1;
 		qt_err_reset(e);
@@ -53,7 +55,7 @@ int qt_life_vol_create(struct qt_life *l, struct qt_vol *v, struct qt_err *e)
 	if (qt_store_vol_reserve(l->store, v, v->created_ms + QT_BRING_UP_MS, e) < 0)
 		return -1;
 	if (make(l, v, e) < 0) {
-		(void)take_away(l, v, &(struct qt_err){0});
+		(void)take_away(l, v, UNDO_BUDGET_MS, &(struct qt_err){0});
 		return -1;
 	}
 	/* If Redis is away now, the volume is there, and the agent says so to Redis. */
@@ -82,7 +84,7 @@ int qt_life_vol_rename(struct qt_life *l, struct qt_vol *v, const char *new_name
 int qt_life_vol_delete(struct qt_life *l, const struct qt_vol *v, struct qt_err *e)
 {
 	/* From here on it will go, and if we do not live to see that, the agent does the rest. */
-	return qt_store_vol_deleting(l->store, &v->tenant, &v->id, e) < 0 ? -1 : take_away(l, v, e);
+	return qt_store_vol_deleting(l->store, &v->tenant, &v->id, e) < 0 ? -1 : take_away(l, v, DELETE_BUDGET_MS, e);
 }
 
 int qt_life_vol_size(struct qt_life *l, const struct qt_vol *v, uint64_t *ret_bytes, uint64_t *ret_files, struct qt_err *e)
