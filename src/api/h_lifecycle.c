@@ -8,6 +8,8 @@
 #include "query.h"
 #include "str.h"
 
+#define TRIES 3 /* of a create whose image is replaced under it */
+
 bool qt_h_async(const struct qt_call *c)
 {
 	return qt_streq(qt_query_str(c, "execution", "sync"), "async");
@@ -128,24 +130,35 @@ static int create_later(struct qt_call *c, struct qt_ctr *k, struct qt_err *e)
 	return -1;
 }
 
-int qt_h_ctr_create(struct qt_call *c, struct qt_err *e)
+static int create_now(struct qt_call *c, struct qt_ctr *k, struct qt_err *e)
 {
 	struct qt_ready ready;
-	struct qt_ctr k;
-	int rc;
 
-	if (qt_h_create_take(c, c->req, &k, e) < 0)
+	if (qt_life_create(c->life, k, &ready, e) < 0)
 		return -1;
-	if (qt_h_async(c)) {
-		rc = create_later(c, &k, e);
-	} else {
-		rc = qt_life_create(c->life, &k, &ready, e);
-		if (rc == 0) {
-			c->reply = qt_ctr_view(&k);
-			qt_ready_add(&ready, c->reply);
-		}
+	c->reply = qt_ctr_view(k);
+	qt_ready_add(&ready, c->reply);
+	return 0;
+}
+
+int qt_h_ctr_create(struct qt_call *c, struct qt_err *e)
+{
+	const struct qt_create_req *q = c->req;
+	bool again = true;
+	int rc = -1;
+
+	/* A pull that makes the reference mean another image takes away the one that was found here: then the other is meant. */
+	for (int tries = 0; again; tries++) {
+		struct qt_ctr k;
+
+		if (qt_h_create_take(c, q, &k, e) < 0)
+			return -1;
+		rc = qt_h_async(c) ? create_later(c, &k, e) : create_now(c, &k, e);
+		qt_ctr_done(&k);
+		again = rc < 0 && q->oci && e->code == QT_E_IMAGE_NOT_FOUND && tries < TRIES;
+		if (again)
+			qt_err_reset(e);
 	}
-	qt_ctr_done(&k);
 	return rc;
 }
 

@@ -41,7 +41,7 @@ int qt_h_system_info(struct qt_call *c, struct qt_err *e)
 	(void)snprintf(runtime, sizeof(runtime), "linux/%.40s", u.machine[0] == 'x' ? "amd64" : u.machine);
 	c->reply = json_pack("{s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "version",
 			     PACKAGE_VERSION, "runtime", runtime, "start_time", when, "node", conf->node, "features", "exec", 1,
-			     "volumes", 1, "gpu", i.gpus > 0, "oci", 0, "limits", "containers", (json_int_t)conf->max_containers,
+			     "volumes", 1, "gpu", i.gpus > 0, "oci", 1, "limits", "containers", (json_int_t)conf->max_containers,
 			     "cpus", (json_int_t)i.cpus, "gpus", (json_int_t)i.gpus, "memory_bytes", (json_int_t)i.memory_bytes, "max_body_bytes",
 			     (json_int_t)conf->max_body_bytes, "exec_output_bytes", (json_int_t)conf->exec_output_bytes);
 	return 0;

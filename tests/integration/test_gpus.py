@@ -79,7 +79,7 @@ def test_inside(stack, gpus, rich):
     r = rich.post(f"/api/containers/{cid}/exec", {"command": ["/bin/sh", "-c", "echo $QUILT_GPU"], "environment": {"QUILT_GPU": "mine"}})
     assert r["stdout"] == "mine\n", r
     info = rich.get("/api/system/info").json
-    assert info["features"]["gpu"] is True and info["limits"]["gpus"] == 2
+    assert info["features"] == {"exec": True, "volumes": True, "gpu": True, "oci": True} and info["limits"]["gpus"] == 2
     status = stack.ctl("status").stdout
     assert f"nvidia0: {cid}" in status and "2, 1 of them taken" in status
     plain = rich.post("/api/containers", body())

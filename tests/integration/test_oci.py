@@ -1,4 +1,5 @@
 """Images out of registries: pull, list, inspect, history, delete, and containers of them."""
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -192,6 +193,28 @@ def test_in_use_and_pulled_anew(stack, api, registry, pull, make_container):
     stack.kill("agent")  # the next one looks at once
     wait_for(lambda: len(layers(stack)) == count - 1, what="the old image's layer is gone")
     assert sh(api, d, "cat /version")["stdout"] == "new\n"
+
+
+def test_creates_while_the_image_is_replaced(api, registry, pull):
+    """A pull by force makes the reference mean another image, and the old one goes: a create that had found the old one is one of the new one."""
+    reference = registry.push("tests/replaced", "1", Image([busybox_layer()]))
+    assert pull(reference).status == 200
+    done = threading.Event()
+
+    def creates():
+        while not done.is_set():
+            r = api.post("/api/containers", {"name": fresh_name(), "image": reference, "oci": True, "memory_limit_mb": 32, "command": ["/bin/sh"]})
+            assert r.status == 201, r
+            assert api.delete(f"/api/containers/{r['container_id']}?timeout_ms=0").status == 200
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:  # one: the containers of more would keep the old image
+        made = pool.submit(creates)
+        try:
+            for _ in range(40):
+                assert pull(reference, force=True).status == 200
+        finally:
+            done.set()
+        made.result()
 
 
 def test_layers_are_laid_over_each_other(stack, api, registry, pull, make_container):
