@@ -5,6 +5,8 @@ import json
 import os
 import re
 
+import pytest
+
 from harness.clean import empty
 from harness.stack import TOP
 
@@ -104,6 +106,12 @@ SHAPES = [
     *((b'{"name":"n","working_directory":"/a\\u00%02x"}' % c, 400, "VALIDATION_ERROR") for c in (1, 9, 10, 13, 27, 31, 127)),
 ]
 JSON_TYPE = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def api(make_tenant):
+    """A client for each test: one has 400 requests at once, which all of them together are more than."""
+    return make_tenant("refusals")
 
 
 def no_json(r, why):
