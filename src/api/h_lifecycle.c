@@ -8,7 +8,7 @@
 #include "query.h"
 #include "str.h"
 
-#define TRIES 3 /* of a create whose image is replaced under it */
+#define RETRIES 3 /* of a create whose image is replaced under it */
 
 bool qt_h_async(const struct qt_call *c)
 {
@@ -155,7 +155,7 @@ int qt_h_ctr_create(struct qt_call *c, struct qt_err *e)
 			return -1;
 		rc = qt_h_async(c) ? create_later(c, &k, e) : create_now(c, &k, e);
 		qt_ctr_done(&k);
-		again = rc < 0 && q->oci && e->code == QT_E_IMAGE_NOT_FOUND && tries < TRIES;
+		again = rc < 0 && q->oci && e->code == QT_E_IMAGE_NOT_FOUND && tries < RETRIES;
 		if (again)
 			qt_err_reset(e);
 	}

@@ -32,6 +32,18 @@ static const struct qt_field rows[] = {
 	{.name = NULL},
 };
 
+static struct qt_err refused_by(const struct qt_field *fields, const char *text)
+{
+	struct qt_err e = {0};
+	struct thing t;
+	uint64_t seen;
+	auto_json json_t *j = qt_json_parse(text, strlen(text), false, &e);
+
+	assert_non_null(j);
+	assert_int_equal(qt_decode(j, fields, &t, sizeof(t), NULL, &seen, &e), -1);
+	return e;
+}
+
 static void refusals(void **state)
 {
 	static const struct {
@@ -61,16 +73,11 @@ static void refusals(void **state)
 		{"{\"name\":\"a\",\"mode\":\"c\"}", QT_E_UNPROCESSABLE_ENTITY, "/mode"},
 		{"{\"name\":\"a\",\"mounts\":[]}", QT_E_VALIDATION_ERROR, "/mounts"},
 	};
-	uint64_t seen;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct qt_err e = {0};
-		struct thing t;
-		auto_json json_t *j = qt_json_parse(cases[i].text, strlen(cases[i].text), false, &e);
+		struct qt_err e = refused_by(rows, cases[i].text);
 
-		assert_non_null(j);
-		assert_int_equal(qt_decode(j, rows, &t, sizeof(t), NULL, &seen, &e), -1);
 		assert_int_equal(e.code, cases[i].code);
 		assert_string_equal(e.field, cases[i].field);
 	}
@@ -89,16 +96,11 @@ static void unknown_members(void **state)
 		{none, "{\"nmae\":1}", "no members", "Send no body, or {}."},
 		{none, "{\"mounts\":[]}", "", "use words"},
 	};
-	uint64_t seen;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct qt_err e = {0};
-		struct thing t;
-		auto_json json_t *j = qt_json_parse(cases[i].text, strlen(cases[i].text), false, &e);
+		struct qt_err e = refused_by(cases[i].rows, cases[i].text);
 
-		assert_non_null(j);
-		assert_int_equal(qt_decode(j, cases[i].rows, &t, sizeof(t), NULL, &seen, &e), -1);
 		assert_string_equal(e.expected, cases[i].expected);
 		if (cases[i].hint)
 			assert_string_equal(e.hint, cases[i].hint);
