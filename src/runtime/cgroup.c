@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -274,9 +275,50 @@ int rt_cgroup_make(struct rt_cgroups *c, const struct qt_id *id, const struct rt
 	return -1;
 }
 
+int rt_cgroup_limit(struct rt_cgroups *c, const struct qt_id *id, const struct rt_limits *l, struct qt_err *e)
+{
+	return c->ops->limit(c, id->s, l, e);
+}
+
+int rt_cgroup_rename(struct rt_cgroups *c, const struct qt_id *id, const struct qt_id *to, struct qt_err *e)
+{
+	if (c->plan.version != 1)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "control groups keep their names here");
+	for (int i = 0; i < RT_CG_COUNT; i++)
+		if (c->dir[i] >= 0 && renameat(c->dir[i], id->s, c->dir[i], to->s) < 0) {
+			(void)qt_fail_sys(e, errno, "name the container's control group");
+			while (i-- > 0)
+				if (c->dir[i] >= 0)
+					(void)renameat(c->dir[i], to->s, c->dir[i], id->s);
+			return -1;
+		}
+	return 0;
+}
+
 int rt_cgroup_fd(struct rt_cgroups *c, const struct qt_id *id)
 {
 	return c->plan.version == 2 ? openat(c->dir[0], id->s, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+int rt_cgroup_doors(struct rt_cgroups *c, const struct qt_id *id, int fds[RT_DOORS_MAX], struct qt_err *e)
+{
+	int n = 0;
+
+	_Static_assert(RT_CG_COUNT <= RT_DOORS_MAX, "a door for each hierarchy");
+	for (int i = 0; c->plan.version == 1 && i < RT_CG_COUNT; i++) {
+		char path[128];
+
+		if (c->dir[i] < 0)
+			continue;
+		fds[n] = join(path, sizeof(path), id->s, c->ops->enter) ? openat(c->dir[i], path, O_WRONLY | O_CLOEXEC) : -1;
+		if (fds[n++] < 0) {
+			(void)qt_fail_sys(e, errno, "open the container's control group");
+			while (n > 0)
+				qt_close(fds[--n]);
+			return -1;
+		}
+	}
+	return n;
 }
 
 int rt_cgroup_enter(struct rt_cgroups *c, const struct qt_id *id, struct qt_err *e)

@@ -35,10 +35,20 @@ unsigned rt_cgroups_version(const struct rt_cgroups *c); /* 1 or 2 */
 /* Make the container's group, write its limits and the device list, and read them back. Undone entirely on failure. */
 int rt_cgroup_make(struct rt_cgroups *c, const struct qt_id *id, const struct rt_limits *l, struct qt_err *e);
 
-/* v2: a descriptor for CLONE_INTO_CGROUP (the caller's). v1: -1, and the new process must call rt_cgroup_enter(). */
+/* v2: a descriptor for CLONE_INTO_CGROUP (the caller's). v1: -1, and the new process must go by rt_cgroup_doors(), or call rt_cgroup_enter(). */
 int rt_cgroup_fd(struct rt_cgroups *c, const struct qt_id *id);
-/* Move the calling thread, the only one of its process, into the group: of all processes the one whose move the kernel makes without
- * waiting. Every other one waits for a grace period of RCU, 5 to 20 ms on v1 (cgroup_procs_write_start() in Linux). */
+
+/* Other limits for a group that is there. */
+int rt_cgroup_limit(struct rt_cgroups *c, const struct qt_id *id, const struct rt_limits *l, struct qt_err *e);
+/* v1 alone can: the group is called TO from now on, in all hierarchies or (-1) none. */
+int rt_cgroup_rename(struct rt_cgroups *c, const struct qt_id *id, const struct qt_id *to, struct qt_err *e);
+
+#define RT_DOORS_MAX 8 /* hierarchies, and more than there are */
+/* v1: a descriptor for each hierarchy (the caller's), by which a process with one thread moves itself into the group when it writes "0": of all moves
+ * the one that the kernel makes without waiting. Every other one waits for a grace period of RCU, 5 to 20 ms (cgroup_procs_write_start() in Linux). It counts who opened
+ * them, not who writes. v2: none. Their number, or -1. */
+int rt_cgroup_doors(struct rt_cgroups *c, const struct qt_id *id, int fds[RT_DOORS_MAX], struct qt_err *e);
+/* The same for the calling thread, without descriptors. */
 int rt_cgroup_enter(struct rt_cgroups *c, const struct qt_id *id, struct qt_err *e);
 
 /* SIGKILL to everything in it, forks in flight included (v2: cgroup.kill; v1: freeze, kill, thaw). */

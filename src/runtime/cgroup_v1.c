@@ -25,13 +25,17 @@ static int setup(struct rt_cgroups *c, struct qt_err *e)
 
 static int limit_memory(struct rt_cgroups *c, const char *id, uint64_t bytes, struct qt_err *e)
 {
+	static const char sum[] = "memory.memsw.limit_in_bytes";
 	int dir = rt_cgroup_dir(c, RT_CG_MEMORY);
+	uint64_t now = rt_cgroup_number(dir, id, sum);
 
-	/* In this order: the sum may not be less than the memory alone. */
+	/* The sum may never be less than the memory alone. */
+	if (now > 0 && now < bytes && rt_cgroup_set(dir, id, sum, bytes, e) < 0)
+		return -1;
 	if (rt_cgroup_set(dir, id, "memory.limit_in_bytes", bytes, e) < 0)
 		return -1;
-	if (rt_cgroup_is_there(dir, id, "memory.memsw.limit_in_bytes"))
-		return rt_cgroup_set(dir, id, "memory.memsw.limit_in_bytes", bytes, e);
+	if (now > 0)
+		return now < bytes ? 0 : rt_cgroup_set(dir, id, sum, bytes, e);
 	/* A host that does not count swap: at least do not prefer it to a kill. */
 	return rt_cgroup_set(dir, id, "memory.swappiness", 0, e);
 }

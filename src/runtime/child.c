@@ -34,12 +34,12 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Nothing else of the runtime's is open from here on; with its thousands of descriptors the container's limit would leave none. */
+/* Nothing else of the runtime's is open from here on: not its ends of other children's sockets, and with its thousands of descriptors the container's
+ * limit would leave none. */
 static int close_others(const struct rt_child *c)
 {
 	int keep[] = {2, /* the lowest: 0 to 2 stay until they are replaced */
-		      c->sp->minit_fd, c->sync_fd, c->ready_fd, c->what->listen_fd, c->what->log_fd[0], c->what->log_fd[1],
-		      c->what->status_fd, c->what->config_fd};
+		      c->sp->minit_fd, c->sync_fd, c->ready_fd};
 
 	qsort(keep, QT_LEN(keep), sizeof(keep[0]), by_number);
 	for (size_t i = 0; i < QT_LEN(keep); i++) {
@@ -53,52 +53,97 @@ static int close_others(const struct rt_child *c)
 	return 0;
 }
 
-static int join(struct rt_child *c)
+/* One message of the runtime's, whose N descriptors come into FDS. The end of the stream means that the runtime gave up, or is dead. */
+static int hear(struct rt_child *c, struct rt_tell *t, int *fds, size_t *n)
 {
 	struct qt_err e = {0};
+	ssize_t len = qt_recv_fds(c->sync_fd, t, sizeof(*t), fds, n, &e);
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return -1;
-	return !c->what->join || c->what->join(c->what->arg, &e) == 0 ? 0 : fail(e.sys);
+	return len == sizeof(*t) ? 0 : fail(len < 0 ? e.sys : ECANCELED);
 }
 
-/* Until GO come the root and the volumes. The end of the stream means that the runtime gave up. */
+/* N descriptors behind the *HAVE that are in V already. */
+static int keep(int *v, unsigned *have, unsigned max, const int *fds, size_t n)
+{
+	if (n > max - *have)
+		return fail(EPROTO);
+	memcpy(&v[*have], fds, n * sizeof(*fds));
+	*have += (unsigned)n;
+	return 0;
+}
+
+/* Until MAPPED come the doors. */
 static int hold(struct rt_child *c)
 {
-	if (close_others(c) < 0)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || close_others(c) < 0)
 		return -1;
 	for (;;) {
-		struct qt_err e = {0};
-		struct rt_tell t;
 		int fds[QT_FDS_MAX];
-		size_t n_fds = 0;
-		ssize_t n = qt_recv_fds(c->sync_fd, &t, sizeof(t), fds, &n_fds, &e);
+		struct rt_tell t;
+		size_t n = 0;
 
-		if (n != sizeof(t))
-			return fail(n < 0 ? e.sys : ECANCELED);
-		if (t.kind == RT_TELL_GO && n_fds == 0)
+		if (hear(c, &t, fds, &n) < 0)
+			return -1;
+		if (t.kind == RT_TELL_MAPPED && n == 0)
 			return 0;
-		if (t.kind == RT_TELL_ROOT && n_fds == 1)
-			c->root_fd = fds[0];
-		else if (t.kind == RT_TELL_VOLUME && n_fds == 1 && t.index < c->what->n_mounts)
-			c->volume_fd[t.index] = fds[0];
-		else
+		if (t.kind != RT_TELL_DOORS)
 			return fail(EPROTO);
+		if (keep(c->doors, &c->n_doors, RT_DOORS_MAX, fds, n) < 0)
+			return -1;
+	}
+}
+
+static int join(struct rt_child *c)
+{
+	while (c->n_doors > 0) {
+		auto_close int door = c->doors[--c->n_doors];
+
+		if (write(door, "0", 1) != 1)
+			return -1;
+	}
+	return 0;
+}
+
+static int take(struct rt_child *c, const struct rt_tell *t, const int *fds, size_t n)
+{
+	if (t->kind == RT_TELL_ROOT && n == 1)
+		c->root_fd = fds[0];
+	else if (t->kind == RT_TELL_VOLUME && n == 1 && t->index < RT_MOUNTS_MAX)
+		c->volume_fd[t->index] = fds[0];
+	else if (t->kind == RT_TELL_GIVEN && t->index == c->n_given)
+		return keep(c->given, &c->n_given, RT_GIVEN, fds, n);
+	else
+		return fail(EPROTO);
+	return 0;
+}
+
+/* Until GO come the root, the volumes, and what the init is given. */
+static int wait_go(struct rt_child *c)
+{
+	for (;;) {
+		int fds[QT_FDS_MAX];
+		struct rt_tell t;
+		size_t n = 0;
+
+		if (hear(c, &t, fds, &n) < 0)
+			return -1;
+		if (t.kind == RT_TELL_GO)
+			return n == 0 && c->n_given == RT_GIVEN ? 0 : fail(EPROTO);
+		if (take(c, &t, fds, n) < 0)
+			return -1;
 	}
 }
 
 /* The init must find its network ready. */
 static int wait_connected(struct rt_child *c)
 {
-	struct rt_tell t = {0};
-	ssize_t n;
+	int fds[QT_FDS_MAX];
+	struct rt_tell t;
+	size_t n = 0;
 
-	do
-		n = recv(c->sync_fd, &t, sizeof(t), 0);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
+	if (hear(c, &t, fds, &n) < 0)
 		return -1;
-	return n == sizeof(t) && t.kind == RT_TELL_CONNECTED ? 0 : fail(ECANCELED);
+	return t.kind == RT_TELL_CONNECTED && n == 0 ? 0 : fail(EPROTO);
 }
 
 static int identity(struct rt_child *c)
@@ -134,47 +179,59 @@ static int set_name(struct rt_child *c)
 	return setdomainname(none, sizeof(none) - 1);
 }
 
-static const struct {
+struct sysctl {
 	const char *path, *value;
-} sysctls[] = {
+};
+
+static const struct sysctl network[] = {
 	{"net/ipv6/conf/all/disable_ipv6", "1"}, /* until IPv6 is filtered as well */
 	{"net/ipv6/conf/default/disable_ipv6", "1"},
 	{"net/ipv4/conf/all/accept_redirects", "0"},
 	{"net/ipv4/conf/default/accept_redirects", "0"},
 	{"net/ipv4/ping_group_range", "0 65535"}, /* ping without CAP_NET_RAW */
 	{"net/ipv4/ip_unprivileged_port_start", "0"},
-	/* No namespaces inside: most local root holes of the kernel begin with one. */
+};
+
+/* No namespaces inside: most local root holes of the kernel begin with one. */
+static const struct sysctl namespaces[] = {
 	{"user/max_user_namespaces", "0"},
 	{"user/max_mnt_namespaces", "0"},
 	{"user/max_net_namespaces", "0"},
 	{"user/max_pid_namespaces", "0"},
 };
 
-static int set_sysctls(struct rt_child *c)
+static int set_all(struct rt_child *c, const struct sysctl *v, size_t n)
 {
-	for (size_t i = 0; i < QT_LEN(sysctls); i++) {
-		auto_close int fd = openat(c->sysctl_fd, sysctls[i].path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-		size_t len = strlen(sysctls[i].value);
+	for (size_t i = 0; i < n; i++) {
+		auto_close int fd = openat(c->sysctl_fd, v[i].path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+		size_t len = strlen(v[i].value);
 
-		if (fd < 0 && errno == ENOENT && qt_starts(sysctls[i].path, "net/ipv6/"))
+		if (fd < 0 && errno == ENOENT && qt_starts(v[i].path, "net/ipv6/"))
 			continue; /* a kernel without IPv6 */
-		if (fd < 0 || write(fd, sysctls[i].value, len) != (ssize_t)len)
+		if (fd < 0 || write(fd, v[i].value, len) != (ssize_t)len)
 			return -1;
 	}
 	return 0;
 }
 
+static int set_network(struct rt_child *c)
+{
+	return set_all(c, network, QT_LEN(network));
+}
+
+static int forbid_namespaces(struct rt_child *c)
+{
+	return set_all(c, namespaces, QT_LEN(namespaces));
+}
+
 static int arrange_fds(struct rt_child *c)
 {
-	int *from[] = {&c->null_fd, &c->null_fd, &c->null_fd, NULL, NULL, NULL, NULL, NULL, NULL};
-	int given[] = {c->what->listen_fd, c->what->log_fd[0], c->what->log_fd[1],
-		       c->what->status_fd, c->what->config_fd, c->ready_fd};
-	int high[QT_LEN(from)];
+	int from[3 + RT_GIVEN + 1] = {c->null_fd, c->null_fd, c->null_fd}, high[QT_LEN(from)];
 	int minit = fcntl(c->sp->minit_fd, F_DUPFD_CLOEXEC, 32);
 	int sync = fcntl(c->sync_fd, F_DUPFD_CLOEXEC, 32);
 	struct stat st;
 
-	_Static_assert(MI_FD_LISTEN == 3 && MI_FD_LOG == 4 && MI_FD_STATUS == 6 && MI_FD_CONFIG == 7 && MI_FD_READY == 8,
+	_Static_assert(MI_FD_LISTEN == 3 && MI_FD_LOG == 4 && MI_FD_STATUS == 6 && MI_FD_CONFIG == 7 && MI_FD_READY == 3 + RT_GIVEN,
 		       "the order of given[]");
 	if (minit < 0 || sync < 0)
 		return -1;
@@ -183,11 +240,11 @@ static int arrange_fds(struct rt_child *c)
 		return -1;
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
 		return fail(ENODEV);
-	for (size_t i = 0; i < QT_LEN(given); i++)
-		from[3 + i] = &given[i];
+	memcpy(&from[3], c->given, sizeof(c->given));
+	from[3 + RT_GIVEN] = c->ready_fd;
 	/* First out of the way, then into place: no number is overwritten while it is still a source. */
 	for (size_t i = 0; i < QT_LEN(from); i++) {
-		high[i] = fcntl(*from[i], F_DUPFD_CLOEXEC, 32);
+		high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 32);
 		if (high[i] < 0)
 			return -1;
 	}
@@ -211,7 +268,6 @@ static int reset_signals(struct rt_child *c)
 		if (s != SIGKILL && s != SIGSTOP)
 			(void)signal(s, SIG_DFL); /* the two that belong to the C library refuse */
 	(void)sigemptyset(&none);
-	(void)umask(022);
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
@@ -232,39 +288,44 @@ static int execute(struct rt_child *c)
 	static char name[] = "quilt-minit";
 	char *const argv[] = {name, NULL}, *const envp[] = {NULL};
 
+	(void)umask(022);
 	return (int)syscall(SYS_execveat, c->ready_fd, "", argv, envp, AT_EMPTY_PATH);
 }
 
-/* security.md 5.3, in order. The filter is the last thing before the init. */
+/* security.md 5.3, in order, but for what no container is needed: that is done before. */
 static const struct {
 	enum rt_step step;
 	int (*fn)(struct rt_child *c);
 } steps[] = {
-	{RT_STEP_JOIN, join},
 	{RT_STEP_HOLD, hold},
-	{RT_STEP_IDENTITY, identity},
+	{RT_STEP_JOIN, join},
 	{RT_STEP_CGROUPNS, cgroupns},
+	{RT_STEP_IDENTITY, identity},
+	{RT_STEP_SIGNALS, reset_signals},
 	{RT_STEP_PRIVATE, rt_mount_private},
-	{RT_STEP_ROOT, rt_mount_root},
+	{RT_STEP_STAGE, rt_mount_stage},
 	{RT_STEP_PROC, rt_mount_proc},
 	{RT_STEP_SYS, rt_mount_sys},
 	{RT_STEP_DEV, rt_mount_dev},
+	{RT_STEP_MASKS, rt_masks},
+	{RT_STEP_SYSCTLS, set_network},
+	{RT_STEP_WAIT, wait_go},
+	{RT_STEP_ROOT, rt_mount_root},
+	{RT_STEP_PLACES, rt_mount_places},
 	{RT_STEP_TMP, rt_mount_tmp},
 	{RT_STEP_FILES, rt_root_files},
 	{RT_STEP_EXTRAS, rt_mount_extras},
 	{RT_STEP_VOLUMES, rt_mount_volumes},
 	{RT_STEP_WORKDIR, rt_root_workdir},
 	{RT_STEP_PIVOT, rt_mount_pivot},
-	{RT_STEP_MASKS, rt_masks},
 	{RT_STEP_READONLY, rt_mount_readonly},
-	{RT_STEP_SYSCTLS, set_sysctls}, /* behind the last new mount: each one needs a mount namespace for a moment */
+	{RT_STEP_NAMESPACES, forbid_namespaces}, /* behind the last new mount: each one needs a mount namespace for a moment */
 	{RT_STEP_MOUNTINFO, rt_mount_check},
 	{RT_STEP_NAME, set_name},
-	{RT_STEP_CONNECT, wait_connected},
 	{RT_STEP_FDS, arrange_fds},
-	{RT_STEP_SIGNALS, reset_signals},
 	{RT_STEP_CAPS, drop_caps},
 	{RT_STEP_SECCOMP, install_filters},
+	{RT_STEP_CONNECT, wait_connected}, /* the last: the network takes the longest */
 	{RT_STEP_EXEC, execute},
 };
 

@@ -70,7 +70,7 @@ struct rt_ctr *rt_ctr_new(struct rt *rt, struct qt_err *e)
 	if (!c)
 		return (void)qt_fail(e, QT_E_UNAVAILABLE, "out of memory"), NULL;
 	c->rt = rt;
-	c->pidfd = c->oom_fd = c->stop_fd = -1;
+	c->listen_fd = c->pidfd = c->oom_fd = c->stop_fd = -1;
 	return c;
 }
 
@@ -83,6 +83,8 @@ void rt_ctr_free(struct rt_ctr *c)
 	rt_timer_clear(c->rt->loop, &c->stop_timer);
 	rt_timer_clear(c->rt->loop, &c->clean_timer);
 	rt_timer_clear(c->rt->loop, &c->oom_timer);
+	rt_spare_end(c->spare);
+	qt_close(c->listen_fd);
 	qt_close(c->pidfd);
 	qt_close(c->oom_fd);
 	qt_close(c->stop_fd);

@@ -49,6 +49,11 @@ struct rt_ctr {
 	uint32_t exit_code;
 
 	unsigned made; /* enum rt_made */
+	/* Of a spare (spares.h), until it runs. */
+	struct rt_spare *spare; /* owned */
+	int listen_fd;		/* its init's socket, -1: none */
+	bool limited;		/* the group has its limits */
+
 	pid_t pid;
 	uint64_t start_time;
 	int pidfd;

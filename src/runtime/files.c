@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -104,6 +105,14 @@ void rt_files_drop_socket(struct rt *rt, const char *id)
 
 	if (qt_fmt(name, sizeof(name), "%s.sock", id))
 		(void)unlinkat(rt->sock_fd, name, 0);
+}
+
+bool rt_files_rename_socket(struct rt *rt, const struct qt_id *id, const struct qt_id *to)
+{
+	char from_name[64], to_name[64];
+
+	return qt_fmt(from_name, sizeof(from_name), "%s.sock", id->s) && qt_fmt(to_name, sizeof(to_name), "%s.sock", to->s) &&
+	       renameat(rt->sock_fd, from_name, rt->sock_fd, to_name) == 0;
 }
 
 int rt_files_listen(struct rt *rt, const struct qt_id *id, struct qt_err *e)

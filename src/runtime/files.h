@@ -20,6 +20,7 @@ bool rt_files_status(struct rt *rt, const struct qt_id *id, struct mi_status *re
 int rt_files_listen(struct rt *rt, const struct qt_id *id, struct qt_err *e);
 /* A connection to it, non-blocking, the caller's. EXEC_NOT_READY when nobody listens or too many wait. */
 int rt_files_connect(struct rt *rt, const struct qt_id *id, struct qt_err *e);
+bool rt_files_rename_socket(struct rt *rt, const struct qt_id *id, const struct qt_id *to);
 void rt_files_drop_socket(struct rt *rt, const char *id); /* idempotent */
 
 /* A sealed memfd with a struct mi_config and its texts, the caller's. The last DEVICE_ENV_LEN bytes of ENV are what devices bring. */

@@ -35,6 +35,8 @@ libqrt_a_SOURCES = \
 	src/runtime/ops.c src/runtime/ops.h \
 	src/runtime/peer.c src/runtime/peer.h src/runtime/peer_in.h src/runtime/peer_out.c \
 	src/runtime/ranges.c src/runtime/ranges.h \
+	src/runtime/begin.c src/runtime/begin.h \
+	src/runtime/spares.c src/runtime/spares.h \
 	src/runtime/soname.c src/runtime/soname.h \
 	src/runtime/sessions.c src/runtime/sessions.h \
 	src/runtime/store.c src/runtime/store.h src/runtime/store_parts.h \

@@ -162,6 +162,7 @@ static int serve(struct rt *rt, struct qt_err *e)
 	feed_watchdog(&dog, rt);
 	reap_links(&reaper);
 	check_net(&checker);
+	rt_spares_open(rt);
 	r = rt_loop_run(rt->loop, e);
 	rt_notify("STOPPING=1");
 	qt_log(QT_LOG_INFO, "ending; containers run on");

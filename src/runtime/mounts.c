@@ -89,6 +89,15 @@ int rt_mount_private(struct rt_child *c)
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 }
 
+/* Where the mounts wait for a root: over the host's /proc, a directory that is sure to be there and that nobody here has a use for. It goes with the host's root. */
+int rt_mount_stage(struct rt_child *c)
+{
+	static const char *const options[] = {"size=4k", "nr_inodes=8", "mode=0755", NULL};
+
+	c->stage_fd = rt_new_mount("tmpfs", options, PLAIN);
+	return c->stage_fd < 0 ? -1 : move_mount(c->stage_fd, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH);
+}
+
 /* Onto "/", over the host's root, since that directory is sure to exist. What was opened before still leads below. */
 int rt_mount_root(struct rt_child *c)
 {
@@ -114,7 +123,7 @@ static int mount_at(struct rt_child *c, int dir_fd, const char *name, const char
 
 int rt_mount_proc(struct rt_child *c)
 {
-	c->proc_fd = mount_at(c, c->root_fd, "proc", "proc", NULL, PLAIN);
+	c->proc_fd = mount_at(c, c->stage_fd, "proc", "proc", NULL, PLAIN);
 	if (c->proc_fd < 0)
 		return -1;
 	c->sysctl_fd = rt_path(c->proc_fd, "sys"); /* as long as nothing read-only lies over it */
@@ -123,7 +132,7 @@ int rt_mount_proc(struct rt_child *c)
 
 int rt_mount_sys(struct rt_child *c)
 {
-	c->sys_fd = mount_at(c, c->root_fd, "sys", "sysfs", NULL, PLAIN | MOUNT_ATTR_RDONLY);
+	c->sys_fd = mount_at(c, c->stage_fd, "sys", "sysfs", NULL, PLAIN | MOUNT_ATTR_RDONLY);
 	return c->sys_fd < 0 ? -1 : 0;
 }
 
@@ -186,7 +195,7 @@ int rt_mount_dev(struct rt_child *c)
 
 	if (host < 0)
 		return -1;
-	c->dev_fd = mount_at(c, c->root_fd, "dev", "tmpfs", dev, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	c->dev_fd = mount_at(c, c->stage_fd, "dev", "tmpfs", dev, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 	if (c->dev_fd < 0)
 		return -1;
 	for (size_t i = 0; i < QT_LEN(nodes); i++)
@@ -201,6 +210,23 @@ int rt_mount_dev(struct rt_child *c)
 		return -1;
 	c->null_fd = openat(c->dev_fd, "null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	return c->null_fd < 0 ? -1 : 0;
+}
+
+/* With all that lies on them. */
+int rt_mount_places(struct rt_child *c)
+{
+	const struct {
+		const char *name;
+		int fd;
+	} places[] = {{"proc", c->proc_fd}, {"sys", c->sys_fd}, {"dev", c->dev_fd}};
+
+	for (size_t i = 0; i < QT_LEN(places); i++) {
+		auto_close int at = rt_have_dir(c->root_fd, places[i].name, 0755);
+
+		if (at < 0 || move_mount(places[i].fd, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 int rt_mount_tmp(struct rt_child *c)

@@ -122,7 +122,7 @@ static int open_inside(void *arg, struct qt_err *e)
 
 static int prepare_inside(void *arg, struct qt_err *e)
 {
-	struct inside *in = arg;
+	const struct inside *in = arg;
 	const struct {
 		const char *name, *value;
 		bool ipv6;
@@ -141,7 +141,7 @@ static int prepare_inside(void *arg, struct qt_err *e)
 		if ((in->n->ipv6 || !conf[i].ipv6) &&
 		    rt_sysctl_set(in->n->sys_fd, conf[i].name, conf[i].value, e) < 0)
 			return -1;
-	return open_inside(in, e);
+	return 0;
 }
 
 /* Every group of the container may send pings: "0 65535" as the container counts, in the numbers that the writer must use. */
@@ -233,28 +233,44 @@ int rt_net_attach_link(struct rt_net *n, struct rt_rtnl *inner, int ns_fd, const
 	return -1;
 }
 
+/* The network namespace of PID, which must not be ours. */
+static int open_its_ns(const struct rt_net *n, pid_t pid, struct qt_err *e)
+{
+	auto_close int ns_fd = rt_netns_open(pid, e);
+
+	if (ns_fd >= 0 && (pid <= 0 || rt_netns_same(ns_fd, n->own_ns)))
+		return qt_fail(e, QT_E_INTERNAL_ERROR,
+			       "network: the process has no network namespace of its own");
+	return qt_take_fd(&ns_fd);
+}
+
+int rt_net_prepare(struct rt_net *n, pid_t pid, struct qt_err *e)
+{
+	auto_close int ns_fd = open_its_ns(n, pid, e);
+	struct inside in = {.n = n};
+
+	if (ns_fd < 0 || ping_groups(in.ping_groups, sizeof(in.ping_groups), pid, e) < 0 ||
+	    rt_netns_do(n->own_ns, ns_fd, prepare_inside, &in, e) < 0)
+		return qt_context(e, "network");
+	return 0;
+}
+
 int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, pid_t pid,
 		  struct qt_err *e)
 {
-	auto_close int ns_fd = rt_netns_open(pid, e);
+	auto_close int ns_fd = open_its_ns(n, pid, e);
 	auto_rtnl struct rt_rtnl *inner = NULL;
-	struct inside in = {.n = n};
 	struct qt_err second = {0};
 
 	if (ns_fd < 0)
 		return qt_context(e, "network");
 	if (!rt_pool_has(n->pool, a))
 		return qt_fail(e, QT_E_CONFLICT, "network: the address is not reserved");
-	if (pid <= 0 || rt_netns_same(ns_fd, n->own_ns))
-		return qt_fail(e, QT_E_INTERNAL_ERROR,
-			       "network: the process has no network namespace of its own");
 	/* Somebody may have reset it; to write what it says already costs nothing. */
 	if (rules(n)->uplink[0] != '\0' && rt_net_forward(n, rules(n)->uplink, "1", e) < 0)
 		return qt_context(e, "network");
-	if (ping_groups(in.ping_groups, sizeof(in.ping_groups), pid, e) < 0 ||
-	    rt_netns_do(n->own_ns, ns_fd, prepare_inside, &in, e) < 0)
+	if (rt_net_enter(n, ns_fd, &inner, e) < 0)
 		return qt_context(e, "network");
-	inner = in.rt;
 	if (rt_filter_add(n->filter, a, tenant, e) < 0)
 		return qt_context(e, "network");
 	if (rt_net_attach_link(n, inner, ns_fd, a, e) == 0)

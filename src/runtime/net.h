@@ -44,10 +44,12 @@ int rt_net_reserve_this(struct rt_net *n, const struct rt_addr *a, struct qt_err
 int rt_net_reserve_ip(struct rt_net *n, uint32_t ip, struct rt_addr *ret, struct qt_err *e);
 void rt_net_release(struct rt_net *n, const struct rt_addr *a);
 
+/* Before an attach: the sysctls of security.md 5.3 step 4 in the network namespace of PID, which holds still, and has its id maps. Nothing to undo. */
+int rt_net_prepare(struct rt_net *n, pid_t pid, struct qt_err *e);
+
 /* Attach: a veth pair whose far end is made in the network namespace of PID as eth0, with address /32, lo and eth0 up, default
- * route by the gateway (onlink), no IPv6, and the sysctls of security.md 5.3 step 4; the near end has the gateway's
- * address, a /32 route to the container, and its filter elements: the anti-spoofing pair, and its membership of TENANT. The filter
- * is there before the link is up. PID holds still, has its id maps, and a namespace that nobody used. A must be reserved; it
+ * route by the gateway (onlink), no IPv6; the near end has the gateway's address, a /32 route to the container, and its filter elements: the anti-spoofing pair, and its membership of TENANT. The filter
+ * is there before the link is up. PID holds still, and has a namespace that rt_net_prepare() saw and nobody used. A must be reserved; it
  * may have been attached before and detached, and its link of that time still be dying: that one is removed then (18 ms).
  * Undone entirely on failure. */
 int rt_net_attach(struct rt_net *n, const struct rt_addr *a, const struct qt_id *tenant, pid_t pid, struct qt_err *e);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "begin.h"
 #include "cleanup.h"
 #include "check.h"
 #include "clock.h"
@@ -38,13 +39,6 @@ struct attach {
 	struct rt_ctr *c;
 	const struct run *run;
 };
-
-static int join(void *arg, struct qt_err *e)
-{
-	struct attach *a = arg;
-
-	return rt_cgroup_enter(a->c->rt->cgroups, &a->c->id, e);
-}
 
 static int attach(void *arg, pid_t pid, struct qt_err *e)
 {
@@ -94,7 +88,7 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const s
 	struct rt *rt = c->rt;
 	QT_AUTO(close_layers) struct layers low = {.n = 0};
 	auto_close int upper = -1, work = -1, config = -1;
-	auto_close int log0 = -1, log1 = -1, status = -1, cgroup = -1;
+	auto_close int log0 = -1, log1 = -1, status = -1;
 	QT_AUTO(rt_volumes_close) struct rt_volumes vols = {.n = 0};
 	struct attach a = {.c = c, .run = run};
 	int log[2];
@@ -107,7 +101,6 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const s
 	config = make_config(c, run, gpus, e);
 	if (config < 0)
 		return -1;
-	cgroup = rt_cgroup_fd(rt->cgroups, &c->id);
 
 	const struct rt_spawn what = {
 		.id = c->id,
@@ -127,8 +120,6 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const s
 		.log_fd = {log[0], log[1]},
 		.status_fd = status,
 		.config_fd = config,
-		.cgroup_fd = cgroup,
-		.join = cgroup < 0 ? join : NULL,
 		.attach = attach,
 		.connect = connect_net,
 		.arg = &a,
@@ -137,9 +128,8 @@ static int spawn(struct rt_ctr *c, const struct run *run, int listen_fd, const s
 	if (rt_failpoint(run->spawn, e) < 0)
 		return -1;
 	c->gone = false;
-	if (rt_spawn(rt->spawner, &what, SPAWN_MS, &c->pid, &c->pidfd, e) < 0)
+	if (rt_spawn(qt_take(&c->spare), &what, SPAWN_MS, &c->pid, &c->pidfd, e) < 0)
 		return -1;
-	c->made |= RT_MADE_PROCESS;
 	c->is_child = true;
 	c->start_time = qt_start_time(c->pid);
 	return rt_failpoint(run->ready, e);
@@ -150,22 +140,14 @@ static int bring_up(struct rt_ctr *c, const struct run *run, struct qt_err *e)
 {
 	struct rt *rt = c->rt;
 	QT_AUTO(rt_gpus_close) struct rt_gpus gpus = {.n_nodes = 0};
-	struct rt_limits limits = {
-		.memory_mb = c->memory_mb,
-		.cpu_centi = c->cpu_centi,
-		.pids = (uint32_t)(c->strict ? rt->conf.pids_limit / 4 : rt->conf.pids_limit),
-		.devices = gpus.devices,
-	};
-	auto_close int listen_fd = -1;
+	auto_close int listen_fd = qt_take_fd(&c->listen_fd);
 
-	if (rt_gpus_open(rt, &c->gpus, &gpus, e) < 0)
-		return -1;
-	limits.n_devices = gpus.n_nodes;
-	c->made |= RT_MADE_CGROUP;
-	if (rt_cgroup_make(rt->cgroups, &c->id, &limits, e) < 0 || rt_failpoint(run->cgroup, e) < 0)
+	if (rt_gpus_open(rt, &c->gpus, &gpus, e) < 0 || rt_begin_group(c, &gpus, e) < 0 || rt_failpoint(run->cgroup, e) < 0 ||
+	    rt_begin_process(c, e) < 0)
 		return -1;
 	c->made |= RT_MADE_SOCKET;
-	listen_fd = rt_files_listen(rt, &c->id, e);
+	if (listen_fd < 0)
+		listen_fd = rt_files_listen(rt, &c->id, e);
 	if (listen_fd < 0 || rt_failpoint(run->socket, e) < 0)
 		return -1;
 	return spawn(c, run, listen_fd, &gpus, e);
@@ -191,7 +173,8 @@ struct pending {
 	struct rt_create_req *req; /* a copy, texts and all */
 };
 
-static int make_numbers(struct rt_ctr *c, struct qt_err *e)
+/* Of SPARE, if there is one, C has its range of ids. */
+static int make_numbers(struct rt_ctr *c, struct rt_ctr *spare, struct qt_err *e)
 {
 	struct rt *rt = c->rt;
 
@@ -199,8 +182,12 @@ static int make_numbers(struct rt_ctr *c, struct qt_err *e)
 	if (rt_net_reserve(rt->net, &c->addr, e) < 0)
 		return -1;
 	c->made |= RT_MADE_ADDR;
-	if (rt_ranges_take(&rt->ranges, &c->range, e) < 0)
+	if (spare && spare->made & RT_MADE_RANGE) {
+		c->range = spare->range;
+		spare->made &= ~RT_MADE_RANGE;
+	} else if (rt_ranges_take(&rt->ranges, &c->range, e) < 0) {
 		return -1;
+	}
 	c->made |= RT_MADE_RANGE;
 	if (rt_ctr_save(c, false, e) < 0 || rt_failpoint(RT_FP_create_range, e) < 0)
 		return -1;
@@ -288,8 +275,12 @@ static int end_create(struct rt_ctr *c, const struct rt_create_req *req, struct 
 
 	if (rt_failpoint(RT_FP_create_tree, e) < 0)
 		return -1;
-	c->made |= RT_MADE_FILES;
-	if (rt_files_make(c->rt, &c->id, e) < 0 || rt_failpoint(RT_FP_create_files, e) < 0)
+	if (!(c->made & RT_MADE_FILES)) {
+		c->made |= RT_MADE_FILES;
+		if (rt_files_make(c->rt, &c->id, e) < 0)
+			return -1;
+	}
+	if (rt_failpoint(RT_FP_create_files, e) < 0)
 		return -1;
 	if (!req->no_start) {
 		if (rt_check_room(c->rt, c->memory_mb, e) < 0 || bring_up(c, &run, e) < 0 || commit(c, RT_FP_create_commit, e) < 0)
@@ -378,12 +369,23 @@ static int copy_layer(struct rt_ctr *c, const struct rt_create_req *req, struct 
 
 static int make(struct rt_ctr *c, const struct rt_create_req *req, struct rt_answer *a, struct qt_err *e)
 {
-	if (make_numbers(c, e) < 0)
+	bool copies = req->from.len > 0;
+	struct rt_ctr *spare = copies || req->no_start ? NULL : rt_spares_take(c->rt);
+	int r = make_numbers(c, spare, e);
+
+	/* Also on failure: then it is undone with C. */
+	if (spare)
+		rt_spares_give(spare, c);
+	if (r < 0)
 		return -1;
-	if (req->from.len > 0)
+	if (copies)
 		return copy_layer(c, req, a, e);
-	c->made |= RT_MADE_TREE;
-	if (rt_store_make(&c->rt->store, &c->id, e) < 0 || end_create(c, req, e) < 0)
+	if (!(c->made & RT_MADE_TREE)) {
+		c->made |= RT_MADE_TREE;
+		if (rt_store_make(&c->rt->store, &c->id, e) < 0)
+			return -1;
+	}
+	if (end_create(c, req, e) < 0)
 		return -1;
 	answer_create(c, a->scratch, a->rep);
 	return 0;

@@ -108,6 +108,7 @@ void rt_close(struct rt *rt)
 	rt_layer_jobs_close(rt);
 	if (rt->loop)
 		rt_timer_clear(rt->loop, &rt->layers_again);
+	rt_spares_close(rt);
 	while (rt->ctrs.n > 0)
 		rt_ctr_free(rt->ctrs.v[--rt->ctrs.n]);
 	while (rt->leaving.n > 0)

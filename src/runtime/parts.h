@@ -10,33 +10,38 @@
 
 #define RT_MOUNTS_MAX 32
 
-/* What the child does, in order; the text ends the sentence "The container could not be started: …". */
+/* What the child does, in order; the text ends the sentence "The container could not be started: …". Up to WAIT it knows of no container: so far
+ * comes a spare (spares.h). */
 #define RT_STEPS(X)                                                                \
-	X(JOIN, "go into its control groups")                                      \
 	X(HOLD, "wait for the runtime")                                            \
-	X(IDENTITY, "take on its ids")                                             \
+	X(JOIN, "go into its control groups")                                      \
 	X(CGROUPNS, "unshare its cgroup namespace")                                \
+	X(IDENTITY, "take on its ids")                                             \
+	X(SIGNALS, "reset the signals")                                            \
 	X(PRIVATE, "cut mount propagation")                                        \
-	X(ROOT, "attach the root")                                                 \
+	X(STAGE, "make a place for its mounts")                                    \
 	X(PROC, "mount /proc")                                                     \
 	X(SYS, "mount /sys")                                                       \
 	X(DEV, "mount /dev")                                                       \
+	X(MASKS, "mask paths of /proc and /sys")                                   \
+	X(SYSCTLS, "set its kernel parameters")                                    \
+	X(WAIT, "hear what it is for")                                             \
+	X(ROOT, "attach the root")                                                 \
+	X(PLACES, "attach /proc, /sys and /dev")                                   \
 	X(TMP, "mount /tmp and /run")                                              \
 	X(FILES, "write /etc/hostname, /etc/hosts and /etc/resolv.conf")           \
 	X(EXTRAS, "attach its GPUs")                                               \
 	X(VOLUMES, "attach the volumes")                                           \
 	X(WORKDIR, "make the working directory")                                   \
 	X(PIVOT, "leave the host's root")                                          \
-	X(MASKS, "mask paths of /proc and /sys")                                   \
 	X(READONLY, "make the root read-only")                                     \
-	X(SYSCTLS, "set its kernel parameters")                                    \
+	X(NAMESPACES, "forbid it namespaces of its own")                           \
 	X(MOUNTINFO, "see that no mount of the host is left")                      \
 	X(NAME, "set the host name")                                               \
-	X(CONNECT, "wait for its network")                                         \
 	X(FDS, "arrange the descriptors")                                          \
-	X(SIGNALS, "reset the signals")                                            \
 	X(CAPS, "give capabilities up")                                            \
 	X(SECCOMP, "install the system call filter")                               \
+	X(CONNECT, "wait for its network")                                         \
 	X(EXEC, "execute the init")
 
 enum rt_step {
@@ -48,8 +53,16 @@ enum rt_step {
 };
 
 /* Over the socket between the two. */
-enum { RT_TELL_ROOT = 1, RT_TELL_VOLUME, RT_TELL_GO, RT_TELL_CONNECTED };
-struct rt_tell { /* to the child; ROOT and VOLUME have one descriptor */
+enum {
+	RT_TELL_DOORS = 1,  /* up to QT_FDS_MAX: into its control groups */
+	RT_TELL_MAPPED,	    /* it has its id maps and limits */
+	RT_TELL_ROOT,	    /* one descriptor */
+	RT_TELL_VOLUME,	    /* one, the volume INDEX */
+	RT_TELL_GIVEN,	    /* up to QT_FDS_MAX, the first of them the INDEXth of what the init is given */
+	RT_TELL_GO,	    /* that is all, and what it is for lies in the memory that both have */
+	RT_TELL_CONNECTED,
+};
+struct rt_tell { /* to the child */
 	uint32_t kind, index;
 };
 struct rt_report { /* from the child: the step that failed */
@@ -64,12 +77,16 @@ struct rt_spawner {
 	unsigned n_cpus;
 };
 
+#define RT_GIVEN 5 /* what the init is handed: from MI_FD_LISTEN to MI_FD_CONFIG (src/minit/proto.h) */
+
 struct rt_child {
 	const struct rt_spawner *sp;
-	const struct rt_spawn *what;
+	const struct rt_spawn *what; /* in memory that the runtime writes until it says GO */
 	int sync_fd, ready_fd;
+	int doors[RT_DOORS_MAX], given[RT_GIVEN];
+	unsigned n_doors, n_given;
 
-	int root_fd, proc_fd, sys_fd, dev_fd; /* the mounts' own descriptors */
+	int stage_fd, root_fd, proc_fd, sys_fd, dev_fd; /* the mounts' own descriptors */
 	int sysctl_fd;			      /* /proc/sys, writable */
 	int null_fd;			      /* /dev/null in the new /dev */
 	int volume_fd[RT_MOUNTS_MAX];
@@ -81,7 +98,9 @@ _Noreturn void rt_child_main(struct rt_child *c);
 
 /* In the child: each returns 0, or -1 with errno. */
 int rt_mount_private(struct rt_child *c);
+int rt_mount_stage(struct rt_child *c);
 int rt_mount_root(struct rt_child *c);
+int rt_mount_places(struct rt_child *c);
 int rt_mount_proc(struct rt_child *c);
 int rt_mount_sys(struct rt_child *c);
 int rt_mount_dev(struct rt_child *c);
@@ -108,7 +127,17 @@ int rt_root_dir(int root_fd, const char *path);
 /* Open below DIR_FD: no links, no other mounts. O_PATH. -1 with errno. */
 int rt_path(int dir_fd, const char *path);
 
-/* In the runtime. */
+/* In the runtime. A process that has its namespaces, and does what it can do before it knows of a container. */
+struct rt_spare {
+	pid_t pid;
+	int pid_fd, proc_fd;
+	int sync[2], ready[2]; /* ours, the child's */
+	void *shared;	       /* with the child: where it finds what it is for */
+};
+/* Its copy of WHAT, where the child finds it. */
+int rt_spare_fill(struct rt_spare *s, const struct rt_spawn *what, struct qt_err *e);
+int rt_spare_tell(struct rt_spare *s, uint32_t kind, uint32_t index, const int *fds, size_t n, struct qt_err *e);
+
 int rt_idmap_write(int proc_fd, uint32_t uid_base, struct qt_err *e);
 /* A detached clone of the directory DIR_FD/NAME ("": itself) as the user namespace sees it; SET and CLEAR: MOUNT_ATTR_*. */
 int rt_idmap_clone(int dir_fd, const char *name, int userns_fd, uint64_t set, uint64_t clear, struct qt_err *e);

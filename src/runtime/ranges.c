@@ -23,6 +23,7 @@ static bool is_taken(const struct rt_ranges *r, uint32_t i)
 static void take(struct rt_ranges *r, uint32_t i)
 {
 	r->taken[i / 8] = (uint8_t)(r->taken[i / 8] | 1U << i % 8);
+	r->n_taken++;
 	r->next = (i + 1) % r->n;
 }
 
@@ -48,8 +49,15 @@ int rt_ranges_take_this(struct rt_ranges *r, uint32_t i, struct qt_err *e)
 	return 0;
 }
 
+uint32_t rt_ranges_left(const struct rt_ranges *r)
+{
+	return r->n - r->n_taken;
+}
+
 void rt_ranges_release(struct rt_ranges *r, uint32_t i)
 {
-	if (i < r->n)
-		r->taken[i / 8] = (uint8_t)(r->taken[i / 8] & ~(1U << i % 8));
+	if (i >= r->n || !is_taken(r, i))
+		return;
+	r->taken[i / 8] = (uint8_t)(r->taken[i / 8] & ~(1U << i % 8));
+	r->n_taken--;
 }

@@ -8,7 +8,7 @@
 
 struct rt_ranges {
 	uint8_t *taken; /* a bit each */
-	uint32_t n, next;
+	uint32_t n, n_taken, next;
 };
 
 int rt_ranges_init(struct rt_ranges *r, uint32_t n, struct qt_err *e);
@@ -20,6 +20,7 @@ int rt_ranges_take(struct rt_ranges *r, uint32_t *ret, struct qt_err *e);
 /* The one that the journal remembers; CONFLICT if it is taken, or past the end. The round goes on behind it. */
 int rt_ranges_take_this(struct rt_ranges *r, uint32_t i, struct qt_err *e);
 
+uint32_t rt_ranges_left(const struct rt_ranges *r); /* that are free */
 void rt_ranges_release(struct rt_ranges *r, uint32_t i);
 
 #endif

@@ -11,6 +11,7 @@
 #include "net.h"
 #include "obj.h"
 #include "ranges.h"
+#include "spares.h"
 #include "spawn.h"
 #include "store.h"
 
@@ -27,6 +28,7 @@ struct rt {
 	struct rt_cdi *cdi;
 	struct rt_cgroups *cgroups;
 	struct rt_spawner *spawner;
+	struct rt_spares spares;
 	struct rt_sessions *sessions;
 	struct rt_keep journal;
 	struct rt_objs objs;

@@ -1,9 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/sched.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -27,13 +24,10 @@
 #endif
 #define MINIT_MAX (16 << 20)
 
-/* What rt_spawn() holds in the runtime. */
+/* What rt_spawn() holds. */
 struct attempt {
-	struct rt_spawner *sp;
 	const struct rt_spawn *what;
-	pid_t pid;
-	int pid_fd, proc_fd;
-	int sync[2], ready[2]; /* ours, the child's */
+	struct rt_spare *spare;
 	int64_t deadline;
 };
 
@@ -129,67 +123,32 @@ static int check(const struct rt_spawn *w, struct qt_err *e)
 	return 0;
 }
 
-static pid_t clone_child(struct attempt *a)
+static int tell_one(struct attempt *a, uint32_t kind, uint32_t index, int fd, struct qt_err *e)
 {
-	struct clone_args args = {
-		.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)&a->pid_fd,
-		.exit_signal = SIGCHLD,
-	};
-
-	if (a->what->cgroup_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)a->what->cgroup_fd;
-	}
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	return rt_spare_tell(a->spare, kind, index, &fd, 1, e);
 }
 
-static int begin(struct attempt *a, struct qt_err *e)
+/* In their order, as many at a time as a message takes. */
+static int give(struct attempt *a, struct qt_err *e)
 {
-	char name[24];
+	const struct rt_spawn *w = a->what;
+	const int fds[RT_GIVEN] = {w->listen_fd, w->log_fd[0], w->log_fd[1], w->status_fd, w->config_fd};
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, a->sync) < 0)
-		return qt_fail_sys(e, errno, "make a socket");
-	if (pipe2(a->ready, O_CLOEXEC) < 0)
-		return qt_fail_sys(e, errno, "make a pipe");
-	a->pid = clone_child(a);
-	if (a->pid < 0) {
-		a->pid_fd = -1;
-		return qt_fail_sys(e, errno, "make the container's namespaces");
-	}
-	if (a->pid == 0) {
-		struct rt_child c = {.sp = a->sp, .what = a->what, .sync_fd = a->sync[1], .ready_fd = a->ready[1],
-				     .root_fd = -1, .proc_fd = -1, .sys_fd = -1, .dev_fd = -1, .sysctl_fd = -1, .null_fd = -1};
-
-		/* Its own end only: with a copy of the runtime's it would never see the end of the stream. */
-		(void)close(a->sync[0]);
-		rt_child_main(&c);
-	}
-	qt_reset_fd(&a->sync[1], -1);
-	qt_reset_fd(&a->ready[1], -1);
-	if (!qt_fmt(name, sizeof(name), "/proc/%d", a->pid))
-		return qt_fail(e, QT_E_INTERNAL_ERROR, "pid too long");
-	/* The process is not reaped, so the number is still its own. */
-	a->proc_fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return a->proc_fd >= 0 ? 0 : qt_fail_sys(e, errno, "open the new process's directory");
-}
-
-static int tell(struct attempt *a, uint32_t kind, uint32_t index, int fd, struct qt_err *e)
-{
-	struct rt_tell t = {kind, index};
-
-	return qt_send_fds(a->sync[0], &t, sizeof(t), &fd, fd >= 0, e);
+	for (size_t i = 0; i < RT_GIVEN; i += QT_FDS_MAX)
+		if (rt_spare_tell(a->spare, RT_TELL_GIVEN, (uint32_t)i, &fds[i], RT_GIVEN - i < QT_FDS_MAX ? RT_GIVEN - i : QT_FDS_MAX, e) < 0)
+			return -1;
+	return 0;
 }
 
 static int hand_over(struct attempt *a, struct qt_err *e)
 {
-	auto_close int userns = openat(a->proc_fd, "ns/user", O_RDONLY | O_CLOEXEC);
+	auto_close int userns = openat(a->spare->proc_fd, "ns/user", O_RDONLY | O_CLOEXEC);
 	auto_close int root = -1;
 
 	if (userns < 0)
 		return qt_fail_sys(e, errno, "open the user namespace");
 	root = rt_overlay_make(a->what, userns, e);
-	if (root < 0 || tell(a, RT_TELL_ROOT, 0, root, e) < 0)
+	if (root < 0 || rt_spare_fill(a->spare, a->what, e) < 0 || tell_one(a, RT_TELL_ROOT, 0, root, e) < 0 || give(a, e) < 0)
 		return -1;
 	for (unsigned i = 0; i < a->what->n_mounts; i++) {
 		const struct rt_mount *m = &a->what->mounts[i];
@@ -199,10 +158,10 @@ static int hand_over(struct attempt *a, struct qt_err *e)
 							   (m->read_only ? MOUNT_ATTR_RDONLY : 0U),
 						   MOUNT_ATTR_NOEXEC, e);
 
-		if (fd < 0 || tell(a, RT_TELL_VOLUME, i, fd, e) < 0)
+		if (fd < 0 || tell_one(a, RT_TELL_VOLUME, i, fd, e) < 0)
 			return -1;
 	}
-	return tell(a, RT_TELL_GO, 0, -1, e);
+	return rt_spare_tell(a->spare, RT_TELL_GO, 0, NULL, 0, e);
 }
 
 static const char *step_text(uint32_t step)
@@ -258,9 +217,7 @@ static int fail_step(const struct rt_report *r, struct qt_err *e)
 		if (r->sys == ENODEV)
 			return qt_fail(e, QT_E_UNAVAILABLE, "A GPU of this container is not usable on this node");
 		/* fall through */
-	case RT_STEP_PROC:
-	case RT_STEP_SYS:
-	case RT_STEP_DEV:
+	case RT_STEP_PLACES:
 	case RT_STEP_TMP:
 	case RT_STEP_FILES:
 		/* EPERM and EACCES are the kernel's here: root of the container owns these names. */
@@ -290,7 +247,7 @@ static int fail_ready(const struct mi_ready *m, struct qt_err *e)
 static int read_ready(struct attempt *a, struct qt_err *e)
 {
 	struct mi_ready m;
-	ssize_t n = read(a->ready[0], &m, sizeof(m)); /* one write of less than PIPE_BUF */
+	ssize_t n = read(a->spare->ready[0], &m, sizeof(m)); /* one write of less than PIPE_BUF */
 
 	if (n < 0)
 		return errno == EINTR ? 0 : qt_fail_sys(e, errno, "hear from the init");
@@ -306,11 +263,11 @@ static int read_ready(struct attempt *a, struct qt_err *e)
 static int read_report(struct attempt *a, struct qt_err *e)
 {
 	struct rt_report r;
-	ssize_t n = recv(a->sync[0], &r, sizeof(r), 0);
+	ssize_t n = recv(a->spare->sync[0], &r, sizeof(r), 0);
 
 	/* It died with a message of ours unread. That is said once, and before what it had to say. */
 	if (n < 0 && errno == ECONNRESET)
-		n = recv(a->sync[0], &r, sizeof(r), 0);
+		n = recv(a->spare->sync[0], &r, sizeof(r), 0);
 	if (n == sizeof(r))
 		return fail_step(&r, e);
 	if (n < 0)
@@ -322,7 +279,7 @@ static int read_report(struct attempt *a, struct qt_err *e)
 
 static int wait_ready(struct attempt *a, struct qt_err *e)
 {
-	struct pollfd p[2] = {{a->sync[0], POLLIN, 0}, {a->ready[0], POLLIN, 0}};
+	struct pollfd p[2] = {{a->spare->sync[0], POLLIN, 0}, {a->spare->ready[0], POLLIN, 0}};
 
 	for (;;) {
 		int n = poll(p, 2, qt_left_ms(a->deadline)), rc;
@@ -350,7 +307,7 @@ static int wait_ready(struct attempt *a, struct qt_err *e)
 /* When the child has failed, what the runtime does to it fails too: what it said is the better message. */
 static int said_better(struct attempt *a, struct qt_err *e)
 {
-	struct pollfd p = {a->sync[0], POLLIN, 0};
+	struct pollfd p = {a->spare->sync[0], POLLIN, 0};
 	struct qt_err said = {0};
 
 	if (poll(&p, 1, 0) == 1 && read_report(a, &said) < 0)
@@ -360,62 +317,30 @@ static int said_better(struct attempt *a, struct qt_err *e)
 
 static int go(struct attempt *a, struct qt_err *e)
 {
-	if (begin(a, e) < 0 || rt_idmap_write(a->proc_fd, a->what->uid_base, e) < 0 ||
-	    rt_limits_apply(a->pid, a->proc_fd, e) < 0)
-		return -1;
-	if (a->what->attach && a->what->attach(a->what->arg, a->pid, e) < 0)
+	const struct rt_spawn *w = a->what;
+
+	if (w->attach && w->attach(w->arg, a->spare->pid, e) < 0)
 		return -1;
 	if (hand_over(a, e) < 0)
 		return said_better(a, e);
-	if (a->what->connect && a->what->connect(a->what->arg, a->pid, e) < 0)
+	if (w->connect && w->connect(w->arg, a->spare->pid, e) < 0)
 		return said_better(a, e);
-	if (tell(a, RT_TELL_CONNECTED, 0, -1, e) < 0)
+	if (rt_spare_tell(a->spare, RT_TELL_CONNECTED, 0, NULL, 0, e) < 0)
 		return said_better(a, e);
 	if (wait_ready(a, e) < 0)
 		return -1;
-	return rt_verify(a->what, a->proc_fd, e);
+	return rt_verify(w, a->spare->proc_fd, e);
 }
 
-/* Its pid namespace dies with it, and with the last of those processes the mounts. */
-static void end(struct attempt *a)
+int rt_spawn(struct rt_spare *spare, const struct rt_spawn *what, int budget_ms, pid_t *ret_pid, int *ret_pidfd, struct qt_err *e)
 {
-	siginfo_t si;
+	struct attempt a = {.what = what, .spare = spare, .deadline = qt_mono_ms() + budget_ms};
+	int rc = check(what, e) < 0 ? -1 : go(&a, e);
 
-	if (a->pid_fd < 0)
-		return;
-	(void)syscall(SYS_pidfd_send_signal, a->pid_fd, SIGKILL, NULL, 0);
-	while (waitid(P_PIDFD, (id_t)a->pid_fd, &si, WEXITED) < 0 && errno == EINTR)
-		;
-}
-
-int rt_spawn(struct rt_spawner *s, const struct rt_spawn *what, int budget_ms, pid_t *ret_pid, int *ret_pidfd,
-	     struct qt_err *e)
-{
-	struct attempt a = {
-		.sp = s,
-		.what = what,
-		.pid_fd = -1,
-		.proc_fd = -1,
-		.sync = {-1, -1},
-		.ready = {-1, -1},
-		.deadline = qt_mono_ms() + budget_ms,
-	};
-	int rc;
-
-	if (check(what, e) < 0)
-		return -1;
-	rc = go(&a, e);
 	if (rc == 0) {
-		*ret_pid = a.pid;
-		*ret_pidfd = qt_take_fd(&a.pid_fd);
-	} else {
-		end(&a);
+		*ret_pid = spare->pid;
+		*ret_pidfd = qt_take_fd(&spare->pid_fd);
 	}
-	qt_close(a.pid_fd);
-	qt_close(a.proc_fd);
-	qt_close(a.sync[0]);
-	qt_close(a.sync[1]);
-	qt_close(a.ready[0]);
-	qt_close(a.ready[1]);
+	rt_spare_end(spare);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cgroup.h"
 #include "err.h"
 #include "id.h"
 
@@ -42,6 +43,25 @@ struct rt_extras {
 
 #define RT_LAYERS_MAX 127 /* as many as Docker takes */
 
+/* A process in namespaces of its own with all that no container is needed for: id maps, limits, /proc, /sys, /dev and what is masked of them. It waits, and ends when
+ * the runtime does. */
+struct rt_spare;
+
+/* How it gets into its control groups. */
+struct rt_way_in {
+	int cgroup_fd;	  /* for CLONE_INTO_CGROUP, or -1 */
+	const int *doors; /* rt_cgroup_doors(); all is borrowed */
+	unsigned n_doors;
+};
+
+/* Begin one, which becomes root of the 65,536 ids from UID_BASE; it gets ready while the caller goes on. The caller's, for rt_spawn() or rt_spare_end(); NULL on
+ * failure. Blocks for about 1 ms. */
+struct rt_spare *rt_spare_make(struct rt_spawner *s, uint32_t uid_base, const struct rt_way_in *way, struct qt_err *e);
+/* Kills and reaps it. NULL: nothing. */
+void rt_spare_end(struct rt_spare *s);
+pid_t rt_spare_pid(const struct rt_spare *s);
+bool rt_spare_lives(const struct rt_spare *s);
+
 struct rt_spawn {
 	struct qt_id id;
 	const char *hostname;
@@ -56,12 +76,8 @@ struct rt_spawn {
 	unsigned n_mounts;
 	struct rt_extras extras;
 	int listen_fd, log_fd[2], status_fd, config_fd; /* for minit (src/minit/proto.h), borrowed */
-	int cgroup_fd;		/* for CLONE_INTO_CGROUP, or -1 */
 
-	/* Called in the new process, before all else: it goes into its cgroups (rt_cgroup_enter()). NULL: it was cloned into them. */
-	int (*join)(void *arg, struct qt_err *e);
-	/* Called in the runtime when the process exists, holds still, and has its id maps: what must be before it goes on. -1 ends the
-	 * attempt. */
+	/* Called in the runtime when the process exists, waits (or will), and has its id maps. -1 ends the attempt. */
 	int (*attach)(void *arg, pid_t pid, struct qt_err *e);
 	/* Called while the process is at work on its mounts: give it its network. The init is executed only after this returned 0. May be
 	 * NULL: all of it can be in attach, which then takes its time on top. */
@@ -69,11 +85,10 @@ struct rt_spawn {
 	void *arg;
 };
 
-/* The container's init runs when this returns: minit said ready, and what security.md 5.3 step 10 asks to see from outside was seen.
+/* Of SPARE, made with this UID_BASE and in its groups, a container; SPARE is gone afterwards, also on failure. The container's init runs when this returns: minit said ready, and what security.md 5.3 step 10 asks to see from outside was seen.
  * *RET_PIDFD is the caller's. On failure nothing is left of it, the message says which step failed (never a path), and
- * what is the tenant's fault (a working directory that is a file) is a VALIDATION_ERROR. Blocks for 2 to 4 ms (2 cores, cgroup v1); budget_ms
- * bounds a child that hangs. */
-int rt_spawn(struct rt_spawner *s, const struct rt_spawn *what, int budget_ms, pid_t *ret_pid, int *ret_pidfd,
+ * what is the tenant's fault (a working directory that is a file) is a VALIDATION_ERROR. Blocks for 2 ms (2 cores); budget_ms bounds a child that hangs. */
+int rt_spawn(struct rt_spare *spare, const struct rt_spawn *what, int budget_ms, pid_t *ret_pid, int *ret_pidfd,
 	     struct qt_err *e);
 
 /* Does the contract of the image hold in the root of a running init (its /proc/PID/root): each path of the NUL-separated list is

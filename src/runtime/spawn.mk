@@ -17,5 +17,6 @@ libqspawn_a_SOURCES = \
 	src/runtime/overlay.c \
 	src/runtime/parts.h \
 	src/runtime/rootfile.c \
+	src/runtime/spare.c \
 	src/runtime/spawn.c src/runtime/spawn.h \
 	src/runtime/verify.c

@@ -37,6 +37,7 @@ static bool undo_process(struct rt_ctr *c)
 	struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
 	struct qt_err e = {0};
 
+	rt_spare_end(qt_take(&c->spare));
 	if (!c->gone && c->pidfd >= 0 && poll(&p, 1, 0) == 0) {
 		if (rt_cgroup_kill(c->rt->cgroups, &c->id, &e) < 0)
 			tell(c, &e, "the init");
@@ -63,6 +64,7 @@ static bool undo_process(struct rt_ctr *c)
 
 static bool undo_socket(struct rt_ctr *c)
 {
+	qt_reset_fd(&c->listen_fd, -1);
 	rt_files_drop_socket(c->rt, c->id.s);
 	return true;
 }

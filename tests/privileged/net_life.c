@@ -145,6 +145,7 @@ void lingering_namespaces(void **state)
 	assert_true(link_there(b.addr.link));
 	/* It may start again with the same address and link at once, if it is still its own. */
 	peer_start(&b.peer);
+	ok(rt_net_prepare(net, b.peer.pid, &e), &e);
 	ok(rt_net_attach(net, &b.addr, &ten_a, b.peer.pid, &e), &e);
 	assert_true(rt_net_ok(net, &b.addr, b.peer.ns_fd));
 	reaches(&b.peer, SINK, 80);
@@ -185,6 +186,10 @@ void failures_leave_nothing(void **state)
 	qt_err_reset(&e);
 	assert_int_equal(rt_net_attach(net, &a, &ten_a, 0, &e), -1);
 	qt_err_reset(&e);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(rt_net_prepare(net, ((pid_t[]){pid, getpid(), 0})[i], &e), -1);
+		qt_err_reset(&e);
+	}
 	assert_int_equal(rt_net_attach(net, &(struct rt_addr){0x0a4d0005, "qtzzzzzzzzzz"}, &ten_a, p.pid, &e), -1);
 	assert_int_equal(e.code, QT_E_CONFLICT); /* not reserved */
 	qt_err_reset(&e);
@@ -210,6 +215,7 @@ void failures_leave_nothing(void **state)
 	peer_stop(&holder);
 	wait_for_links(0);
 
+	ok(rt_net_prepare(net, p.pid, &e), &e);
 	/* There is an eth0 in the namespace already. */
 	ok(rt_net_attach(net, &a, &ten_a, p.pid, &e), &e);
 	assert_int_equal(rt_net_attach(net, &b, &ten_a, p.pid, &e), -1);

@@ -125,6 +125,7 @@ void box_open(struct box *b, const struct qt_id *tenant)
 	peer_start(&b->peer);
 	ok(rt_net_reserve(net, &b->addr, &e), &e);
 	assert_false(rt_net_ok(net, &b->addr, b->peer.ns_fd));
+	ok(rt_net_prepare(net, b->peer.pid, &e), &e);
 	ok(rt_net_attach(net, &b->addr, tenant, b->peer.pid, &e), &e);
 	assert_true(rt_net_ok(net, &b->addr, b->peer.ns_fd));
 }

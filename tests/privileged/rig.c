@@ -206,17 +206,8 @@ static int make_config(const char *const *argv)
 }
 
 struct attach {
-	struct rig *r;
 	const struct rig_what *w;
-	const struct qt_id *id;
 };
-
-static int join_groups(void *arg, struct qt_err *e)
-{
-	struct attach *a = arg;
-
-	return a->w->fail_join ? qt_fail_sys(e, EBUSY, "no group") : rt_cgroup_enter(a->r->cgroups, a->id, e);
-}
 
 static int attach(void *arg, pid_t pid, struct qt_err *e)
 {
@@ -243,7 +234,10 @@ int rig_start(struct rig *r, const struct rig_what *w, struct box *ret, struct q
 	auto_close int group = -1;
 	struct rt_limits limits = w->limits.memory_mb ? w->limits : (struct rt_limits){.memory_mb = 64, .cpu_centi = 10000, .pids = 64};
 	struct rt_mount mounts[] = {{r->vol_fd, w->volume ? w->volume : "/out", false}, {r->ro_fd, "/ro", true}};
-	struct attach a = {r, w, &ret->id};
+	struct attach a = {w};
+	int doors[RT_DOORS_MAX], n, rc;
+	struct rt_way_in way = {0};
+	struct rt_spare *spare;
 	struct rt_spawn what = {
 		.hostname = "box",
 		.uid_base = RIG_UID_BASE,
@@ -272,9 +266,18 @@ int rig_start(struct rig *r, const struct rig_what *w, struct box *ret, struct q
 	if (rt_cgroup_make(r->cgroups, &ret->id, &limits, e) < 0)
 		return -1;
 	group = rt_cgroup_fd(r->cgroups, &ret->id);
-	what.join = group < 0 || w->fail_join ? join_groups : NULL; /* on v2 it is born there */
-	what.cgroup_fd = w->cgroup_fd ? w->cgroup_fd : group;
-	if (rt_spawn(r->spawner, &what, w->budget_ms ? w->budget_ms : RIG_BUDGET_MS, &ret->pid, &ret->pid_fd, e) == 0)
+	n = rt_cgroup_doors(r->cgroups, &ret->id, doors, e); /* on v2 it is born there: none */
+	assert_true(n >= 0);
+	way.cgroup_fd = w->cgroup_fd ? w->cgroup_fd : group;
+	way.doors = w->fail_join ? (const int[]){r->lower_fd} : doors;
+	way.n_doors = w->fail_join ? 1 : (unsigned)n;
+	spare = rt_spare_make(r->spawner, RIG_UID_BASE, &way, e);
+	if (!spare)
+		fail_msg("%s", e->msg);
+	rc = rt_spawn(spare, &what, w->budget_ms ? w->budget_ms : RIG_BUDGET_MS, &ret->pid, &ret->pid_fd, e);
+	while (n > 0)
+		close(doors[--n]);
+	if (rc == 0)
 		return 0;
 	/* Nothing is left in it, so it goes at once. */
 	assert_true(rt_cgroup_empty(r->cgroups, &ret->id));

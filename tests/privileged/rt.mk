@@ -1,6 +1,6 @@
 # The real quilt-runtime with real containers; scripts/check runs each *_test as root.
 noinst_PROGRAMS += tests/privileged/gpu_test tests/privileged/rt_test tests/privileged/pool_test
-tests_privileged_rt_test_SOURCES = tests/privileged/rt_test.c tests/privileged/rt_peers.c tests/privileged/rt_deaths.c tests/privileged/rt_parts.h \
+tests_privileged_rt_test_SOURCES = tests/privileged/rt_test.c tests/privileged/rt_peers.c tests/privileged/rt_spares.c tests/privileged/rt_deaths.c tests/privileged/rt_parts.h \
 	tests/privileged/rt_rig.c tests/privileged/rt_rig.h
 tests_privileged_rt_test_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) \
 	-DQT_TEST_RUNTIME='"$(abs_top_builddir)/src/runtime/quilt-runtime"' \

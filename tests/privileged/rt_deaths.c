@@ -145,8 +145,8 @@ void rotten_entry_is_set_aside(void **state)
 #ifdef QT_FAILPOINTS
 /* --- fail points ----------------------------------------------------------------------------------------- */
 
-/* One verb on a runtime that fails, or dies, at POINT. What may be left afterwards is a whole container, or none. */
-static void hit(struct rig *r, const char *point, const char *verb, bool die)
+/* One verb on a runtime that fails, or dies, at POINT; a create with a SPARE or without. What may be left afterwards is a whole container, or none. */
+static void hit(struct rig *r, const char *point, const char *verb, bool die, bool spare)
 {
 	struct qt_id id = qt_id_new("ctr"), bystander = qt_id_new("ctr"), listed[8];
 	struct rt_create_req create = rig_create_req(id);
@@ -161,22 +161,25 @@ static void hit(struct rig *r, const char *point, const char *verb, bool die)
 	char fail[64], out[64];
 
 	(void)snprintf(fail, sizeof(fail), "%s%s", die ? "kill:" : "", point);
+	rig_set(r, spare ? "spares = 2" : "spares = 0");
 	rig_start(r, NULL);
 	pid = rig_create(r, bystander).pid;
-	if (!qt_streq(verb, "create"))
+	if (!qt_streq(verb, "create") && !qt_streq(verb, "spare"))
 		(void)rig_create(r, id);
 	if (qt_streq(verb, "start"))
 		assert_int_equal(rt_kill(&r->rt, &kill_req, &killed, BUDGET_MS, &e), 0);
 	rig_term(r);
 
 	rig_start(r, fail);
-	if (qt_streq(verb, "create"))
+	if (spare && !qt_streq(verb, "spare"))
+		rig_wait_spares(r);
+	if (qt_streq(verb, "create") || (qt_streq(verb, "spare") && !die))
 		(void)rt_create(&r->rt, &create, &created, BUDGET_MS, &e);
 	else if (qt_streq(verb, "start"))
 		(void)rt_start(&r->rt, &start, &started, BUDGET_MS, &e);
 	else if (qt_streq(verb, "stop"))
 		(void)rt_kill(&r->rt, &kill_req, &killed, BUDGET_MS, &e);
-	else
+	else if (!qt_streq(verb, "spare"))
 		(void)rig_delete(r, id, &e);
 	if (die) {
 		rig_died(r);
@@ -218,8 +221,14 @@ static bool is_of_containers(const char *verb)
 void survives_every_fail_point(void **state)
 {
 	for (size_t i = 0; i < rig_n_points; i++)
-		for (int die = 0; die < 2; die++)
-			if (is_of_containers(rig_points[i].verb))
-				hit(*state, rig_points[i].name, rig_points[i].verb, die);
+		for (int die = 0; die < 2; die++) {
+			const char *verb = rig_points[i].verb;
+
+			if (is_of_containers(verb))
+				hit(*state, rig_points[i].name, verb, die, false);
+			if (qt_streq(verb, "create") || qt_streq(verb, "spare"))
+				hit(*state, rig_points[i].name, verb, die, true);
+		}
+	rig_set(*state, "spares = 2");
 }
 #endif

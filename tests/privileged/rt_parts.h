@@ -15,4 +15,9 @@ void shutdown_ends_all(void **state);
 void rotten_entry_is_set_aside(void **state);
 void survives_every_fail_point(void **state); /* only with fail points */
 
+/* rt_spares.c */
+void a_spare_becomes_the_container(void **state);
+void a_dead_spare_is_not_missed(void **state);
+void spares_take_no_room(void **state);
+
 #endif

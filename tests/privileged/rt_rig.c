@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -104,10 +105,10 @@ void rig_make(struct rig *r, const char *pool)
 	      " > ../image.conf",
 	      r->dir);
 	shell("cat > %s/conf <<-'END'\n"
-	      "state_dir = %s/state\nrun_dir = %s/run\npool_dir = %s/pool\ninstance = %s\nlink_prefix = %s\nsubnet = 10.%d.%d.0/24\n"
+	      "spares = %d\nstate_dir = %s/state\nrun_dir = %s/run\npool_dir = %s/pool\ninstance = %s\nlink_prefix = %s\nsubnet = 10.%d.%d.0/24\n"
 	      "uplink = none\ngateway = 169.254.%u.%u\nnameservers = 192.0.2.53\napi_user = daemon\nagent_user = bin\nstream_user = games\nminit_path = " QT_TEST_MINIT
 	      "\nfiles_path = " QT_TEST_FILES "\nuid_base = %u\nuid_ranges = 256\nEND\n",
-	      r->dir, r->dir, r->dir, r->dir, r->instance, r->prefix, 128 + (int)(getpid() / 256 % 128),
+	      r->dir, RIG_SPARES, r->dir, r->dir, r->dir, r->instance, r->prefix, 128 + (int)(getpid() / 256 % 128),
 	      (int)(getpid() % 256), r->gateway >> 8 & 0xff, r->gateway & 0xff,
 	      1000000000U + (unsigned)(getpid() % 100) * 16777216U);
 	rig_set(r, "storage_driver = auto");
@@ -129,9 +130,30 @@ static unsigned count_dir(const struct rig *r, const char *name)
 	if (!d)
 		return 0;
 	for (struct dirent *de; (de = readdir(d));)
-		n += de->d_name[0] != '.';
+		n += de->d_name[0] != '.' && !qt_starts(de->d_name, "spare_");
 	(void)closedir(d);
 	return n;
+}
+
+/* What there is of spares, in the place that has most. */
+static unsigned count_spares(const struct rig *r)
+{
+	static const char *const places[] = {"state/ctr", "pool/ctr", "run/c"};
+	char pattern[512];
+	unsigned most = 0;
+
+	for (size_t i = 0; i <= QT_LEN(places); i++) {
+		glob_t g = {0};
+
+		if (i < QT_LEN(places))
+			(void)snprintf(pattern, sizeof(pattern), "%s/%s/spare_*", r->dir, places[i]);
+		else
+			(void)snprintf(pattern, sizeof(pattern), "/sys/fs/cgroup/memory/%s/spare_*", r->instance);
+		(void)glob(pattern, GLOB_NOSORT, NULL, &g);
+		most = g.gl_pathc > most ? (unsigned)g.gl_pathc : most;
+		globfree(&g);
+	}
+	return most;
 }
 
 static unsigned count_links(const struct rig *r)
@@ -431,6 +453,10 @@ static const char *wrong(struct rig *r, unsigned n, unsigned running, unsigned *
 		{"mounts", count_mounts(r), 1},
 	};
 
+	*is = count_spares(r);
+	*want = r->pid ? RIG_SPARES : 0;
+	if (*is > *want)
+		return "spares";
 	for (size_t i = 0; i < QT_LEN(all); i++) {
 		if (all[i].is == all[i].want)
 			continue;
@@ -463,6 +489,21 @@ void rig_census(struct rig *r, unsigned n, unsigned running)
 	while ((what = wrong(r, n, running, &is, &want))) {
 		if (qt_mono_ms() > deadline)
 			fail_msg("%u %s, and not %u", is, what, want);
+		(void)poll(NULL, 0, 5);
+	}
+}
+
+void rig_remove(struct rig *r, const char *path)
+{
+	shell("rm -r %s/%s", r->dir, path);
+}
+
+void rig_wait_spares(struct rig *r)
+{
+	int64_t deadline = qt_mono_ms() + BUDGET_MS;
+
+	while (count_spares(r) < RIG_SPARES) {
+		assert_true(qt_mono_ms() < deadline);
 		(void)poll(NULL, 0, 5);
 	}
 }

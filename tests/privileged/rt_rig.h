@@ -45,6 +45,12 @@ struct rt_get_rep rig_get(struct rig *r, struct qt_id id);
 /* Run argv in the container by RT_CONNECT, collect what it writes to stdout, check that it ended with 0. */
 void rig_exec(struct rig *r, struct qt_id id, const char *command, char *out, size_t size);
 
+#define RIG_SPARES 2 /* of the configuration: a third container in a row finds none */
+/* Wait until it has them. */
+void rig_wait_spares(struct rig *r);
+/* rm -r of a path below its directory. */
+void rig_remove(struct rig *r, const char *path);
+
 /* What is on the machine: exactly N containers' worth of files, and RUNNING containers' worth of cgroups, links and sockets, and
  * as many snapshots, volumes, images and layers as was said by rig_expect() and rig_expect_images(). Waits for
  * what the kernel does in its own time (links go with their namespaces; the trash is emptied). */

@@ -379,6 +379,9 @@ int main(void)
 		cmocka_unit_test_teardown(containers_outlive_the_runtime, end),
 		cmocka_unit_test_teardown(shutdown_ends_all, end),
 		cmocka_unit_test_teardown(rotten_entry_is_set_aside, end),
+		cmocka_unit_test_teardown(a_spare_becomes_the_container, end),
+		cmocka_unit_test_teardown(a_dead_spare_is_not_missed, end),
+		cmocka_unit_test_teardown(spares_take_no_room, end),
 		cmocka_unit_test_teardown(deep_trees_go, end),
 		cmocka_unit_test_teardown(many_at_once, end),
 #ifdef QT_FAILPOINTS
@@ -387,6 +390,7 @@ int main(void)
 	};
 	const struct CMUnitTest on_btrfs[] = {
 		cmocka_unit_test_teardown(live_and_die, end),
+		cmocka_unit_test_teardown(a_spare_becomes_the_container, end),
 		cmocka_unit_test_teardown(deep_trees_go, end),
 		cmocka_unit_test_teardown(many_at_once, end),
 	};

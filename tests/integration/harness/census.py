@@ -42,7 +42,12 @@ class Census:
     def __init__(self, stack):
         self.stack = stack
 
+    def _spares(self):
+        return sum(name.startswith("spare_") for name in os.listdir(f"{self.stack.pool}/ctr"))
+
     def __call__(self):
+        # Each create takes one; they are made again a moment later, under the same names.
+        wait_for(lambda: self._spares() == int(self.stack.settings.get("spares", 8)), 30, what="the spares are made again")
         out = []
         for part in (self._links, self._routes, self._nft, self._cgroups, self._processes, self._mounts, self._files,
                      self._descriptors, self._redis):
@@ -165,7 +170,7 @@ class Census:
                     continue
                 if inode:
                     target = "socket " + peers.get(inode[1], "")
-                target = re.sub(r":\[\d+\]", "", target)
+                target = re.sub(r"^/proc/\d+$", "/proc/PID", re.sub(r":\[\d+\]", "", target))
                 out.append(f"fd {program} {target}")
         return out
 
