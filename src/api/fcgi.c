@@ -58,7 +58,7 @@ static void refuse_auth(FCGX_Request *r, enum qt_code code, bool large, unsigned
 }
 
 /* A key in a header says who it is, whatever else is there. */
-static int identify(struct qt_life *l, const FCGX_Request *r, const struct qt_credentials *cr, const struct qt_look *look, struct qt_apikey *key,
+static int identify(struct qt_life *l, struct qt_leases *leases, const FCGX_Request *r, const struct qt_credentials *cr, const struct qt_look *look, struct qt_apikey *key,
 		    char *cookie, unsigned *retry_after, struct qt_err *e)
 {
 	int rc = 0;
@@ -66,11 +66,11 @@ static int identify(struct qt_life *l, const FCGX_Request *r, const struct qt_cr
 	if (look->is_gui && cr->n_api_key + cr->n_authorization == 0)
 		rc = qt_gui_auth(l, &look->container, look->link, FCGX_GetParam("HTTP_COOKIE", r->envp), key, cookie, retry_after, e);
 	if (rc == 0)
-		return qt_identity_auth(l, cr, key, retry_after, e);
+		return qt_identity_auth(l, leases, cr, key, retry_after, e);
 	return rc < 0 ? -1 : 0;
 }
 
-static void answer_auth(struct qt_life *l, FCGX_Request *r)
+static void answer_auth(struct qt_life *l, struct qt_leases *leases, FCGX_Request *r)
 {
 	struct qt_credentials cr = {
 		.api_key = FCGX_GetParam("HTTP_X_API_KEY", r->envp),
@@ -95,7 +95,7 @@ static void answer_auth(struct qt_life *l, FCGX_Request *r)
 	qt_dispatch_look(method, uri, &look);
 	cr.token = look.token;
 	cr.n_token = look.n_token;
-	if (identify(l, r, &cr, &look, &key, cookie, &retry_after, &e) == 0) {
+	if (identify(l, leases, r, &cr, &look, &key, cookie, &retry_after, &e) == 0) {
 		/* Before nginx takes the body in: how much depends on the route. */
 		if (length > qt_upload_limit(l->conf, method, uri)) {
 			refuse_auth(r, QT_E_PAYLOAD_TOO_LARGE, true, 0);
@@ -270,7 +270,7 @@ static void serve(struct qt_worker *w, struct qt_life *l, unsigned thread, FCGX_
 	struct qt_out out;
 
 	if (*param(r, "QUILT_AUTH")) {
-		answer_auth(l, r);
+		answer_auth(l, w->leases, r);
 		return;
 	}
 	if (*denied)

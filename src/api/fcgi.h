@@ -12,6 +12,7 @@ struct qt_worker {
 	const struct qt_conf *conf;
 	int listen_fd;
 	struct qt_share *share; /* of the pool; NULL: none */
+	struct qt_leases *leases;
 	unsigned row;		/* of this worker */
 	atomic_uint begun;	/* threads: their numbers */
 	atomic_bool stopping;

@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "identity.h"
+#include "lease.h"
 #include "str.h"
 
 #define KEY_MAX 128
@@ -20,7 +21,7 @@ static int plain_key(const char *key, struct qt_err *e)
 	return 0;
 }
 
-int qt_identity_auth(struct qt_life *l, const struct qt_credentials *cr, struct qt_apikey *ret, unsigned *retry_after_s,
+int qt_identity_auth(struct qt_life *l, struct qt_leases *leases, const struct qt_credentials *cr, struct qt_apikey *ret, unsigned *retry_after_s,
 		     struct qt_err *e)
 {
 	const char *key = cr->api_key;
@@ -38,7 +39,7 @@ int qt_identity_auth(struct qt_life *l, const struct qt_credentials *cr, struct 
 	}
 	if (plain_key(key, e) < 0)
 		return -1;
-	return qt_store_auth_limited(l->store, key, ret, retry_after_s, e);
+	return qt_leases_auth(leases, l->store, l->conf, key, ret, retry_after_s, e);
 }
 
 int qt_identity_take(struct qt_call *c, const char *tenant, const char *key_id, const char *plan, struct qt_err *e)

@@ -13,7 +13,8 @@ struct qt_credentials {
 	const char *token; /* of the URL, where the route takes it: counts when there is neither header */
 	unsigned n_token;
 };
-int qt_identity_auth(struct qt_life *l, const struct qt_credentials *cr, struct qt_apikey *ret, unsigned *retry_after_s,
+struct qt_leases; /* lease.h; may be NULL */
+int qt_identity_auth(struct qt_life *l, struct qt_leases *leases, const struct qt_credentials *cr, struct qt_apikey *ret, unsigned *retry_after_s,
 		     struct qt_err *e);
 
 /* The tenant, key and plan that nginx hands on, into C. UNAUTHORIZED if they are not there; TENANT_MISMATCH if the client's own

@@ -7,7 +7,7 @@ libqapi_a_SOURCES = \
 	src/api/openapi.h src/api/origin.c src/api/origin.h src/api/path.c src/api/path.h src/api/query.c src/api/query.h src/api/route.c src/api/route.h \
 	src/api/routes_containers.c src/api/routes_jobs.c src/api/routes_network.c src/api/h_network.c src/api/h_concerns.c \
 	src/api/routes_operations.c src/api/h_terminal.c src/api/routes_stream.c src/api/routes_system.c src/api/routes_terminal.c
-libqapi_a_SOURCES += src/api/gui_pass.c src/api/gui_pass.h src/api/share.c src/api/share.h src/api/h_gui.c src/api/routes_gui.c
+libqapi_a_SOURCES += src/api/gui_pass.c src/api/gui_pass.h src/api/lease.c src/api/lease.h src/api/share.c src/api/share.h src/api/h_gui.c src/api/routes_gui.c
 libqapi_a_SOURCES += src/api/h_images.c src/api/routes_images.c
 libqapi_a_SOURCES += src/api/h_volumes.c src/api/replies.c src/api/replies.h src/api/routes_volumes.c
 libqapi_a_SOURCES += src/api/h_files.c src/api/routes_files.c src/api/upload.c src/api/upload.h

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "num.h"
 #include "pool.h"
+#include "lease.h"
 #include "share.h"
 #include "str.h"
 
@@ -38,6 +39,8 @@ static struct pool {
 	uint64_t workers, threads;
 	struct qt_share *share; /* of the slow one: what one tenant may hold of it */
 } pools[] = {{"api.sock", -1, false, 0, 0, NULL}, {"api-slow.sock", -1, false, 0, 0, NULL}};
+
+static struct qt_leases *leases;
 
 static struct child {
 	pid_t pid;
@@ -121,6 +124,7 @@ static void worker_main(const struct qt_conf *conf, const struct pool *p, unsign
 	w.conf = conf;
 	w.listen_fd = p->fd;
 	w.share = p->share;
+	w.leases = leases;
 	w.row = row;
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != master || FCGX_Init() != 0 || sigaction(QT_WAKE_SIGNAL, &wake, NULL) < 0)
@@ -281,7 +285,7 @@ int qt_pool_run(struct qt_conf *conf, const char *conf_path)
 			return 1;
 		}
 	}
-	if (qt_share_new(&pools[1].share, WORKERS_MAX, THREADS_MAX, &e) < 0) {
+	if (qt_share_new(&pools[1].share, WORKERS_MAX, THREADS_MAX, &e) < 0 || qt_leases_new(&leases, &e) < 0) {
 		qt_log_err(QT_LOG_ERROR, &e, "cannot begin");
 		return 1;
 	}

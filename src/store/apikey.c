@@ -48,7 +48,7 @@ static int read_key(const redisReply *r, struct qt_apikey *ret, struct qt_err *e
 	return 0;
 }
 
-static int digest_of_sent(char out[65], const char *key, struct qt_err *e)
+int qt_store_digest(char out[65], const char *key, struct qt_err *e)
 {
 	if (key[0] == '\0' || strlen(key) > KEY_MAX)
 		return qt_fail(e, QT_E_UNAUTHORIZED, "the API key is not valid");
@@ -61,7 +61,7 @@ int qt_store_auth(struct qt_store *s, const char *key, struct qt_apikey *ret, st
 	auto_reply redisReply *r = NULL;
 	char sha[65];
 
-	if (digest_of_sent(sha, key, e) < 0)
+	if (qt_store_digest(sha, key, e) < 0)
 		return -1;
 	qt_fcall(&w, "qt_auth", true, "");
 	qt_word(&w, sha);
@@ -70,38 +70,55 @@ int qt_store_auth(struct qt_store *s, const char *key, struct qt_apikey *ret, st
 	return r ? read_key(r, ret, e) : -1;
 }
 
-static int limited(struct qt_store *s, const char *function, const char *slot, const char *who, struct qt_apikey *ret, unsigned *retry_after_s,
-		   struct qt_err *e)
+static int limited(struct qt_store *s, const char *function, const char *slot, const char *who, struct qt_taking *t, struct qt_apikey *ret,
+		   unsigned *retry_after_s, struct qt_err *e)
 {
 	auto_words struct qt_words w = {0};
 	auto_reply redisReply *r = NULL;
+	redisReply rest;
 	uint32_t after = 1;
 
 	qt_fcall(&w, function, false, slot);
 	qt_word(&w, who);
 	qt_word_i64(&w, (int64_t)s->rate_per_second);
 	qt_word_i64(&w, (int64_t)s->rate_burst);
+	qt_word_i64(&w, t->back);
+	qt_word_i64(&w, t->most);
 	qt_words_names(&w, &qt_apikey_table);
 	r = qt_call(s, &w, 0, e);
 	if (!r && e->code == QT_E_RATE_LIMITED) {
 		(void)qt_u32(&after, s->rest, 1, 86400);
 		*retry_after_s = after;
 	}
-	return r ? read_key(r, ret, e) : -1;
+	if (!r)
+		return -1;
+	if (r->type != REDIS_REPLY_ARRAY || r->elements < 1 || r->element[0]->type != REDIS_REPLY_INTEGER || r->element[0]->integer < 1 ||
+	    r->element[0]->integer > t->most)
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "redis: an answer of an unknown shape");
+	t->taken = (unsigned)r->element[0]->integer;
+	rest = *r; /* borrows */
+	rest.element++;
+	rest.elements--;
+	return read_key(&rest, ret, e);
+}
+
+int qt_store_auth_sha(struct qt_store *s, const char sha256[65], struct qt_taking *t, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e)
+{
+	return limited(s, "qt_auth_limited", qt_key_rate(sha256).s, sha256, t, ret, retry_after_s, e);
 }
 
 int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e)
 {
 	char sha[65];
 
-	if (digest_of_sent(sha, key, e) < 0)
+	if (qt_store_digest(sha, key, e) < 0)
 		return -1;
-	return limited(s, "qt_auth_limited", qt_key_rate(sha).s, sha, ret, retry_after_s, e);
+	return qt_store_auth_sha(s, sha, &(struct qt_taking){.most = 1}, ret, retry_after_s, e);
 }
 
 int qt_store_auth_id(struct qt_store *s, const struct qt_id *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e)
 {
-	return limited(s, "qt_auth_id", "", key->s, ret, retry_after_s, e);
+	return limited(s, "qt_auth_id", "", key->s, &(struct qt_taking){.most = 1}, ret, retry_after_s, e);
 }
 
 static bool printable(const char *s)

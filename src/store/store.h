@@ -42,6 +42,15 @@ struct qt_apikey {
 int qt_store_auth(struct qt_store *s, const char *key, struct qt_apikey *ret, struct qt_err *e);
 /* A token bucket a key (settings rate_per_second, rate_burst), one round trip with the above: RATE_LIMITED, *RETRY_AFTER_S set. */
 int qt_store_auth_limited(struct qt_store *s, const char *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
+/* The same by the key's digest, and for several requests at once. */
+struct qt_taking {
+	unsigned back;	/* of what was taken before, so many were not used */
+	unsigned most;	/* at least 1 */
+	unsigned taken; /* out: 1 to MOST, as many as there were */
+};
+int qt_store_auth_sha(struct qt_store *s, const char sha256[65], struct qt_taking *t, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
+/* Lower-case hexadecimal of the SHA-256 of KEY. UNAUTHORIZED if it is too long for one. */
+int qt_store_digest(char out[65], const char *key, struct qt_err *e);
 /* The same for who brings something that was signed in the name of the key, and not the key. */
 int qt_store_auth_id(struct qt_store *s, const struct qt_id *key, struct qt_apikey *ret, unsigned *retry_after_s, struct qt_err *e);
 /* PLAN is one of plans.def; NULL: the first. Names need not be unique. VALIDATION_ERROR. */

@@ -9,6 +9,7 @@ import pytest
 
 from harness.clean import empty
 from harness.stack import TOP
+from harness.wait import wait_for
 
 
 def refused(r, status, code):
@@ -257,6 +258,7 @@ def test_a_revoked_key_stops_working(stack, make_tenant):
     assert client.get("/api/containers").status == 200
     key_id = re.search(r"\bkey_[0-9a-z]+", stack.ctl("key", "list", "--tenant", client.tenant_id).stdout)[0]
     stack.ctl("key", "revoke", key_id)
+    wait_for(lambda: client.get("/api/containers").status == 401, 2, what="the workers hear of it")
     refused(client.get("/api/containers"), 401, "UNAUTHORIZED")
 
 

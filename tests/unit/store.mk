@@ -1,6 +1,6 @@
 # Each starts a redis-server of its own, as whoever runs the tests.
 check_PROGRAMS += tests/store/test_account tests/store/test_acl tests/store/test_away tests/store/test_ctl tests/store/test_ctr \
-	tests/store/test_idem tests/store/test_img tests/store/test_op tests/store/test_schema tests/store/test_snap tests/store/test_vol tests/store/test_gpu
+	tests/store/test_idem tests/store/test_img tests/store/test_lease tests/store/test_op tests/store/test_schema tests/store/test_snap tests/store/test_vol tests/store/test_gpu
 qt_store_test_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(HIREDIS_CFLAGS) -DQT_SRCDIR='"$(abs_top_srcdir)"' \
 	-DQT_BUILDDIR='"$(abs_top_builddir)"'
 qt_store_test_harness = tests/store/redis.c tests/store/redis.h tests/store/check.h
@@ -26,6 +26,10 @@ tests_store_test_ctl_LDADD = $(qt_store_test_libs)
 tests_store_test_ctr_SOURCES = tests/store/test_ctr.c $(qt_store_test_scene)
 tests_store_test_ctr_CPPFLAGS = $(qt_store_test_cppflags)
 tests_store_test_ctr_LDADD = $(qt_store_test_libs)
+
+tests_store_test_lease_SOURCES = tests/store/test_lease.c src/api/lease.c $(qt_store_test_harness)
+tests_store_test_lease_CPPFLAGS = $(qt_store_test_cppflags) -pthread
+tests_store_test_lease_LDADD = $(qt_store_test_libs) -lpthread
 
 tests_store_test_idem_SOURCES = tests/store/test_idem.c $(qt_store_test_harness)
 tests_store_test_idem_CPPFLAGS = $(qt_store_test_cppflags)

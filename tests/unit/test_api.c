@@ -185,7 +185,7 @@ static void credentials(void **state)
 		unsigned retry;
 
 		/* None of these may reach the store: there is none here. */
-		assert_int_equal(qt_identity_auth(NULL, &refused[i], &key, &retry, &e), -1);
+		assert_int_equal(qt_identity_auth(NULL, NULL, &refused[i], &key, &retry, &e), -1);
 		assert_int_equal(e.code, QT_E_UNAUTHORIZED);
 	}
 }

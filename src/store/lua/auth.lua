@@ -17,8 +17,8 @@ redis.register_function{ function_name = 'qt_auth', flags = { 'no-writes' }, cal
   return key_of(args[1]) or redis.call('HMGET', K.apikey(args[1]), unpack(rest_of(args, 2)))
 end }
 
--- A token bucket by the server's clock; then the key's fields.
-local function limited(sha, rate, burst, fields)
+-- A token bucket by the server's clock, from which up to MOST are taken, after BACK were given back that somebody had and did not use: how many, then the key's fields.
+local function limited(sha, rate, burst, back, most, fields)
   local bad = key_of(sha)
   if bad then
     return bad
@@ -28,24 +28,27 @@ local function limited(sha, rate, burst, fields)
   local tokens, at = unpack(redis.call('HMGET', K.rate(sha), 'tokens', 'at'))
   tokens, at = tonumber(tokens) or burst, tonumber(at) or now
   -- A clock that was set back must not lock anybody out.
-  tokens = math.min(burst, tokens + math.max(0, now - at) * rate)
+  tokens = math.min(burst, tokens + math.max(0, now - at) * rate + back)
   if tokens < 1 then
     return fail('QT_RATE', int(math.max(1, math.ceil((1 - tokens) / rate))))
   end
+  local taken = math.max(1, math.min(most, math.floor(tokens)))
   -- Not to the append-only file: an fsync for each request would cost more than the request, and a restart may forget it. No
   -- expiry either, which would be written there; there are as many of these as keys.
   redis.set_repl(redis.REPL_NONE)
-  redis.call('HSET', K.rate(sha), 'tokens', string.format('%.6f', tokens - 1), 'at', string.format('%.6f', now))
+  redis.call('HSET', K.rate(sha), 'tokens', string.format('%.6f', tokens - taken), 'at', string.format('%.6f', now))
   redis.set_repl(redis.REPL_ALL)
-  return redis.call('HMGET', K.apikey(sha), unpack(fields))
+  local out = redis.call('HMGET', K.apikey(sha), unpack(fields))
+  table.insert(out, 1, taken)
+  return out
 end
 
--- sha256, requests a second, burst, fields. Also in a store that is full: who may not come in cannot delete.
+-- sha256, requests a second, burst, back, most, fields. Also in a store that is full: who may not come in cannot delete.
 redis.register_function{ function_name = 'qt_auth_limited', flags = { 'allow-oom' }, callback = function(keys, args)
-  return limited(args[1], tonumber(args[2]), tonumber(args[3]), rest_of(args, 4))
+  return limited(args[1], tonumber(args[2]), tonumber(args[3]), tonumber(args[4]), tonumber(args[5]), rest_of(args, 6))
 end }
 
--- key id, requests a second, burst, fields: for what was signed in the name of a key; as if the key itself had come
+-- key id, requests a second, burst, back, most, fields: for what was signed in the name of a key; as if the key itself had come
 redis.register_function{ function_name = 'qt_auth_id', flags = { 'allow-oom' }, callback = function(keys, args)
-  return limited(redis.call('HGET', K.apikey_ids, args[1]) or '', tonumber(args[2]), tonumber(args[3]), rest_of(args, 4))
+  return limited(redis.call('HGET', K.apikey_ids, args[1]) or '', tonumber(args[2]), tonumber(args[3]), tonumber(args[4]), tonumber(args[5]), rest_of(args, 6))
 end }
