@@ -345,6 +345,7 @@ void *qt_fcgi_thread(void *worker)
 		qt_log_err(QT_LOG_ERROR, &e, "a thread cannot begin");
 		exit(1);
 	}
+	life.conns = w->conns;
 	for (bool last = false; !last;) {
 		if (accept_request(w, &r, &last) < 0)
 			continue;

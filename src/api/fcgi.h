@@ -13,6 +13,7 @@ struct qt_worker {
 	int listen_fd;
 	struct qt_share *share; /* of the pool; NULL: none */
 	struct qt_leases *leases;
+	struct qt_conns *conns; /* of this process */
 	unsigned row;		/* of this worker */
 	atomic_uint begun;	/* threads: their numbers */
 	atomic_bool stopping;

@@ -10,7 +10,7 @@
 #include "clock.h"
 #include "str.h"
 
-#define SLOTS 256 /* two keys of one slot take it from each other, and ask Redis more often */
+#define SLOTS 256 /* of two keys that share one, the second asks Redis each time */
 
 struct slot {
 	pthread_mutex_t lock;
@@ -63,20 +63,23 @@ static void leave(struct slot *s)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-/* One of the lease. Else what is left of it, which is over, in *BACK. */
-static bool use(struct slot *s, const char *sha256, struct qt_apikey *ret, unsigned *back)
+/* One of the lease. Else what T is to ask for: what is left of the lease, which is over, goes back; and while the place is another's, one is taken. */
+static bool use(struct slot *s, const char *sha256, struct qt_apikey *ret, struct qt_taking *t)
 {
-	bool is_it, found;
+	bool is_it, holds, found;
 
 	enter(s);
 	is_it = qt_streq(s->key.sha256, sha256);
-	found = is_it && s->left > 0 && s->until > qt_mono_ms();
+	holds = s->left > 0 && s->until > qt_mono_ms();
+	found = is_it && holds;
 	if (found) {
 		s->left--;
 		*ret = s->key;
 	} else if (is_it) {
-		*back = s->left;
+		t->back = s->left;
 		s->left = 0;
+	} else if (holds) {
+		t->most = 1;
 	}
 	leave(s);
 	return found;
@@ -85,6 +88,11 @@ static bool use(struct slot *s, const char *sha256, struct qt_apikey *ret, unsig
 static void put(struct slot *s, const char *sha256, const struct qt_apikey *key, unsigned more)
 {
 	enter(s);
+	/* Two keys came to an empty place at once: the second one's are lost. */
+	if (!qt_streq(s->key.sha256, sha256) && s->left > 0 && s->until > qt_mono_ms()) {
+		leave(s);
+		return;
+	}
 	if (!qt_streq(s->key.sha256, sha256))
 		s->left = 0;
 	s->key = *key;
@@ -112,7 +120,7 @@ int qt_leases_auth(struct qt_leases *l, struct qt_store *s, const struct qt_conf
 		return -1;
 	if (l && t.most > 1) {
 		slot = slot_of(l, sha256);
-		if (use(slot, sha256, ret, &t.back))
+		if (use(slot, sha256, ret, &t))
 			return 0;
 	}
 	if (qt_store_auth_sha(s, sha256, &t, ret, retry_after_s, e) < 0)

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "num.h"
 #include "pool.h"
+#include "conns.h"
 #include "lease.h"
 #include "share.h"
 #include "str.h"
@@ -118,6 +119,7 @@ static void worker_main(const struct qt_conf *conf, const struct pool *p, unsign
 	struct sigaction wake = {.sa_handler = woken};
 	int64_t deadline;
 	pthread_attr_t attr;
+	struct qt_err e = {0};
 	sigset_t set, term;
 	int sig;
 
@@ -127,7 +129,7 @@ static void worker_main(const struct qt_conf *conf, const struct pool *p, unsign
 	w.leases = leases;
 	w.row = row;
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != master || FCGX_Init() != 0 || sigaction(QT_WAKE_SIGNAL, &wake, NULL) < 0)
+	if (getppid() != master || FCGX_Init() != 0 || sigaction(QT_WAKE_SIGNAL, &wake, NULL) < 0 || qt_conns_new(&w.conns, &e) < 0)
 		exit(1);
 	sigemptyset(&term);
 	sigaddset(&term, SIGTERM);
@@ -147,7 +149,10 @@ static void worker_main(const struct qt_conf *conf, const struct pool *p, unsign
 		}
 		atomic_fetch_add(&w.running, 1);
 	}
-	(void)sigwait(&term, &sig);
+	do {
+		qt_conns_sweep(w.conns);
+		sig = sigtimedwait(&term, NULL, &(struct timespec){.tv_sec = 1});
+	} while (sig < 0);
 	atomic_store(&w.stopping, true);
 	for (deadline = qt_mono_ms() + DRAIN_MS; atomic_load(&w.running) > 0 && qt_mono_ms() < deadline; (void)poll(NULL, 0, 20))
 		for (uint64_t i = 0; i < p->threads; i++)

@@ -9,6 +9,7 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "conns.h"
 #include "fdio.h"
 #include "inner.h"
 #include "minit_client.h"
@@ -203,7 +204,7 @@ void qt_exec_running_done(struct qt_exec_running *r)
 	free(qt_take(&r->text));
 }
 
-/* Into RET as far as it comes; its descriptors are released by the caller. */
+/* Into RET as far as it comes; its descriptors are released by the caller. RET->conn may be there already. */
 static int open_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e)
 {
 	auto_free char *argv = malloc(QT_EXEC_BYTES), *env = malloc(QT_STRV_BYTES);
@@ -214,7 +215,7 @@ static int open_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_
 	if (!argv || !env)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (qt_life_may(c, QT_V_EXEC, e) < 0 || qt_strv_words(&m.argv, argv, QT_EXEC_BYTES, x->command, e) < 0 ||
-	    qt_strv_env(&m.env, env, c, x->environment, e) < 0 || qt_life_connect(l, c, &ret->conn, e) < 0 ||
+	    qt_strv_env(&m.env, env, c, x->environment, e) < 0 || (ret->conn < 0 && qt_life_connect(l, c, &ret->conn, e) < 0) ||
 	    make_pipe(&ret->in, &in, false, e) < 0 || make_pipe(&ret->out, &out, true, e) < 0 || make_pipe(&ret->err, &err, true, e) < 0)
 		return -1;
 	m.fds[0] = in;
@@ -225,9 +226,10 @@ static int open_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_
 	return failed.step == MI_STEP_NONE ? 0 : qt_exec_not_started(&failed, &m, &ret->exit_code, &ret->text, e);
 }
 
-int qt_life_exec_open(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e)
+/* By CONN, which it takes, or by a new one. */
+static int open_by(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, int conn, struct qt_exec_running *ret, struct qt_err *e)
 {
-	struct qt_exec_running r = {.conn = -1, .in = -1, .out = -1, .err = -1};
+	struct qt_exec_running r = {.conn = conn, .in = -1, .out = -1, .err = -1};
 
 	if (open_exec(l, c, x, &r, e) < 0) {
 		qt_exec_running_done(&r);
@@ -235,6 +237,32 @@ int qt_life_exec_open(struct qt_life *l, const struct qt_ctr *c, const struct qt
 	}
 	*ret = r;
 	return 0;
+}
+
+int qt_life_exec_open(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e)
+{
+	return open_by(l, c, x, -1, ret, e);
+}
+
+/* The init did not take the request: it is gone, or one of before that takes one a connection. */
+static bool was_not_taken(const struct qt_err *e)
+{
+	return e->code == QT_E_EXEC_NOT_READY && (e->sys == EPIPE || e->sys == ECONNRESET || e->sys == EBUSY);
+}
+
+/* By the connection of the last exec, if there is one. */
+static int open_again(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, struct qt_exec_running *ret, struct qt_err *e)
+{
+	int conn = qt_conns_take(l->conns, &c->id);
+
+	if (conn < 0)
+		return open_by(l, c, x, -1, ret, e);
+	if (open_by(l, c, x, conn, ret, e) == 0)
+		return 0;
+	if (!was_not_taken(e))
+		return -1;
+	qt_err_reset(e);
+	return open_by(l, c, x, -1, ret, e);
 }
 
 int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec *x, bool (*gone)(void *arg), void *arg,
@@ -251,7 +279,7 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 	t.chunk = malloc(CHUNK);
 	if (!t.chunk)
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
-	if (qt_life_exec_open(l, c, x, &r, e) < 0)
+	if (open_again(l, c, x, &r, e) < 0)
 		return -1;
 	if (r.pid == 0) {
 		ret->took_ms = qt_mono_ms() - begin;
@@ -269,6 +297,8 @@ int qt_life_exec(struct qt_life *l, const struct qt_ctr *c, const struct qt_exec
 		qt_reset_fd(&t.in, -1);
 	if (converse(&t, x, gone, arg, ret, e) < 0)
 		return -1;
+	if (!ret->timed_out)
+		qt_conns_put(l->conns, &c->id, qt_take_fd(&t.conn));
 	drain(&t.out, t.chunk);
 	drain(&t.err, t.chunk);
 	keep(&t.out, &ret->out, &ret->out_len, &ret->out_cut);

@@ -14,6 +14,7 @@ struct qt_life {
 	const struct qt_conf *conf;
 	struct qt_store *store;
 	struct rt_client rt;
+	struct qt_conns *conns; /* of the process, borrowed; NULL: none are kept */
 	/* of qt_life_execute() */
 	const struct qt_op_entry *entry; /* NULL: it is not executing */
 	bool op_cancelled, op_lost;	 /* a client wants it to end; it is another agent's by now */

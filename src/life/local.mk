@@ -1,6 +1,6 @@
 noinst_LIBRARIES += libqlife.a
 libqlife_a_SOURCES = \
-	src/life/create.c src/life/exec.c src/life/gpus.c src/life/inner.h src/life/jobs.c src/life/life.c src/life/life.h src/life/logs.c src/life/metrics.c \
+	src/life/conns.c src/life/conns.h src/life/create.c src/life/exec.c src/life/gpus.c src/life/inner.h src/life/jobs.c src/life/life.c src/life/life.h src/life/logs.c src/life/metrics.c \
 	src/life/network.c src/life/routes.c \
 	src/life/op_batch.c src/life/op_container.c src/life/ops.c src/life/procs.c src/life/ready.c src/life/settle.c src/life/settle.h src/life/strv.c src/life/strv.h src/life/verbs.c
 libqlife_a_SOURCES += src/life/ids.c src/life/op_volume.c src/life/settle_in.h src/life/settle_part.c src/life/settle_vol.c src/life/volumes.c

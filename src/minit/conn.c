@@ -20,7 +20,7 @@ enum state {
 	IDLE,	  /* a connection that did not ask for an exec yet */
 	STARTING, /* forked; the start pipe is open */
 	RUNNING,
-	DONE,
+	DONE,	  /* and may ask for another */
 };
 
 static struct slot {
@@ -308,7 +308,7 @@ static void on_exec(struct slot *s, const struct mi_msg *m, const struct mi_run 
 	};
 	int sys;
 
-	if (s->state != IDLE || s->about) {
+	if ((s->state != IDLE && s->state != DONE) || s->about) {
 		refuse(s, EBUSY);
 		return;
 	}

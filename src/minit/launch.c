@@ -68,14 +68,25 @@ static void be_first_to_die(void)
 	(void)close(fd);
 }
 
-static void reset_signals(void)
+static void default_action(long sig)
 {
 	/* The kernel's struct sigaction, zeroed: SIG_DFL. The library's function refuses the numbers that it keeps for itself. */
 	static const unsigned long dfl[4];
+
+	(void)syscall(SYS_rt_sigaction, sig, dfl, NULL, 8L);
+}
+
+void mi_launch_no_signals(void)
+{
+	for (long sig = 1; sig <= 64; sig++)
+		default_action(sig);
+}
+
+static void reset_signals(void)
+{
 	static const unsigned long none;
 
-	for (long sig = 1; sig <= 64; sig++)
-		(void)syscall(SYS_rt_sigaction, sig, dfl, NULL, 8L);
+	default_action(SIGPIPE); /* the only one that is ignored here */
 	(void)syscall(SYS_rt_sigprocmask, (long)SIG_SETMASK, &none, NULL, 8L);
 }
 

@@ -24,6 +24,8 @@ struct mi_start_error {
 
 /* Reads what children need to know; once, at start. */
 void mi_launch_init(void);
+/* No signal is ignored or handled: what children rely on, but for SIGPIPE. In a container it is so (child.c of the runtime). */
+void mi_launch_no_signals(void);
 
 /* The pid, leader of its own session and process group once it is the program; its start pipe in *RET_START_FD, non-blocking. -1 with errno. */
 pid_t mi_launch(const struct mi_launch *l, int *ret_start_fd);

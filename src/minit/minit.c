@@ -249,6 +249,8 @@ static void set_up_signals(void)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigaddset(&set, SIGTERM);
+	if (!mi.pid1)
+		mi_launch_no_signals();
 	/* Ignored, it would let nobody wait for children. */
 	(void)sigaction(SIGCHLD, &dfl, NULL);
 	(void)sigaction(SIGPIPE, &ign, NULL);

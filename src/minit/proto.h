@@ -2,7 +2,7 @@
  * proto.h - between quilt-minit, the init of every container, and who talks to it: the runtime (start, stop, ping) and, over
  * connections that the runtime made for them, workers (exec).
  *
- * One SOCK_SEQPACKET connection carries pings, and at most one exec. Messages are a struct mi_msg, then the texts it counts. Both
+ * One SOCK_SEQPACKET connection carries pings, and execs, one after the other. Messages are a struct mi_msg, then the texts it counts. Both
  * sides check every length; minit drops a peer that breaks the protocol, and nothing that a container's process can say ends
  * up here: the listening socket lies in the host's mount namespace, and minit obeys only peers whose SO_PEERCRED shows that
  * they are outside the container's pid namespace (pid 0) and its user namespace (the overflow uid; or minit's own, where there

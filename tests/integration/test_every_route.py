@@ -107,7 +107,7 @@ def test_rate_limit(routes, stack, make_tenant):
     assert float(stack.redis("HGET", bucket, "tokens")) < int(stack.settings.get("rate_burst", 400))
     # As after far too many requests: how many it takes depends on the machine.
     now = stack.redis("TIME").split()[0]
-    stack.redis("HSET", bucket, "tokens", "-100000", "at", now)
+    stack.redis("HSET", bucket, "tokens", "-10000000", "at", now)
     wait_for(lambda: client.get("/api/containers").status == 429, 2, what="what was taken ahead is used up, or over")
     for r in ours(routes):
         a = client.request(r.method, r.url({}), r.body())

@@ -295,6 +295,7 @@ struct run {
 struct run_options {
 	const char *cwd, *env;
 	uint32_t flags, uid;
+	int conn; /* that of an exec before; 0: a new one */
 };
 
 static inline void run_start(const struct rig *r, struct run *x, const char *argv, const struct run_options *opt)
@@ -311,7 +312,7 @@ static inline void run_start(const struct rig *r, struct run *x, const char *arg
 	m.fds[0] = in[0];
 	m.fds[1] = out[1];
 	m.fds[2] = err[1];
-	*x = (struct run){.conn = rig_connect(r), .in = in[1], .out = out[0], .err = err[0]};
+	*x = (struct run){.conn = o->conn ? o->conn : rig_connect(r), .in = in[1], .out = out[0], .err = err[0]};
 	if (mi_exec_start(x->conn, &m, PATIENCE_MS, &x->pid, &x->failed, &e) < 0)
 		fail_msg("%s", e.msg);
 	if (x->failed.step != 0)

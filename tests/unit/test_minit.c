@@ -256,6 +256,51 @@ static void signals_reach_the_group(void **state)
 	rig_done(&r);
 }
 
+/* The next command by the connection of the one before, whatever became of that; but not while it runs. */
+static void one_after_the_other(void **state)
+{
+	static const char *const argv[] = {"sh -c exit\1" "3", "no-such", "true", "sh -c sleep\1" "1000&echo\1$!"};
+	static const int codes[] = {3, -1, 0, 0};
+	auto_close int child = -1;
+	struct qt_err e = {0};
+	struct mi_failed failed;
+	struct mi_exec m = {.uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT};
+	struct run x = {.conn = 0};
+	struct rig r;
+	char a[16], b[64];
+	pid_t pid;
+
+	(void)state;
+	rig_start(&r, "", NULL);
+	for (size_t i = 0; i < QT_LEN(argv); i++) {
+		run_start(&r, &x, argv[i], &(struct run_options){.conn = x.conn});
+		if (x.failed.step == 0)
+			assert_int_equal(run_wait(&x, NULL), codes[i]);
+		assert_int_equal(x.failed.step, codes[i] < 0 ? MI_STEP_EXEC : 0);
+		if (i == QT_LEN(argv) - 1)
+			child = open_pid(line(x.out, b, sizeof(b)));
+		qt_reset_fd(&x.in, -1);
+		qt_reset_fd(&x.out, -1);
+		qt_reset_fd(&x.err, -1);
+		assert_int_equal(rig_ping(&r).execs, 0);
+	}
+	/* What the last one left in the background is its own master now: neither the next command nor the connection's end takes it. */
+	run_start(&r, &x, "cat", &(struct run_options){.conn = x.conn});
+	assert_false(gone(child, 0));
+	m.argv = words(a, sizeof(a), "true");
+	m.fds[0] = m.fds[1] = m.fds[2] = x.in;
+	assert_int_equal(mi_exec_start(x.conn, &m, PATIENCE_MS, &pid, &failed, &e), -1);
+	assert_int_equal(e.code, QT_E_EXEC_NOT_READY);
+	assert_int_equal(e.sys, EBUSY);
+	run_done(&x);
+	rig_until_execs(&r, 0);
+	assert_false(gone(child, 0));
+	assert_int_equal(kill(atoi(b), SIGKILL), 0);
+	assert_true(gone(child, PATIENCE_MS));
+	assert_int_equal(rig_stop(&r), 0);
+	rig_done(&r);
+}
+
 static void many_at_once(void **state)
 {
 	static struct run x[MI_EXECS_MAX];
@@ -466,6 +511,7 @@ int main(void)
 		cmocka_unit_test(bad_commands_leave_a_container),
 		cmocka_unit_test(bad_configs_are_told),
 		cmocka_unit_test(exec_streams_and_codes),
+		cmocka_unit_test(one_after_the_other),
 		cmocka_unit_test(exec_failures_are_told_apart),
 		cmocka_unit_test(disconnect_takes_the_group),
 		cmocka_unit_test(background_survives),

@@ -88,6 +88,9 @@ class Stack:
             "cdi_dirs": f"{self.dir}/cdi",  # not there: no GPUs, until harness.gpus puts some there
             "gpu_kinds": "quilt.test/gpu",
             "net_check_s": 1,
+            # How many requests a test makes in a second is the machine's affair. Those about the limit empty the bucket.
+            "rate_per_second": 2000,
+            "rate_burst": 4000,
             "tenant_streams": 12,
             "heartbeat_s": 2,
             "tenant_sessions": 8,
