@@ -121,8 +121,12 @@ static void tick(void *arg)
 	struct qt_id id;
 	unsigned slot;
 
-	if (is_full(rt) || !find_slot(rt, &slot, &id))
+	if (is_full(rt))
 		return;
+	if (!find_slot(rt, &slot, &id)) {
+		later(rt, REST_MAX_MS);
+		return;
+	}
 	if (make_one(rt, slot, &id, &e) == 0) {
 		s->failed = 0;
 		later(rt, REST_MS);
