@@ -269,7 +269,7 @@ int rt_cgroup_make(struct rt_cgroups *c, const struct qt_id *id, const struct rt
 					(void)unlinkat(c->dir[i], id->s, AT_REMOVEDIR);
 			return -1;
 		}
-	if (c->ops->limit(c, id->s, l, e) == 0)
+	if (c->ops->limit(c, id->s, l, true, e) == 0)
 		return 0;
 	(void)rt_cgroup_remove(c, id);
 	return -1;
@@ -277,7 +277,7 @@ int rt_cgroup_make(struct rt_cgroups *c, const struct qt_id *id, const struct rt
 
 int rt_cgroup_limit(struct rt_cgroups *c, const struct qt_id *id, const struct rt_limits *l, struct qt_err *e)
 {
-	return c->ops->limit(c, id->s, l, e);
+	return c->ops->limit(c, id->s, l, false, e);
 }
 
 int rt_cgroup_rename(struct rt_cgroups *c, const struct qt_id *id, const struct qt_id *to, struct qt_err *e)

@@ -38,7 +38,7 @@ int rt_cgroup_make(struct rt_cgroups *c, const struct qt_id *id, const struct rt
 /* v2: a descriptor for CLONE_INTO_CGROUP (the caller's). v1: -1, and the new process must go by rt_cgroup_doors(), or call rt_cgroup_enter(). */
 int rt_cgroup_fd(struct rt_cgroups *c, const struct qt_id *id);
 
-/* Other limits for a group that is there. */
+/* Other limits for a group that is there, while somebody is in it; of devices only more (v1). */
 int rt_cgroup_limit(struct rt_cgroups *c, const struct qt_id *id, const struct rt_limits *l, struct qt_err *e);
 /* v1 alone can: the group is called TO from now on, in all hierarchies or (-1) none. */
 int rt_cgroup_rename(struct rt_cgroups *c, const struct qt_id *id, const struct qt_id *to, struct qt_err *e);

@@ -24,7 +24,8 @@ bool rt_cgroup_plan(struct rt_cgroup_plan *ret, const char *mountinfo);
 struct rt_cgroup_ops {
 	const char *enter; /* the file that takes the number of a thread or process; 0: of the writer */
 	int (*setup)(struct rt_cgroups *c, struct qt_err *e);
-	int (*limit)(struct rt_cgroups *c, const char *id, const struct rt_limits *l, struct qt_err *e);
+	/* FRESH: nobody is in it. Else the devices that everybody may open stay open all the time. */
+	int (*limit)(struct rt_cgroups *c, const char *id, const struct rt_limits *l, bool fresh, struct qt_err *e);
 	int (*kill)(struct rt_cgroups *c, const char *id, struct qt_err *e);
 	bool (*empty)(struct rt_cgroups *c, const char *id);
 	int (*freeze)(struct rt_cgroups *c, const char *id, bool on, int budget_ms, struct qt_err *e);
@@ -64,7 +65,7 @@ struct rt_quota {
 struct rt_quota rt_quota(uint32_t cpu_centi);
 
 /* devices.c: the one list of what every container may open, for both versions, and behind it the devices of L. */
-int rt_devices_v1(int dir_fd, const char *id, const struct rt_limits *l, struct qt_err *e);
+int rt_devices_v1(int dir_fd, const char *id, const struct rt_limits *l, bool fresh, struct qt_err *e);
 /* Load the program of the list and attach it to the group behind CGROUP_FD. */
 int rt_devices_v2(int cgroup_fd, const struct rt_limits *l, struct qt_err *e);
 /* Its instructions into CODE (at least RT_DEVICES_CODE_MAX); their number. For the test. */

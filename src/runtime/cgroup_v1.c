@@ -40,7 +40,7 @@ static int limit_memory(struct rt_cgroups *c, const char *id, uint64_t bytes, st
 	return rt_cgroup_set(dir, id, "memory.swappiness", 0, e);
 }
 
-static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l, struct qt_err *e)
+static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l, bool fresh, struct qt_err *e)
 {
 	struct rt_quota q = rt_quota(l->cpu_centi);
 	int cpu = rt_cgroup_dir(c, RT_CG_CPU);
@@ -50,7 +50,7 @@ static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l
 	    rt_cgroup_set(cpu, id, "cpu.cfs_quota_us", q.quota_us, e) < 0 ||
 	    rt_cgroup_set(rt_cgroup_dir(c, RT_CG_PIDS), id, "pids.max", l->pids, e) < 0)
 		return -1;
-	return rt_devices_v1(rt_cgroup_dir(c, RT_CG_DEVICES), id, l, e);
+	return rt_devices_v1(rt_cgroup_dir(c, RT_CG_DEVICES), id, l, fresh, e);
 }
 
 /* Waits for the freezer to say STATE. */

@@ -70,7 +70,7 @@ static int limit_cpu(int dir, const char *id, uint32_t cpu_centi, struct qt_err 
 	return 0;
 }
 
-static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l, struct qt_err *e)
+static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l, bool fresh, struct qt_err *e)
 {
 	int dir = c->dir[0];
 	auto_close int group = -1;
@@ -82,6 +82,8 @@ static int limit(struct rt_cgroups *c, const char *id, const struct rt_limits *l
 		return -1;
 	if (limit_cpu(dir, id, l->cpu_centi, e) < 0 || rt_cgroup_set(dir, id, "pids.max", l->pids, e) < 0)
 		return -1;
+	if (!fresh) /* one more program could only take something away */
+		return l->n_devices == 0 ? 0 : qt_fail(e, QT_E_INTERNAL_ERROR, "the devices of a control group are chosen once here");
 	group = openat(dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (group < 0)
 		return qt_fail_sys(e, errno, "open the container's control group");

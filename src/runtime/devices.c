@@ -65,14 +65,14 @@ static size_t lines_of(const struct rt_limits *l)
 	return n;
 }
 
-int rt_devices_v1(int dir_fd, const char *id, const struct rt_limits *l, struct qt_err *e)
+int rt_devices_v1(int dir_fd, const char *id, const struct rt_limits *l, bool fresh, struct qt_err *e)
 {
 	char text[32], got[8192], *save = NULL;
 	size_t lines = 0;
 
-	if (rt_cgroup_write(dir_fd, id, "devices.deny", "a", e) < 0)
+	if (fresh && rt_cgroup_write(dir_fd, id, "devices.deny", "a", e) < 0)
 		return -1;
-	for (size_t i = 0; i < QT_LEN(allowed); i++) {
+	for (size_t i = 0; fresh && i < QT_LEN(allowed); i++) {
 		bool fits = allowed[i].minor == ANY
 				    ? qt_fmt(text, sizeof(text), "c %d:* rw", allowed[i].major)
 				    : qt_fmt(text, sizeof(text), "c %d:%d rw", allowed[i].major, allowed[i].minor);

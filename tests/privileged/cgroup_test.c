@@ -95,6 +95,57 @@ static void an_oom_kill_is_heard_of(void **state)
 		(void)poll(NULL, 0, 1);
 }
 
+/* A spare may be at its mounts still when a create gives its group other limits. */
+static void new_limits_take_nothing_away(void **state)
+{
+	struct rig *r = *state;
+	struct qt_err e = {0};
+	const struct qt_id id = qt_id_new("ctr"), other = qt_id_new("ctr");
+	struct rt_cgroup_stats s;
+	int status, p[2];
+	pid_t pid;
+	char byte;
+
+	if (rt_cgroups_version(r->cgroups) != 1) { /* there limits are written once */
+		assert_int_equal(rt_cgroup_rename(r->cgroups, &id, &other, &e), -1);
+		return;
+	}
+	assert_int_equal(rt_cgroup_make(r->cgroups, &id, &(struct rt_limits){.memory_mb = 64, .cpu_centi = 10000, .pids = 16}, &e), 0);
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(p[0]);
+		if (rt_cgroup_enter(r->cgroups, &id, &e) < 0 || write(p[1], "x", 1) != 1)
+			_exit(1);
+		for (;;) {
+			int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+			if (fd < 0)
+				_exit(2);
+			close(fd);
+		}
+	}
+	close(p[1]);
+	assert_int_equal(read(p[0], &byte, 1), 1);
+	close(p[0]);
+	for (unsigned i = 0; i < 400; i++) {
+		const struct rt_limits l = {.memory_mb = i % 2 ? 32 : 512, .cpu_centi = 5000 + i, .pids = 32 + i};
+
+		if (rt_cgroup_limit(r->cgroups, &id, &l, &e) < 0)
+			fail_msg("%s", e.msg);
+		rt_cgroup_stats(r->cgroups, &id, &s);
+		assert_int_equal(s.memory_limit, (uint64_t)l.memory_mb << 20);
+	}
+	assert_int_equal(rt_cgroup_rename(r->cgroups, &id, &other, &e), 0);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0); /* it opened what it may all the time */
+	assert_int_equal(rt_cgroup_kill(r->cgroups, &other, &e), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	while (!rt_cgroup_remove(r->cgroups, &other))
+		(void)poll(NULL, 0, 1);
+}
+
 static void pids_are_limited(void **state)
 {
 	const char *const argv[] = {"/bin/probe", "pids", NULL};
@@ -285,6 +336,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_limited),	   cmocka_unit_test(an_oom_kill_is_heard_of),
+		cmocka_unit_test(new_limits_take_nothing_away),
 		cmocka_unit_test(pids_are_limited),	   cmocka_unit_test(a_group_freezes_and_dies),
 		cmocka_unit_test(groups_are_listed_once),  cmocka_unit_test(devices_are_limited),
 		cmocka_unit_test(the_unified_hierarchy_works),
