@@ -13,6 +13,7 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "images.h"
 #include "installed.h"
 #include "log.h"
 #include "str.h"
@@ -109,7 +110,9 @@ static int open_dirs(struct agent *a, struct qt_err *e)
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return qt_fail_sys(e, errno, "make the agent's directory below state_dir");
 	a->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return a->dir_fd < 0 ? qt_fail_sys(e, errno, "open the agent's directory below state_dir") : be_alone(a->dir_fd, e);
+	if (a->dir_fd < 0)
+		return qt_fail_sys(e, errno, "open the agent's directory below state_dir");
+	return be_alone(a->dir_fd, e) < 0 ? -1 : qt_img_pull_sweep(&a->conf, e);
 }
 
 /* Besides the slots. */

@@ -32,6 +32,10 @@ struct qt_pull {
 };
 int qt_life_img_pull(struct qt_life *l, const struct qt_id *tenant, const struct qt_pull *p, struct qt_op *ret, struct qt_err *e);
 
+/* What an agent that died had fetched so far, of all pulls: also of one whose image was stored just before, which nobody takes up again. For who holds the lock of
+ * STATE_DIR/agent, before its first pull. */
+int qt_img_pull_sweep(const struct qt_conf *conf, struct qt_err *e);
+
 /* Wait for the end of the operation O, at most WAIT_MS, and read it anew. TIMEOUT: it goes on. */
 int qt_life_op_wait(struct qt_life *l, struct qt_op *o, int wait_ms, bool (*gone)(void *arg), void *arg, struct qt_err *e);
 

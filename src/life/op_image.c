@@ -72,11 +72,18 @@ static void empty(int fd)
 	(void)closedir(d);
 }
 
+#define UP_MAX 300
+
+static void name_up(char out[UP_MAX], const struct qt_conf *conf)
+{
+	(void)qt_fmt(out, UP_MAX, "%s/agent/pull", conf->state_dir);
+}
+
 static int open_dir(struct pull *p, struct qt_err *e)
 {
-	char up[300];
+	char up[UP_MAX];
 
-	(void)qt_fmt(up, sizeof(up), "%s/agent/pull", p->l->conf->state_dir);
+	name_up(up, p->l->conf);
 	if (!qt_fmt(p->dir, sizeof(p->dir), "%s/%s", up, p->o->id.s))
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "state_dir is too long");
 	if ((mkdir(up, 0700) < 0 && errno != EEXIST) || (mkdir(p->dir, 0700) < 0 && errno != EEXIST))
@@ -85,6 +92,28 @@ static int open_dir(struct pull *p, struct qt_err *e)
 	if (p->dir_fd < 0)
 		return qt_fail_sys(e, errno, "open the directory for a pull");
 	empty(p->dir_fd);
+	return 0;
+}
+
+int qt_img_pull_sweep(const struct qt_conf *conf, struct qt_err *e)
+{
+	const struct dirent *de;
+	char up[UP_MAX];
+	DIR *d;
+
+	name_up(up, conf);
+	d = opendir(up);
+	if (!d)
+		return errno == ENOENT ? 0 : qt_fail_sys(e, errno, "list the directories of pulls");
+	while ((de = readdir(d))) {
+		auto_close int fd = de->d_name[0] == '.' ? -1 : openat(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		empty(fd);
+		(void)unlinkat(dirfd(d), de->d_name, AT_REMOVEDIR);
+	}
+	(void)closedir(d);
 	return 0;
 }
 

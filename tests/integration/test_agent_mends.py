@@ -1,6 +1,7 @@
 """The agent: what a death left half done is made whole, and nothing is done twice."""
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -71,6 +72,26 @@ def test_a_delete_cut_off_is_finished(stack, api, make_container):
     wait_for(lambda: state_of(api, cid) == 404, what="the agent has finished the delete")
     assert usage(stack, c["tenant_id"], cid, "container_stopped") == 1
     assert not os.path.exists(f"/proc/{c['pid']}/ns/pid")
+
+
+def test_what_a_dead_agent_had_fetched_goes(stack, tmp_path):
+    """Also of a pull that nobody takes up again: its image was stored, and then the agent died."""
+    up, outside = f"{stack.state}/agent/pull", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    one = f"{up}/op_{fresh_name()}"
+    os.makedirs(one)
+    for name in ("manifest", "config", "layer.0"):
+        with open(f"{one}/{name}", "w", encoding="ascii") as f:
+            f.write("x")
+    os.symlink(outside, f"{one}/link")
+    os.symlink(outside, f"{up}/link")
+    for path in (up, one):
+        shutil.chown(path, "quilt-agent")
+    stack.kill("agent")
+    assert os.listdir(up) == ["link"]
+    assert (outside / "kept").exists()
+    os.unlink(f"{up}/link")
 
 
 def test_operations_survive_the_agent(stack, api, make_container):

@@ -760,6 +760,23 @@ def test_a_pull_outlives_the_agent(orphan):
     assert api.delete(f"/api/oci/images?reference={reference}").status == 200
 
 
+def test_a_fetcher_without_its_agent_fetches_nothing(stack, evil, tmp_path):
+    """The agent died before the fetcher was tied to its life: the next one has the directory by now."""
+    reference = evil.serve("tests/alone", "1", Image([busybox_layer()]))
+    request = {"reference": reference, "platform": "linux/amd64", "allow": f"http://{evil.host}", "max_bytes": 1 << 30, "stall_s": 10, "have": []}
+
+    def fetch(stdout):
+        return subprocess.run(f"{stack.prefix}/libexec/quilt/quilt-pull", input=json.dumps(request).encode(), stdout=stdout, cwd=tmp_path, check=False)
+
+    out, nobody = os.pipe()
+    os.close(out)
+    assert fetch(nobody).returncode == 1
+    os.close(nobody)
+    assert evil.seen == [] and os.listdir(tmp_path) == []
+    assert fetch(subprocess.PIPE).returncode == 0  # that is all that was wrong
+    assert "manifest" in os.listdir(tmp_path)
+
+
 def test_quota(stack, make_tenant, registry):
     client = make_tenant("image-quota")
     assert stack.ctl("tenant", "quota", client.tenant_id, "--set", "images=1").returncode == 0
