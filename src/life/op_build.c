@@ -354,10 +354,10 @@ int qt_op_img_build(struct qt_life *l, struct qt_op *o, struct qt_err *e)
 			qt_build_say(b, "failed: %s", qt_err_row(e->code)->show ? e->msg : qt_err_row(e->code)->name);
 		qt_build_evict(b);
 		done(b);
-		/* It stays for the next try exactly when there will be one. */
-		if (r == 0 || !qt_op_leave(l, e))
-			qt_spool_drop(l->conf, o);
 	}
+	/* The context stays for the next try exactly when there will be one. */
+	if (r >= 0 || !qt_op_leave(l, e))
+		qt_spool_drop(l->conf, o);
 	free(b);
 	return r < 0 ? -1 : 0;
 }

@@ -121,7 +121,6 @@ static int make(struct qt_life *l, struct qt_op *o, struct qt_ctr *c, const stru
 	if (passing) {
 		b->paused_us = paused_us;
 		b->flush_us = flush_us;
-		drop_passing(l, o);
 	}
 	return 0;
 }
@@ -157,6 +156,7 @@ static int copy(struct qt_life *l, struct qt_op *o, const struct qt_id *from, st
 			undo(l, o, &c);
 		return -1;
 	}
+	drop_passing(l, o); /* also an earlier try's, which died between the two */
 	qt_op_tell(o, &c);
 	json_object_set_new(o->result, "paused_us", json_integer((json_int_t)b.paused_us));
 	json_object_set_new(o->result, "flush_us", json_integer((json_int_t)b.flush_us));

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "inner.h"
 #include "life_world.h"
+#include "snap_in.h"
 #include "snaps.h"
 #include "str.h"
 
@@ -501,6 +502,26 @@ static void test_copy_cut_off(void **state)
 	(void)setup(state);
 }
 
+/* Its agent died after the container was up: the next one finds that, and takes away the snapshot that the fork was made from. */
+static void test_fork_made_already(void **state)
+{
+	struct qt_op_entry x;
+	struct qt_err e = {0};
+
+	(void)state;
+	given(QT_ST_RUNNING);
+	assert_int_equal(copy(true, true, &x, &e), 0);
+	execute(&x);
+	assert_int_equal(x.op.status, QT_OP_SUCCEEDED);
+	json_object_set_new(x.op.args, "copies", json_pack("[{s:s}]", "id", "vol_1"));
+	w.in_rt = true;
+	w.id = qt_passing_id(&x.op.container);
+	execute(&x);
+	assert_int_equal(x.op.status, QT_OP_SUCCEEDED);
+	assert_false(w.in_rt);
+	qt_op_done(&x.op);
+}
+
 /* The runtime is away for good: the container waits for the agent to take it away, and has no volumes meanwhile: they go before it. */
 static void test_undone_without_volumes(void **state)
 {
@@ -577,7 +598,7 @@ int snap_tests(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_take),	       T(test_take_cut_off),	 T(test_delete_cut_off), T(test_pin),  T(test_copy),
-		T(test_copy_cut_off), T(test_undone_without_volumes), T(test_clone_of_nothing), T(test_strays),	 T(test_lost),
+		T(test_copy_cut_off), T(test_fork_made_already), T(test_undone_without_volumes), T(test_clone_of_nothing), T(test_strays),	 T(test_lost),
 	};
 
 	return cmocka_run_group_tests_name("snapshots", tests, NULL, NULL);
