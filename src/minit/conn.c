@@ -29,6 +29,7 @@ static struct slot {
 	pid_t pid;    /* while STARTING or RUNNING: not reaped, so the number is this process's */
 	uint32_t gen;
 	uint8_t state;
+	bool ending;  /* it was told to end: what is left of its group when it has goes with it */
 	uint8_t about; /* of a connection: the place of the kept exec that it is about, plus one; 0: none */
 } slots[1 + MI_CONNS_MAX + MI_KEEPS_MAX];
 
@@ -60,12 +61,15 @@ static void leave_process(struct slot *s, enum state state)
 	if (s->state == STARTING)
 		mi_unwatch_close(&s->start_fd);
 	s->pid = 0;
+	s->ending = false;
 	s->state = (uint8_t)state;
 }
 
 /* The process may not have made its group yet: then it is alone. */
-static void signal_process(const struct slot *s, int sig)
+static void signal_process(struct slot *s, int sig)
 {
+	/* What a terminal's user sends it is a key like others. */
+	s->ending |= (sig == SIGTERM || sig == SIGKILL) && !(IS_KEPT(s) && mi_keep_is_tty(PLACE(s)));
 	if (kill(-s->pid, sig) < 0)
 		(void)kill(s->pid, sig);
 }
@@ -241,22 +245,34 @@ static void ended(struct slot *s, int code, int sig)
 		tell(s, MI_EXITED, (uint32_t)code, (uint32_t)sig, true);
 }
 
+static struct slot *slot_of(pid_t pid)
+{
+	for (struct slot *s = slots; s < SLOTS_END; s++)
+		if (has_process(s) && s->pid == pid)
+			return s;
+	return NULL;
+}
+
 bool mi_reap(void)
 {
 	for (;;) {
 		siginfo_t si = {0};
+		struct slot *s;
 		int sig;
 
-		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG) < 0)
+		/* Looked at, and reaped below: so long its number means its group. */
+		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0)
 			return errno != ECHILD;
 		if (si.si_pid == 0)
 			return true;
+		s = slot_of(si.si_pid);
+		/* The command's rest has its own time to end (mi_stop_step). */
+		if (s && s->ending && s != &slots[0])
+			(void)kill(-s->pid, SIGKILL);
+		(void)waitid(P_PID, (id_t)si.si_pid, &si, WEXITED | WNOHANG);
 		sig = si.si_code == CLD_EXITED ? 0 : si.si_status;
-		for (struct slot *s = slots; s < SLOTS_END; s++)
-			if (has_process(s) && s->pid == si.si_pid) {
-				ended(s, sig ? 128 + sig : si.si_status, sig);
-				break;
-			}
+		if (s)
+			ended(s, sig ? 128 + sig : si.si_status, sig);
 	}
 }
 

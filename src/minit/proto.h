@@ -73,7 +73,8 @@ enum mi_kind {
 	/* requests */
 	MI_PING = 1,
 	MI_EXEC,   /* with three descriptors: stdin, stdout, stderr of the new process. Kept: one, stdin. With a terminal: none */
-	MI_SIGNAL, /* arg: the signal, for the process group of this connection's exec */
+	MI_SIGNAL, /* arg: the signal, for the process group of this connection's exec. After SIGTERM or SIGKILL (unless it has a terminal) whatever is left of the group when its
+		    * leader has ended is killed: who pays SIGTERM no heed does not outlive an exec that ran out of time */
 	MI_STOP,   /* end the command: its stop signal to its process group, SIGTERM to the rest when it is gone; minit exits with
 		    * the command's exit code (0 if there was none) when nothing is left: that is the answer. SIGTERM from outside means the
 		    * same. No exec begins any more (MI_STEP_FORK, ESHUTDOWN). */

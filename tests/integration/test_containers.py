@@ -363,6 +363,10 @@ def test_exec_times_out(api, container):
     x = api.exec(who, "/bin/sh", "-c", "echo begun; sleep 600 & wait", timeout_ms=300)
     assert x["timed_out"] is True and x["stdout"] == "begun\n" and x["status"] == "timed_out", x
     wait_for(lambda: "sleep 600" not in api.exec(who, "ps")["stdout"], what="the group's end")
+    # One that pays SIGTERM no heed, behind one that ends of it.
+    x = api.exec(who, "/bin/sh", "-c", "(trap '' TERM; echo deaf; exec sleep 601) & sleep 602", timeout_ms=300)
+    assert x["timed_out"] is True and x["stdout"] == "deaf\n" and x["exit_code"] == 143, x
+    wait_for(lambda: "sleep 60" not in api.exec(who, "ps")["stdout"], what="the end of all of the group")
 
 
 def test_hundred_execs(api, container):

@@ -85,6 +85,14 @@ static void kept_execs_outlive_their_connection(void **state)
 	kept_start(&r, &conn, "sleep 1000", "job_c", 20);
 	k = kept_end(&r, "job_c", b, sizeof(b));
 	assert_true(k.exit_code == 143 && k.timed_out);
+	/* All of its group, also who pays SIGTERM no heed, when the leader does. */
+	kept_start(&r, &conn, "sh -c (trap\1''\1TERM;exec\1sleep\1" "1000)&\1sleep\1" "1000", "job_e", 200);
+	k = kept_end(&r, "job_e", b, sizeof(b));
+	assert_true(k.exit_code == 143 && k.timed_out);
+	for (int64_t until = qt_mono_ms() + PATIENCE_MS; kill(-(pid_t)k.pid, 0) == 0;)
+		assert_true(qt_left_ms(until) > 0);
+	(void)close(conn);
+	conn = rig_connect(&r);
 	assert_int_equal(mi_forget(conn, "job_c", PATIENCE_MS, &e), 0);
 	assert_int_equal(mi_attach(conn, "job_c", PATIENCE_MS, &k, fds, &e), 0);
 	(void)close(conn);
