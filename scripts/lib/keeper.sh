@@ -56,13 +56,13 @@ run_program() {
 		redis-server "$QUILT_ETC/redis.conf" ;;
 	runtime) exec "${clean[@]}" "$(program quilt-runtime)" -c "$conf" ;;
 	agent) exec "${clean[@]}" setpriv --reuid quilt-agent --regid quilt-agent --init-groups --no-new-privs --bounding-set -all \
-		"$(program quilt-agent)" -c "$QUILT_ETC/agent.conf" ;;
+		"$(program quilt-agent)" -c "$conf" --redis-secret "$QUILT_ETC/redis-agent.secret" ;;
 	dns) exec "${clean[@]}" setpriv --reuid quilt-dns --regid quilt-dns --init-groups --no-new-privs --bounding-set -all \
-		"$(program quilt-dns)" -c "$QUILT_ETC/dns.conf" ;;
+		"$(program quilt-dns)" -c "$conf" --redis-secret "$QUILT_ETC/redis-dns.secret" ;;
 	api) exec "${clean[@]}" setpriv --reuid quilt --regid quilt --init-groups --no-new-privs --bounding-set -all \
 		"$(program quilt-api)" -c "$conf" ;;
 	stream) exec "${clean[@]}" setpriv --reuid quilt-stream --regid quilt --init-groups --no-new-privs --bounding-set -all \
-		"$(program quilt-stream)" -c "$QUILT_ETC/stream.conf" ;;
+		"$(program quilt-stream)" -c "$conf" --redis-secret "$QUILT_ETC/redis-stream.secret" ;;
 	nginx) exec setsid "${clean[@]}" nginx -c "$QUILT_ETC/nginx.conf" -e "$QUILT_LOG/nginx.log" -g 'daemon off;' ;;
 	esac
 }

@@ -82,14 +82,9 @@ quilt_conf_up() {
 		[ "$have" = "${name#*:}" ] || die "$conf says ${name%%:*} = $have, and this stack's is ${name#*:}" \
 			"Change one of them; the stack's come from QUILT_STATE, QUILT_RUN and QUILT_POOL."
 	done
-	# The agent's, the resolver's and quilt-stream's: the same, but they log in to Redis as themselves.
+	# An older version made these of it. Nothing reads them any more.
 	for name in agent dns stream; do
-		{
-			echo "# made from quilt.conf at each start"
-			sed '/^[[:space:]]*redis_secret_file[[:space:]]*=/d' "$conf"
-			echo "redis_secret_file = $QUILT_ETC/redis-$name.secret"
-		} >"$QUILT_ETC/$name.conf.new"
-		mv "$QUILT_ETC/$name.conf.new" "$QUILT_ETC/$name.conf"
+		! head -n 1 "$QUILT_ETC/$name.conf" 2>/dev/null | grep -q "^# made from quilt.conf" || rm "$QUILT_ETC/$name.conf"
 	done
 }
 

@@ -20,11 +20,12 @@
 
 #define STOP_WAIT_S 10 /* for operations under way; what is not done by then goes on with the next agent */
 
-static const char usage[] = "Usage: quilt-agent [-c FILE]\n"
+static const char usage[] = "Usage: quilt-agent [-c FILE] [--redis-secret FILE]\n"
 			    "The node's agent: executes operations, mends the state store from the runtime.\n"
-			    "  -c FILE    settings (default: " QT_CONF_PATH ")\n"
-			    "  --version  print the version\n"
-			    "  --help     print this\n";
+			    "  -c, --config FILE        settings (default " QT_CONF_PATH ")\n"
+			    "      --redis-secret FILE  user:password for Redis, instead of the setting redis_secret_file\n"
+			    "      --version            print the version and exit\n"
+			    "  -h, --help               print this and exit\n";
 
 static void due_locked(struct agent *a, const struct qt_id *id, enum agent_due_kind kind, int64_t at)
 {
@@ -170,10 +171,13 @@ static int run(struct agent *a, const sigset_t *signals, struct qt_err *e)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"redis-secret", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0},
+	};
 	static struct agent a = {.dir_fd = -1, .run_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 	pthread_condattr_t monotonic;
-	const char *conf = NULL;
+	const char *conf = NULL, *secret = NULL;
 	struct qt_err e = {0};
 	sigset_t signals;
 	int opt;
@@ -182,6 +186,9 @@ int main(int argc, char **argv)
 		switch (opt) {
 		case 'c':
 			conf = optarg;
+			break;
+		case 's':
+			secret = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -209,7 +216,7 @@ int main(int argc, char **argv)
 	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&a.wake, &monotonic);
 	(void)pthread_cond_init(&a.work, &monotonic);
-	if (qt_conf_load(&a.conf, conf, &e) < 0 || open_dirs(&a, &e) < 0 || run(&a, &signals, &e) < 0) {
+	if (qt_conf_load_as(&a.conf, conf, secret, &e) < 0 || open_dirs(&a, &e) < 0 || run(&a, &signals, &e) < 0) {
 		qt_log_err(QT_LOG_ERROR, &e, "the agent cannot run");
 		return 1;
 	}

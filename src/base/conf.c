@@ -120,6 +120,15 @@ int qt_conf_load(struct qt_conf *c, const char *path, struct qt_err *e)
 	return 0;
 }
 
+int qt_conf_load_as(struct qt_conf *c, const char *path, const char *secret, struct qt_err *e)
+{
+	if (qt_conf_load(c, path, e) < 0)
+		return -1;
+	if (secret && !qt_copy(c->redis_secret_file, sizeof(c->redis_secret_file), secret))
+		return qt_fail(e, QT_E_VALIDATION_ERROR, "the path of the secret for Redis is too long");
+	return 0;
+}
+
 void qt_conf_dump(const struct qt_conf *c, FILE *out, bool doc)
 {
 	for (size_t i = 0; i < QT_LEN(settings); i++) {

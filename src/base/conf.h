@@ -19,6 +19,9 @@ struct qt_conf {
  * value out of bounds are errors that tell the line. PATH NULL: QT_CONF_PATH, which may be absent. */
 int qt_conf_load(struct qt_conf *c, const char *path, struct qt_err *e);
 
+/* The same for a program that logs in to Redis as itself, and not as the workers do: SECRET, unless it is NULL, is there instead of redis_secret_file. */
+int qt_conf_load_as(struct qt_conf *c, const char *path, const char *secret, struct qt_err *e);
+
 void qt_conf_defaults(struct qt_conf *c);
 
 /* Print every setting as a line that qt_conf_load() takes; with DOC, its description as a comment above. */

@@ -27,10 +27,12 @@ static const char usage[] =
 	"\n"
 	"Makes and ends containers for the programs of Quilt; listens on RUN_DIR/runtime.sock. Started by root.\n"
 	"\n"
-	"  -c FILE        settings, instead of " QT_CONF_PATH "\n"
-	"  --shutdown     when no runtime runs: end all containers, record that, and take links, packet filter and cgroups away\n"
-	"  --privileges   print what it does for whom, and with which privileges (markdown)\n"
-	"  --protocol     print the protocol on its socket (markdown)\n";
+	"  -c, --config FILE  settings (default " QT_CONF_PATH ")\n"
+	"      --shutdown     when no runtime runs: end all containers, record that, and take links, packet filter and cgroups away\n"
+	"      --privileges   print what it does for whom, and with which privileges (markdown)\n"
+	"      --protocol     print the protocol on its socket (markdown)\n"
+	"      --version      print the version and exit\n"
+	"  -h, --help         print this and exit\n";
 
 enum mode { SERVE, SHUTDOWN };
 

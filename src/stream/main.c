@@ -32,11 +32,12 @@
 #define HEADER_POOL  64 /* requests that are being read or answered; others wait */
 
 static const char usage[] =
-	"Usage: quilt-stream [-c FILE]\n\n"
+	"Usage: quilt-stream [-c FILE] [--redis-secret FILE]\n\n"
 	"Serves what stays open: events, followed logs, output streams, terminals, desktops. HTTP on RUN_DIR/stream.sock, for nginx.\n\n"
-	"  -c, --config FILE     settings (default " QT_CONF_PATH ")\n"
-	"      --version         print the version and exit\n"
-	"  -h, --help            print this and exit\n\n"
+	"  -c, --config FILE        settings (default " QT_CONF_PATH ")\n"
+	"      --redis-secret FILE  user:password for Redis, instead of the setting redis_secret_file\n"
+	"      --version            print the version and exit\n"
+	"  -h, --help               print this and exit\n\n"
 	"SIGTERM closes all clients and ends; terminal sessions stay.\n";
 
 /* --- libwebsockets --------------------------------------------------------------------------------------- */
@@ -194,9 +195,11 @@ static int run(struct sq *sq, struct qt_err *e)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+		{"config", required_argument, NULL, 'c'}, {"redis-secret", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0},
+	};
 	static struct sq sq = {.epoll = -1};
-	const char *path = NULL, *complaint = qt_routes_selfcheck();
+	const char *path = NULL, *secret = NULL, *complaint = qt_routes_selfcheck();
 	struct qt_err e = {0};
 	int opt;
 
@@ -204,6 +207,9 @@ int main(int argc, char **argv)
 		switch (opt) {
 		case 'c':
 			path = optarg;
+			break;
+		case 's':
+			secret = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -223,7 +229,7 @@ int main(int argc, char **argv)
 	qt_log_init("quilt-stream", QT_LOG_INFO);
 	/* What threads let go of is for all: a heap for each would keep what its busiest moment needed. */
 	(void)mallopt(M_ARENA_MAX, 2);
-	if (qt_conf_load(&sq.conf, path, &e) < 0 || run(&sq, &e) < 0) {
+	if (qt_conf_load_as(&sq.conf, path, secret, &e) < 0 || run(&sq, &e) < 0) {
 		qt_log_err(QT_LOG_ERROR, &e, "quilt-stream cannot run");
 		return 1;
 	}

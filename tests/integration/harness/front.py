@@ -123,11 +123,11 @@ class Streams:
 
     def __init__(self, stack, directory):
         self.run = f"{directory}"
-        with open(f"{stack.etc}/stream.conf", encoding="utf-8") as f:
+        with open(f"{stack.etc}/quilt.conf", encoding="utf-8") as f:
             lines = [line for line in f if line.split(" ")[0] not in ("run_dir", "stream_threads")]
         with open(f"{directory}/stream.conf", "w", encoding="utf-8") as f:
             f.writelines(lines + [f"run_dir = {directory}\n", "stream_threads = 1\n"])
-        self.program = [f"{stack.prefix}/sbin/quilt-stream", "-c", f"{directory}/stream.conf"]
+        self.program = [f"{stack.prefix}/sbin/quilt-stream", "-c", f"{directory}/stream.conf", "--redis-secret", f"{stack.etc}/redis-stream.secret"]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.program, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
