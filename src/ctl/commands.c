@@ -16,7 +16,7 @@ const struct ctl_cmd ctl_cmds[] = {
 	{"usage",  NULL,     NULL,     BIT(TENANT) | BIT(SINCE) | BIT(UNTIL) | BIT(JSON), 0, true, ctl_usage, "sum the usage records, a line a tenant"},
 	{"key",    "create", NULL,     BIT(TENANT) | BIT(NAME),  BIT(TENANT), true,  ctl_key_create,    "make an API key; prints it, this one time"},
 	{"key",    "list",   NULL,     BIT(TENANT),              0,           true,  ctl_key_list,      "all keys, or a tenant's, without what is secret"},
-	{"key",    "revoke", "KEY_ID", 0,                        0,           true,  ctl_key_revoke,    "end a key, at once"},
+	{"key",    "revoke", "KEY_ID", 0,                        0,           true,  ctl_key_revoke,    "end a key, within 250 ms"},
 	{"image",  "list",   NULL,     0,                        0,           false, ctl_image_list,    "the images on this node"},
 	{"image",  "build",  "NAME...", BIT(FRESH),              0,           false, ctl_image_build,   "make managed images from Debian packages, into the pool; with --fresh, with today's packages"},
 	{"image",  "verify", "[NAME...]", 0,                     0,           false, ctl_image_verify,  "are managed images what was made; tells what is not"},
@@ -54,8 +54,10 @@ void ctl_help(FILE *out)
 {
 	fputs("Usage: quiltctl [-c FILE] [--redis-secret FILE] COMMAND\n"
 	      "       quiltctl --help | --version\n\n"
-	      "  -c FILE               the settings; " QT_CONF_PATH " if not given\n"
-	      "  --redis-secret FILE   user:password for Redis; redis-admin.secret beside the settings if not given\n\n"
+	      "  -c, --config FILE        settings (default " QT_CONF_PATH ")\n"
+	      "      --redis-secret FILE  user:password for Redis; redis-admin.secret beside the settings if not given\n"
+	      "      --version            print the version and exit\n"
+	      "  -h, --help               print this and exit\n\n"
 	      "Commands:\n",
 	      out);
 	for (size_t i = 0; i < QT_LEN(ctl_cmds); i++) {

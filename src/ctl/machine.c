@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -193,12 +195,35 @@ static int see_stream(struct ctl *c, char *say, struct qt_err *e)
 	return see_sockets(c, (const char *const[]){"stream.sock", NULL}, e);
 }
 
+/* It holds a lock on this file as long as it lives. */
+static int see_dns(struct ctl *c, char *say, struct qt_err *e)
+{
+	auto_close int fd = -1;
+	char path[300];
+
+	if (!c->conf.dns) {
+		(void)qt_copy(say, SAY_MAX, "none: the setting dns is 0");
+		return 0;
+	}
+	(void)qt_fmt(path, sizeof(path), "%s/dns.ready", c->conf.run_dir);
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? qt_fail(e, QT_E_UNAVAILABLE, "does not run, or is not ready") : qt_fail_sys(e, errno, "open dns.ready");
+	if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+		return qt_fail(e, QT_E_UNAVAILABLE, "has ended");
+	if (errno != EWOULDBLOCK)
+		return qt_fail_sys(e, errno, "look at the lock of dns.ready");
+	(void)qt_copy(say, SAY_MAX, "resolves");
+	return 0;
+}
+
 int ctl_status(struct ctl *c, struct qt_err *e)
 {
 	static const struct {
 		const char *name;
 		int (*see)(struct ctl *c, char *say, struct qt_err *e);
-	} parts[] = {{"redis", see_redis}, {"runtime", see_runtime}, {"agent", see_agent}, {"gpus", see_gpus}, {"api", see_workers}, {"stream", see_stream}};
+	} parts[] = {{"redis", see_redis}, {"runtime", see_runtime}, {"agent", see_agent}, {"gpus", see_gpus},
+		     {"dns", see_dns},	   {"api", see_workers},     {"stream", see_stream}};
 	unsigned down = 0;
 
 	for (size_t i = 0; i < QT_LEN(parts); i++) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,17 +25,19 @@
 #define LOOK_MS	  1000 /* at the runtime, and for the first reading */
 #define WAIT_MS	  30000 /* for the runtime at start: then the keeper starts us anew */
 
-static const char usage[] = "Usage: quilt-dns [-c FILE]\n"
+static const char usage[] = "Usage: quilt-dns [-c FILE] [--redis-secret FILE]\n"
 			    "Resolves names for the containers of this node, each tenant its own; asks nameservers for all others.\n"
-			    "  -c FILE    settings (default: " QT_CONF_PATH ")\n"
-			    "  --version  print the version\n"
-			    "  --help     print this\n";
+			    "  -c, --config FILE        settings (default " QT_CONF_PATH ")\n"
+			    "      --redis-secret FILE  user:password for Redis, instead of the setting redis_secret_file\n"
+			    "      --version            print the version and exit\n"
+			    "  -h, --help               print this and exit\n";
 
 struct program {
 	struct qt_conf conf;
 	struct rt_client rt;
 	struct dns_server server;
 	int run_fd, signal_fd;
+	int ready_fd; /* RUN_DIR/dns.ready, locked: so quiltctl sees that we live */
 	rt_watch_t signal_watch;
 	struct rt_timer look;
 	bool told, runtime_away;
@@ -82,26 +85,27 @@ static void look(void *arg)
 {
 	struct program *p = arg;
 	struct qt_err e = {0};
-	auto_close int fd = -1;
 
 	keep_in_touch(p);
 	if (!p->told && dns_feed_ready(p->server.feed)) {
-		fd = openat(p->run_fd, "dns.ready", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-		p->told = fd >= 0;
+		p->ready_fd = openat(p->run_fd, "dns.ready", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		p->told = p->ready_fd >= 0 && flock(p->ready_fd, LOCK_EX | LOCK_NB) == 0;
+		if (!p->told)
+			qt_reset_fd(&p->ready_fd, -1);
 		qt_log(QT_LOG_INFO, "ready: %u nameservers", p->server.n_upstreams);
 	}
 	if (rt_timer_set(p->server.loop, &p->look, p->told ? LOOK_MS : 50, look, p, &e) < 0)
 		qt_log_err(QT_LOG_ERROR, &e, "the runtime is not looked at any more");
 }
 
-static int open_program(struct program *p, const char *conf, struct qt_err *e)
+static int open_program(struct program *p, const char *conf, const char *secret, struct qt_err *e)
 {
 	struct dns_server *s = &p->server;
 	char path[300];
 	sigset_t set;
 	int n, fds[2];
 
-	if (qt_conf_load(&p->conf, conf, e) < 0)
+	if (qt_conf_load_as(&p->conf, conf, secret, e) < 0)
 		return -1;
 	if (!p->conf.dns)
 		return qt_fail(e, QT_E_VALIDATION_ERROR, "the setting dns is 0: there is nothing to do");
@@ -146,6 +150,7 @@ static void close_program(struct program *p)
 	}
 	dns_feed_close(p->server.feed);
 	rt_client_done(&p->rt);
+	qt_close(p->ready_fd);
 	qt_close(p->signal_fd);
 	qt_close(p->run_fd);
 }
@@ -153,9 +158,11 @@ static void close_program(struct program *p)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"version", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	static struct program p = {.run_fd = -1, .signal_fd = -1, .rt = {.fd = -1}, .server = {.udp_fd = -1, .tcp_fd = -1}};
-	const char *conf = NULL;
+		{"config", required_argument, NULL, 'c'}, {"redis-secret", required_argument, NULL, 's'}, {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0},
+	};
+	static struct program p = {.run_fd = -1, .signal_fd = -1, .ready_fd = -1, .rt = {.fd = -1}, .server = {.udp_fd = -1, .tcp_fd = -1}};
+	const char *conf = NULL, *secret = NULL;
 	struct qt_err e = {0};
 	int o, r;
 
@@ -163,6 +170,9 @@ int main(int argc, char **argv)
 		switch (o) {
 		case 'c':
 			conf = optarg;
+			break;
+		case 's':
+			secret = optarg;
 			break;
 		case 'v':
 			puts("quilt-dns " PACKAGE_VERSION);
@@ -181,7 +191,7 @@ int main(int argc, char **argv)
 	}
 	qt_log_init("quilt-dns", QT_LOG_INFO);
 	(void)signal(SIGPIPE, SIG_IGN);
-	r = open_program(&p, conf, &e);
+	r = open_program(&p, conf, secret, &e);
 	if (r == 0) {
 		look(&p);
 		r = rt_loop_run(p.server.loop, &e);
