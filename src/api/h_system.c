@@ -7,12 +7,24 @@
 
 #define INFO_BUDGET_MS 2000
 
-static int64_t uptime_s(void)
+static int64_t began_s; /* of CLOCK_BOOTTIME, which goes on while the machine sleeps */
+
+static int64_t now_s(void)
 {
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_BOOTTIME, &ts);
 	return ts.tv_sec;
+}
+
+void qt_system_begin(void)
+{
+	began_s = now_s();
+}
+
+static int64_t uptime_s(void)
+{
+	return now_s() - began_s;
 }
 
 /* Public: says only that the API answers, and which version it is. */

@@ -84,6 +84,7 @@ struct qt_cleanup_req {
 };
 
 int qt_h_health(struct qt_call *c, struct qt_err *e);
+void qt_system_begin(void); /* what both call the API's start is now. For the master, before it has workers: they inherit it */
 int qt_h_system_info(struct qt_call *c, struct qt_err *e);
 int qt_h_guide_help(struct qt_call *c, struct qt_err *e);
 int qt_h_guide_examples(struct qt_call *c, struct qt_err *e);

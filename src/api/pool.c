@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "fcgi.h"
+#include "handlers.h"
 #include "log.h"
 #include "num.h"
 #include "pool.h"
@@ -283,6 +284,7 @@ int qt_pool_run(struct qt_conf *conf, const char *conf_path)
 	sigset_t set;
 	int sfd, wait_ms;
 
+	qt_system_begin();
 	take_sizes(conf);
 	for (size_t i = 0; i < QT_LEN(pools); i++) {
 		if (open_socket(conf, &pools[i], &e) < 0) {
