@@ -81,6 +81,7 @@ static const struct qt_field batch_body[] = {
 static const struct qt_field rename_body[] = {
 	{.name = "new_name", .alias = "name", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_rename_req, new_name), .min = 1,
 	 .check = check_name, .doc = "the new name"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_field stop_body[] = {
@@ -103,11 +104,13 @@ static const struct qt_field strict_empty_body[] = {
 static const struct qt_field env_patch_body[] = {
 	{.name = "environment", .kind = QT_K_MAP, .flags = QT_F_REQUIRED | QT_F_NULL_VALUES, .off = offsetof(struct qt_env_req, environment),
 	 .size = 8192, .max = QT_ENV_MAX, .check = check_env, .doc = "variables to set; null removes one"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_field env_put_body[] = {
 	{.name = "environment", .kind = QT_K_MAP, .flags = QT_F_REQUIRED, .off = offsetof(struct qt_env_req, environment), .size = 8192,
 	 .max = QT_ENV_MAX, .check = check_env, .doc = "the whole new map"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_field exec_body[] = {
@@ -123,6 +126,7 @@ static const struct qt_field exec_body[] = {
 	{.name = "environment", .kind = QT_K_MAP, .off = offsetof(struct qt_exec_req, environment), .size = 8192, .max = QT_ENV_MAX,
 	 .check = check_exec_env, .doc = "on top of the container's"},
 	{.name = "stdin_data", .kind = QT_K_TEXT, .off = offsetof(struct qt_exec_req, stdin_data), .doc = "what the command reads"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_exec_req exec_defaults = {.timeout_ms = 300000, .capture = true};

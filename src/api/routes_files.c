@@ -12,6 +12,7 @@ static const struct qt_field file_body[] = {
 	{.name = "content", .kind = QT_K_TEXT, .flags = QT_F_REQUIRED, .off = offsetof(struct qt_file_req, content), .doc = "base64"},
 	{.name = "mode", .kind = QT_K_U64, .flags = QT_F_NULL, AT(qt_file_req, mode), .max = 4095,
 	 .doc = "permission bits: decimal digits that are read as octal ones (644), or the number (420); default 644"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_file_req file_defaults = {.mode = 0644};

@@ -34,24 +34,27 @@ static int check_route(const char *field, const char *name, const char *value, s
 static const struct qt_field address_body[] = {
 	{.name = "ip_address", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_address_req, ip), .min = 1, .check = check_address,
 	 .doc = "an address of the node's subnet"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_field route_body[] = {
 	{.name = "destination", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_route_req, destination), .min = 1, .check = check_route,
 	 .example = "10.0.0.0/24", .doc = "an IPv4 network, by way of the gateway; the node's packet filter still decides what passes"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_field rename_body[] = {
 	{.name = "new_name", .alias = "name", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_dns_rename_req, new_name), .min = 1,
 	 .check = check_name, .doc = "the container's new name"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_field cleanup_body[] = {
 	{.name = "confirm", .kind = QT_K_BOOL, AT(qt_cleanup_req, confirm), .doc = "must be true"},
-	{.name = "remove_volumes", .kind = QT_K_IGNORE}, {0},
+	{.name = "remove_volumes", .kind = QT_K_IGNORE}, {.name = "async_mode", .kind = QT_K_IGNORE}, {0},
 };
 struct no_req { char unused; };
-static const struct qt_field empty_body[] = {{0}};
+static const struct qt_field empty_body[] = {{.name = "async_mode", .kind = QT_K_IGNORE}, {0}};
 
 static const struct qt_qfield limit_query[] = {{"limit", QT_Q_U64, 1, 1000, NULL, "the newest so many; default 50"}, {0}};
 

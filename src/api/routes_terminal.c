@@ -19,12 +19,14 @@ static const struct qt_field create_body[] = {
 	{.name = "shell", .kind = QT_K_STR, AT(shell), .min = 1, .check = check_shell, .doc = "default /bin/bash, or /bin/sh where that is not there"},
 	{.name = "cols", .kind = QT_K_U64, AT(cols), .min = 1, .max = QT_TERMINAL_SIZE, .doc = "default 80"},
 	{.name = "rows", .kind = QT_K_U64, AT(rows), .min = 1, .max = QT_TERMINAL_SIZE, .doc = "default 24"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_session_req create_defaults = {.target = "container"};
 static const struct qt_field resize_body[] = {
 	{.name = "cols", .kind = QT_K_U64, .flags = QT_F_REQUIRED, AT(cols), .min = 1, .max = QT_TERMINAL_SIZE, .doc = "columns"},
 	{.name = "rows", .kind = QT_K_U64, .flags = QT_F_REQUIRED, AT(rows), .min = 1, .max = QT_TERMINAL_SIZE, .doc = "rows"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_qfield list_query[] = {{"target", QT_Q_WORD, 0, 0, targets, "only of this target"}, {0}};

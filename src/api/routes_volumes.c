@@ -39,11 +39,13 @@ static const struct qt_field create_body[] = {
 	 .doc = "free texts"},
 	{.name = "options", .kind = QT_K_MAP, .flags = QT_F_NULL, .off = offsetof(struct qt_vol_create_req, options), .size = 1024, .max = 8,
 	 .check = check_option, .example = "{\"size\": \"10G\"}", .doc = "size: what it holds at most, in bytes or with K, M, G or T"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_field rename_body[] = {
 	{.name = "new_name", .alias = "name", .kind = QT_K_STR, .flags = QT_F_REQUIRED, AT(qt_vol_rename_req, new_name), .min = 1,
 	 .check = check_name, .doc = "the new name"},
+	{.name = "async_mode", .kind = QT_K_IGNORE},
 	{0},
 };
 static const struct qt_field delete_body[] = {{.name = "async_mode", .kind = QT_K_IGNORE}, {0}};
