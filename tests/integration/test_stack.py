@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from harness.stack import PROGRAMS
+from harness.oci import Image, Registry, busybox_layer
+from harness.stack import PROGRAMS, TOP
 from harness.wait import wait_for
 
 
@@ -21,6 +22,13 @@ def status_field(pid, name):
 def owner_and_mode(path):
     s = os.stat(path)
     return pwd.getpwuid(s.st_uid).pw_name, stat.S_IMODE(s.st_mode)
+
+
+@pytest.fixture(scope="module")
+def registry():
+    r = Registry()
+    yield r
+    r.close()
 
 
 def test_who_runs_as_whom(stack):
@@ -125,6 +133,49 @@ def test_status_tells_what_is_down(stack):
     assert stack.command("status").returncode == 0
 
 
+def test_quiltctl_sees_a_resolver_that_is_dead(stack):
+    def dns(r):
+        return next(line for line in r.stdout.splitlines() if line.startswith("dns"))
+
+    assert dns(stack.ctl("status")).split() == ["dns", "up", "resolves"]
+    stack.stop("dns")
+    try:
+        with open(f"{stack.run}/dns.ready", "w", encoding="ascii"):
+            pass  # as one that was killed leaves it
+        r = stack.ctl("status", check=False)
+        assert r.returncode == 1 and dns(r).split() == ["dns", "DOWN", "has", "ended"], r
+    finally:
+        stack.start("dns")
+
+
+def test_a_setting_reaches_whoever_is_restarted(stack, api, registry):
+    """quilt.conf is all that an operator edits: what is made of it, like nginx's bounds, is made anew."""
+    conf, include = f"{stack.etc}/quilt.conf", f"{stack.etc}/nginx/quilt-server.conf"
+    reference = registry.push("tests/setting", "1", Image([busybox_layer()]))
+    with open(conf, encoding="utf-8") as f:
+        text = f.read()
+    changed = re.sub(r"^registry_allow = .*$", "registry_allow = 192.0.2.1", text, flags=re.M)
+    assert changed != text
+
+    def pull():
+        r = api.post("/api/oci/images/pull", {"reference": reference})
+        return r.status, r.json.get("error_code")
+
+    try:
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(changed + "max_archive_bytes = 12345678901\n")
+        stack.restart("agent", "api", "nginx")
+        with open(include, encoding="utf-8") as f:
+            assert int(re.search(r"^client_max_body_size (\d+);", f.read(), re.M)[1]) >= 12345678901
+        assert pull() == (403, "REGISTRY_DENIED")
+    finally:
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(text)
+        stack.restart("agent", "api", "nginx")
+    assert pull() == (200, None)
+    assert api.delete(f"/api/oci/images?reference={reference}").status == 200
+
+
 def test_logs(stack, api):
     assert api.get("/api/containers").status == 200
     last = stack.log_text("api").splitlines()[-1]
@@ -155,5 +206,13 @@ def test_help_and_exit_codes(stack, program, tmp_path):
     assert r.returncode == 0 and re.search(r"\d+\.\d+\.\d+", r.stdout) and not r.stderr, r
     r = run("--no-such-option")
     assert r.returncode == 2 and ("usage:" in r.stderr.lower() or "--help" in r.stderr) and not r.stdout, r
+    # Each option that help tells of is described in the manual.
+    man = f"{TOP}/man/{os.path.basename(program)}.{1 if program == 'bin/quiltctl' else 8}"
+    with open(man, encoding="utf-8") as f:
+        entries = {option: text for heading, text in re.findall(r"^\.TP\n(.*)\n(.*)$", f.read().replace("\\-", "-"), re.M)
+                   for option in re.findall(r"--[a-z-]+", heading)}
+    told = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", run("--help").stdout, re.M))
+    assert {"--config", "--help", "--version"} <= told
+    assert not [option for option in told if not re.match(r"[A-Z]", entries.get(option, ""))], entries
     r = run(*["status"] if program == "bin/quiltctl" else [])
     assert r.returncode == 1 and "no_such_setting" in r.stderr, r
