@@ -3,7 +3,8 @@
  * only one asks Redis who it is.
  *
  * A lease lasts QT_LEASE_MS, which is also how long a key works after it was revoked. What was taken and not used is given back with the next request. So the limit counts
- * all requests on all nodes as ever; a key that falls silent loses what its last lease had left, at most a twentieth of what it may do in a second.
+ * all requests on all nodes as ever; a key that falls silent loses what its last lease had left, QT_LEASE_MAX for each request that asked Redis at that same moment. When
+ * half of the burst is used up, nobody takes ahead any more: nobody is refused for what another has taken and does not use.
  */
 #ifndef QT_LEASE_H
 #define QT_LEASE_H

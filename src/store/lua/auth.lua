@@ -18,6 +18,7 @@ redis.register_function{ function_name = 'qt_auth', flags = { 'no-writes' }, cal
 end }
 
 -- A token bucket by the server's clock, from which up to MOST are taken, after BACK were given back that somebody had and did not use: how many, then the key's fields.
+-- More than one only from the upper half: whoever asks at the same moment does not see what lies unused with the others, and must find enough.
 local function limited(sha, rate, burst, back, most, fields)
   local bad = key_of(sha)
   if bad then
@@ -32,7 +33,7 @@ local function limited(sha, rate, burst, back, most, fields)
   if tokens < 1 then
     return fail('QT_RATE', int(math.max(1, math.ceil((1 - tokens) / rate))))
   end
-  local taken = math.max(1, math.min(most, math.floor(tokens)))
+  local taken = tokens > burst / 2 and math.max(1, math.min(most, math.floor(tokens))) or 1
   -- Not to the append-only file: an fsync for each request would cost more than the request, and a restart may forget it. No
   -- expiry either, which would be written there; there are as many of these as keys.
   redis.set_repl(redis.REPL_NONE)
