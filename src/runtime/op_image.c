@@ -309,12 +309,23 @@ static void unlink_job(struct rt_layer_job *j)
 		*at = j->next;
 }
 
+/* Not if its agent died meanwhile, and the next one began the image anew: then another layer, half unpacked perhaps, has its name. */
+static bool is_ours(const struct rt_layer_job *j)
+{
+	struct stat worked_on, named;
+
+	return fstat(j->dir_fd, &worked_on) == 0 && fstatat(j->rt->store.layers_fd, j->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       worked_on.st_dev == named.st_dev && worked_on.st_ino == named.st_ino;
+}
+
 static int publish(struct rt_layer_job *j, struct qt_err *e)
 {
 	int layers = j->rt->store.layers_fd;
 
 	if (rt_failpoint(RT_FP_layer_made, e) < 0)
 		return -1;
+	if (!is_ours(j))
+		return qt_fail(e, QT_E_CONFLICT, "the layer was begun anew");
 	/* Another pull was quicker: the same bytes. */
 	if (j->blob ? rt_blob_there(j->rt, j->hex) : rt_layer_there(j->rt, j->hex))
 		return rt_store_drop(&j->rt->store, layers, j->name, e);

@@ -1,5 +1,6 @@
 /* The store of pulled images, in the real runtime: each step of a pull cut off, and a long random walk, after which it has what images name and nothing else. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -106,6 +107,115 @@ static void documents_that_lie(void **state)
 	REFUSED(r, QT_E_CONFLICT, image_commit, .id = id, .record = {"rec", 3});
 	qt_err_reset(&e);
 	assert_int_equal(img_drop(r, id, &e), 0);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
+struct committing {
+	struct rig *r;
+	struct rt_layer_commit_req req;
+	struct qt_err e;
+	int rc;
+};
+
+static void *commit_beside(void *arg)
+{
+	struct committing *c = arg;
+	struct rt_layer_commit_rep rep;
+	struct rt_client rt;
+
+	c->rc = rt_client_init(&rt, c->r->rt.path, &c->e);
+	if (c->rc == 0)
+		c->rc = rt_layer_commit(&rt, &c->req, &rep, BUDGET_MS, &c->e);
+	rt_client_done(&rt);
+	return NULL;
+}
+
+/* Of the runtime's children: the job among them, that syncs. */
+static void signal_children(const struct rig *r, int sig)
+{
+	char path[64], text[4096], *p = text;
+	long pid;
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", r->pid, r->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	assert_true(n >= 0);
+	text[n] = '\0';
+	while ((pid = strtol(p, &p, 10)) > 0)
+		(void)kill((pid_t)pid, sig);
+}
+
+/* So much is to be synced with it. */
+static void make_dirty(const char *path)
+{
+	static char block[1 << 20];
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	memset(block, 'x', sizeof(block));
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(write(fd, block, sizeof(block)), sizeof(block));
+	(void)close(fd);
+}
+
+/* The agent dies while the runtime syncs its layer, and the next one begins the image anew: what that one unpacks is not taken for what was synced. */
+static bool begun_anew(struct rig *r)
+{
+	struct qt_id id = qt_id_new("img");
+	const char *hex = layers[0].hex;
+	const struct ft_layer_req unpack = {.digest = rt_str(hex)};
+	struct committing c = {.r = r, .req = {.id = id, .digest = rt_str(hex), .diff_id = rt_str(hex)}};
+	auto_files struct qt_files first = {.sock = -1}, second = {.sock = -1};
+	char none[FT_SHA256 + 1], large[400], diff_id[440], whole[400];
+	struct rt_layer_commit_rep committed;
+	struct rt_image_begin_rep begun;
+	struct ft_layer_rep unpacked;
+	struct qt_err e = {0};
+	struct img_begun b;
+	pthread_t t;
+	bool there;
+
+	(void)snprintf(large, sizeof(large), "%s/pool/large", r->dir);
+	(void)snprintf(diff_id, sizeof(diff_id), "%s/pool/layers/%s.%s/diff_id", r->dir, id.s, hex);
+	(void)snprintf(whole, sizeof(whole), "%s/pool/layers/%s", r->dir, hex);
+	img_prepare(&b, id);
+	img_name_layer(&b, hex);
+	assert_int_equal(rt_image_begin(&r->rt, &b.req, &begun, BUDGET_MS, &e), 0);
+	assert_int_equal(qt_files_open_layer(&first, &r->rt, &id, hex, &there, none, &e), 0);
+	assert_int_equal(qt_files_call(&first, FT_LAYER, &unpack, layers[0].fd, &unpacked, sizeof(unpacked), NULL, NULL, BUDGET_MS, &e), 0);
+	make_dirty(large);
+	assert_int_equal(pthread_create(&t, NULL, commit_beside, &c), 0);
+	while (access(diff_id, F_OK) < 0 && access(whole, F_OK) < 0)
+		continue;
+	signal_children(r, SIGSTOP);
+	assert_int_equal(rt_image_begin(&r->rt, &b.req, &begun, BUDGET_MS, &e), 0);
+	assert_int_equal(qt_files_open_layer(&second, &r->rt, &id, hex, &there, none, &e), 0);
+	signal_children(r, SIGCONT);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	if (there || c.rc == 0) { /* it was synced before we could stop it */
+		assert_int_equal(img_drop(r, id, &e), 0);
+		return false;
+	}
+	assert_true(c.rc < 0 && c.e.code == QT_E_CONFLICT);
+	assert_int_equal(access(whole, F_OK), -1);
+	assert_int_equal(qt_files_call(&second, FT_LAYER, &unpack, layers[0].fd, &unpacked, sizeof(unpacked), NULL, NULL, BUDGET_MS, &e), 0);
+	assert_int_equal(rt_layer_commit(&r->rt, &c.req, &committed, BUDGET_MS, &e), 0);
+	assert_int_equal(access(whole, F_OK), 0);
+	assert_int_equal(img_drop(r, id, &e), 0);
+	assert_int_equal(unlink(large), 0);
+	return true;
+}
+
+static void begun_anew_during_a_commit(void **state)
+{
+	struct rig *r = *state;
+
+	rig_start(r, NULL);
+	for (unsigned tries = 1; !begun_anew(r); tries++)
+		assert_true(tries < 20);
 	rig_census(r, 0, 0);
 	rig_term(r);
 }
@@ -519,6 +629,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(documents_that_lie, end),
+		cmocka_unit_test_teardown(begun_anew_during_a_commit, end),
 		cmocka_unit_test_teardown(built_on_a_managed_one, end),
 		cmocka_unit_test_teardown(images_of_an_older_runtime, end),
 		cmocka_unit_test_teardown(who_makes_it_dies, end),
