@@ -277,8 +277,8 @@ int rt_store_drop(struct rt_store *s, int dir_fd, const char *name, struct qt_er
 		return qt_fail(e, QT_E_INTERNAL_ERROR, "a name too long");
 	if (renameat(dir_fd, name, s->trash_fd, to) < 0)
 		return errno == ENOENT ? 0 : qt_fail_sys(e, errno, "move a tree to the trash");
-	/* Not at once: a burst of deletes is one job, and none of them waits for the fork. */
-	if (rt_timer_set(s->loop, &s->soon, TRASH_AFTER_MS, empty_soon, s, e) < 0)
+	/* Not at once: a burst of deletes is one job, and none of them waits for the fork. One that goes on does not put it off for ever. */
+	if (s->soon.place == 0 && rt_timer_set(s->loop, &s->soon, TRASH_AFTER_MS, empty_soon, s, e) < 0)
 		return -1;
 	return 0;
 }

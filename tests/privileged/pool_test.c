@@ -1,4 +1,5 @@
 /* Snapshots, forks, clones and volumes of the real runtime, with each storage driver. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -555,6 +556,36 @@ static void many_files(void **state)
 	rig_term(r);
 }
 
+static unsigned in_the_trash(const struct rig *r)
+{
+	DIR *d = opendir(text("%s/pool/trash", r->dir));
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
+/* While deletes come without a pause, what they throw away goes all the same. */
+static void trash_is_emptied_meanwhile(void **state)
+{
+	struct rig *r = *state;
+	uint64_t give_up = now_us() + 20 * 1000000;
+	unsigned before, now = 0;
+
+	rig_start(r, NULL);
+	do {
+		before = now;
+		delete_object(r, make_volume(r, "", "", 0));
+		now = in_the_trash(r);
+		assert_true(now_us() < give_up);
+	} while (now >= before);
+	rig_census(r, 0, 0);
+	rig_term(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest all[] = {
@@ -562,7 +593,7 @@ int main(void)
 		cmocka_unit_test_teardown(snapshots_stand_alone, end), cmocka_unit_test_teardown(forks_of_forks, end),
 		cmocka_unit_test_teardown(crash_consistent, end),     cmocka_unit_test_teardown(crash_consistent_with_volumes, end),
 		cmocka_unit_test_teardown(app_consistent, end),	      cmocka_unit_test_teardown(copies_are_faithful, end),
-		cmocka_unit_test_teardown(limits_hold, end),
+		cmocka_unit_test_teardown(limits_hold, end),	      cmocka_unit_test_teardown(trash_is_emptied_meanwhile, end),
 	};
 	const struct CMUnitTest on_btrfs[] = {cmocka_unit_test_teardown(many_files, end)};
 	const struct rlimit files = {65536, 65536};
