@@ -72,6 +72,19 @@ def test_quickstart(quickstart):
     assert {p: s.pid(p) for p in PROGRAMS} == pids and lines_of(env) == told
     assert api.get(f"/api/containers/{demo}")["pid"] == before["pid"]
 
+    # An upgrade: what programs are made of has changed, and so has who may do what in Redis. Containers run on.
+    with open(f"{s.prefix}/share/quilt/nginx/quilt-server.conf.in", "a", encoding="utf-8") as f:
+        f.write("# of an older version\n")
+    with open(f"{s.etc}/redis-users.acl", encoding="utf-8") as f:
+        users = f.readlines()
+    with open(f"{s.etc}/redis-users.acl", "w", encoding="utf-8") as f:
+        f.writelines(line for line in users if "quilt-worker" not in line)
+    r = quickstart.run()
+    assert r.returncode == 0 and "the programs changed" in r.stdout, r.stdout + r.stderr
+    assert not [p for p in PROGRAMS if s.pid(p) == pids[p]]
+    s.epoch += 1
+    assert api.get(f"/api/containers/{demo}")["pid"] == before["pid"]
+
     # And after `down`, which leaves the state and the settings.
     s.command("down")
     assert not os.path.exists(s.run)
