@@ -103,7 +103,7 @@ int qt_build_up(struct qt_build *b, struct qt_stage *st, struct qt_err *e);
 /* It ends, and what it wrote is what the stage has come to, under KEY. */
 int qt_build_take(struct qt_build *b, struct qt_stage *st, const char *key, struct qt_err *e);
 void qt_build_drop_ctr(struct qt_build *b, struct qt_stage *st);
-/* Containers of an earlier try. */
+/* Containers of an earlier try, if there was one. */
 int qt_build_sweep(struct qt_build *b, struct qt_err *e);
 
 /* --- build_cache.c -------------------------------------------------------------------------------------------------------- */

@@ -20,6 +20,31 @@ static bool id_of(const struct qt_build *b, size_t stage, struct qt_id *ret)
 	return qt_fmt(text, sizeof(text), "ctr_%sb%zu", b->o->id.s + strlen("op_"), stage) && qt_id_parse(ret, "ctr", text);
 }
 
+static int take_away(struct qt_build *b, const struct qt_ctr *c, struct qt_err *e)
+{
+	struct rt_delete_req req = {.id = c->id};
+	struct rt_delete_rep rep;
+
+	if (rt_delete(&b->l->rt, &req, &rep, QT_BUILD_BUDGET_MS, e) < 0 && e->code != QT_E_CONTAINER_NOT_FOUND)
+		return -1;
+	qt_err_reset(e);
+	if (qt_store_ctr_remove(b->l->store, &c->tenant, &c->id, e) < 0 && e->code != QT_E_CONTAINER_NOT_FOUND)
+		return -1;
+	qt_err_reset(e);
+	return 0;
+}
+
+/* Nobody else makes one of this id. What stands there is what qt_life_unmake() could only mark, since the runtime was away; the mender comes for it too late. */
+static int reserve(struct qt_build *b, struct qt_ctr *c, struct qt_err *e)
+{
+	if (qt_life_reserve_for(b->l, c, QT_BRING_UP_MS, e) == 0)
+		return 0;
+	if (e->code != QT_E_CONFLICT)
+		return -1;
+	qt_err_reset(e);
+	return take_away(b, c, e) < 0 ? -1 : qt_life_reserve_for(b->l, c, QT_BRING_UP_MS, e);
+}
+
 static int make(struct qt_build *b, struct qt_stage *st, struct qt_err *e)
 {
 	struct qt_bringing how = {.no_start = true, .keep = true, .budget_ms = QT_BUILD_BUDGET_MS};
@@ -38,7 +63,7 @@ static int make(struct qt_build *b, struct qt_stage *st, struct qt_err *e)
 	(void)qt_copy(c->image, sizeof(c->image), b->ref.text);
 	(void)qt_copy(c->workdir, sizeof(c->workdir), "/");
 	(void)qt_fmt(c->name, sizeof(c->name), "build-%s-%zu", b->o->id.s + strlen("op_"), (size_t)(st - b->stages));
-	if (qt_life_reserve_for(b->l, c, QT_BRING_UP_MS, e) < 0)
+	if (reserve(b, c, e) < 0)
 		return -1;
 	if (qt_life_bring(b->l, c, &how, &ready, e) == 0)
 		return 0;
@@ -183,7 +208,8 @@ void qt_build_drop_ctr(struct qt_build *b, struct qt_stage *st)
 
 int qt_build_sweep(struct qt_build *b, struct qt_err *e)
 {
-	for (size_t i = 0; i < b->n_stages; i++) {
+	/* Also those of images to copy from, which are no stages yet: they would take of the quota. */
+	for (size_t i = 0; b->l->op_anew && i < QT_BUILD_STAGES_MAX; i++) {
 		struct qt_ctr c;
 		struct qt_id id;
 

@@ -20,6 +20,7 @@ struct qt_life {
 	bool op_cancelled, op_lost;	 /* a client wants it to end; it is another agent's by now */
 	int64_t op_began, op_give_up;	 /* this try; so long (monotonic) it is tried again while the runtime is away */
 	bool op_again;			 /* an executor has left it half done, for that */
+	bool op_anew;			 /* it was begun before, by whomever: what that try made may be there */
 };
 int qt_life_init(struct qt_life *l, const struct qt_conf *conf, struct qt_err *e);
 void qt_life_done(struct qt_life *l);

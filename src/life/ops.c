@@ -164,6 +164,7 @@ static int run_patiently(struct qt_life *l, struct qt_op *o, struct qt_err *why)
 	const struct timespec gap = {.tv_nsec = QT_RETRY_GAP_MS * 1000000L};
 
 	l->op_give_up = qt_mono_ms() + QT_RETRY_MS;
+	l->op_anew = o->attempts > 1;
 	for (;;) {
 		struct qt_err now = {0};
 
@@ -176,6 +177,7 @@ static int run_patiently(struct qt_life *l, struct qt_op *o, struct qt_err *why)
 			*why = now;
 		if (!l->op_again && (now.code != QT_E_RUNTIME_UNAVAILABLE || !is_patient(l)))
 			return -1;
+		l->op_anew = true;
 		(void)nanosleep(&gap, NULL);
 	}
 }

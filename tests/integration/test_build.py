@@ -28,7 +28,9 @@ def base(stack, make_tenant):
     r.close()
 
 
-DEATHS = "FROM {base}\nRUN echo {unique} > /first\nRUN echo it is {unique}; sleep 1; cat /first\nCOPY file /\nRUN cat /file\n"
+# Two containers at the death: the stage's, and that of an image to copy from.
+DEATHS = ("FROM {base}\nRUN echo {unique} > /first\nCOPY --from={base} /etc/group /copied\nRUN echo it is {unique}; sleep 1; cat /first\n"
+          "COPY file /\nRUN cat /file /copied\n")
 
 
 def begin(api, dockerfile, *files):
@@ -396,17 +398,28 @@ def goes_on(stack, api, receipt):
     op = api.operation(receipt, deadline=120)
     i = built(op)
     text = logs(api, receipt["operation_id"])[1]
-    assert "cached\n" in text and "from the context\n" in text, text
+    assert "cached\n" in text and "from the context\nroot:x:0:\n" in text, text
     assert api.delete(f"/api/oci/images?reference={i['reference']}").status == 200
 
 
-def test_a_build_outlives_the_runtime(stack, base, census):
+def test_a_build_outlives_the_runtime(stack, base, census, orphan):
     """In the middle of a step: the build goes on, with what was done; nothing is left of what was not."""
     api, reference = base
+    assert api.post("/api/oci/images/pull", {"reference": reference}).status == 200
+    orphan[0].operation(orphan[1])  # what it makes is not this one's
     before, unique = census(), fresh_name()
     r = begin(api, DEATHS.format(base=reference, unique=unique), member("file", b"from the context\n"))
     waits(api, r, f"it is {unique}\n")
     stack.kill("runtime")
+    goes_on(stack, api, r)
+    nothing_is_left(stack, census, before)
+    # And when it is away for so long that the build cannot take away what it made: the next try does.
+    unique = fresh_name()
+    r = begin(api, DEATHS.format(base=reference, unique=unique), member("file", b"from the context\n"))
+    waits(api, r, f"it is {unique}\n")
+    stack.stop("runtime")
+    waits(api, r, "failed: ")
+    stack.start("runtime")
     goes_on(stack, api, r)
     nothing_is_left(stack, census, before)
 
