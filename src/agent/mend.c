@@ -154,7 +154,9 @@ void *agent_mend_main(void *arg)
 		next_all = qt_mono_ms() + (int64_t)a->conf.reconcile_s * 1000;
 		if (qt_spool_sweep(&l, &e) < 0)
 			qt_log_err(QT_LOG_WARN, &e, "the spool is not swept");
-		qt_secret_sweep(&a->conf);
+		qt_err_reset(&e);
+		if (qt_secret_sweep(&l, &e) < 0)
+			qt_log_err(QT_LOG_WARN, &e, "credentials are not swept");
 		qt_err_reset(&e);
 		if (!is_ready)
 			ready(a);

@@ -36,7 +36,7 @@ int qt_h_op_cancel(struct qt_call *c, struct qt_err *e)
 {
 	struct qt_op op;
 
-	if (qt_store_op_cancel(c->life->store, &c->tenant, c->params[0], &op, e) < 0)
+	if (qt_life_op_cancel(c->life, &c->tenant, c->params[0], &op, e) < 0)
 		return -1;
 	c->status = qt_op_final(op.status) ? 200 : 202; /* whoever executes it is asked to end it */
 	c->reply = qt_op_view(&op);

@@ -51,11 +51,12 @@ int qt_img_begin(struct qt_life *l, const struct qt_img_begin *b, bool *ret_ther
 /* The document of that DIGEST, the content of FD from its begin. */
 int qt_img_keep(struct qt_life *l, const struct qt_id *image, const char *digest, int fd, struct qt_err *e);
 
-/* --- secret.c: credentials of an operation that is not executed yet ------------------------------------------- */
+/* --- secret.c: credentials of an operation that is not over, in RUN_DIR/secrets/TENANT.OPERATION ---------------- */
 int qt_secret_put(const struct qt_conf *conf, const struct qt_op *o, const json_t *secret, struct qt_err *e);
 json_t *qt_secret_get(const struct qt_conf *conf, const struct qt_op *o); /* NULL: there is none */
 void qt_secret_drop(const struct qt_conf *conf, const struct qt_op *o);
-void qt_secret_sweep(const struct qt_conf *conf); /* of operations that are long over */
+/* The agent's: of operations that are over, or were never submitted. */
+int qt_secret_sweep(struct qt_life *l, struct qt_err *e);
 
 /* --- fetch.c: quilt-pull (src/pull/pull.h) ---------------------------------------------------------------------- */
 /* Run it with REQUEST in the directory DIR, until it ends or PROGRESS says false (CONFLICT) or DEADLINE_MS (TIMEOUT). *RET is its last word, a new reference. */

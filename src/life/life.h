@@ -162,6 +162,8 @@ json_t *qt_command_text(const json_t *command);
  * if they matter; the rest is set here. The second is for one on C, made from scratch; ARGS is stolen. */
 int qt_life_submit_op(struct qt_life *l, struct qt_op *o, struct qt_err *e);
 int qt_life_submit(struct qt_life *l, enum qt_op_type type, const struct qt_ctr *c, json_t *args, struct qt_op *ret, struct qt_err *e);
+/* A client wants the operation ID to end; as qt_store_op_cancel(), and what lies in files for one that is over by that goes. */
+int qt_life_op_cancel(struct qt_life *l, const struct qt_id *tenant, const char *id, struct qt_op *ret, struct qt_err *e);
 /* The agent's executor: do what x->op says; the result is in x->op, for qt_store_op_finish(). The caller renews the lease meanwhile, by
  * another thread with a store of its own. Never returns an error that belongs to the operation: that is its result. -1 only when the
  * store is away: then it is executed again when the lease has run out. */

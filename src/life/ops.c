@@ -5,7 +5,9 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "images.h"
 #include "inner.h"
+#include "spool.h"
 #include "str.h"
 
 int qt_life_submit_op(struct qt_life *l, struct qt_op *o, struct qt_err *e)
@@ -36,6 +38,18 @@ int qt_life_submit(struct qt_life *l, enum qt_op_type type, const struct qt_ctr 
 		return 0;
 	qt_op_done(ret);
 	return -1;
+}
+
+int qt_life_op_cancel(struct qt_life *l, const struct qt_id *tenant, const char *id, struct qt_op *ret, struct qt_err *e)
+{
+	if (qt_store_op_cancel(l->store, tenant, id, ret, e) < 0)
+		return -1;
+	/* Nobody had begun it, so no executor will do it; if we die now, the agent's sweeps do. */
+	if (qt_op_final(ret->status)) {
+		qt_secret_drop(l->conf, ret);
+		qt_spool_drop(l->conf, ret);
+	}
+	return 0;
 }
 
 /* One row a type; the executors are in op_*.c. Of a type without one no route submits operations. */

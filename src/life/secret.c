@@ -10,10 +10,11 @@
 #include "cleanup.h"
 #include "fdio.h"
 #include "images.h"
+#include "spool.h"
 #include "str.h"
 
 #define SECRET_MAX 4096
-#define KEEP_S	   7200 /* longer than an operation that needs one may take, with its wait */
+#define SUBMIT_S   300 /* longer than a worker takes from the file to the operation */
 
 static int open_dir(const struct qt_conf *conf, struct qt_err *e)
 {
@@ -28,13 +29,15 @@ static int open_dir(const struct qt_conf *conf, struct qt_err *e)
 int qt_secret_put(const struct qt_conf *conf, const struct qt_op *o, const json_t *secret, struct qt_err *e)
 {
 	auto_close int dir = open_dir(conf, e), fd = -1;
-	char *text;
+	char name[96], *text;
 	int r;
 
 	if (dir < 0)
 		return -1;
+	if (!qt_op_file_name(name, sizeof(name), o))
+		return qt_fail(e, QT_E_INTERNAL_ERROR, "the operation's id is too long");
 	text = json_dumps(secret, JSON_COMPACT);
-	fd = openat(dir, o->id.s, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (!text || fd < 0 || fchmod(fd, 0640) < 0)
 		r = qt_fail_sys(e, text ? errno : ENOMEM, "keep a secret");
 	else
@@ -49,8 +52,8 @@ json_t *qt_secret_get(const struct qt_conf *conf, const struct qt_op *o)
 {
 	struct qt_err ignored = {0};
 	auto_close int dir = open_dir(conf, &ignored);
-	char text[SECRET_MAX];
-	ssize_t n = dir < 0 ? -1 : qt_read_file(dir, o->id.s, text, sizeof(text), &ignored);
+	char name[96], text[SECRET_MAX];
+	ssize_t n = dir < 0 || !qt_op_file_name(name, sizeof(name), o) ? -1 : qt_read_file(dir, name, text, sizeof(text), &ignored);
 	json_t *secret = n > 0 ? json_loadb(text, (size_t)n, 0, NULL) : NULL;
 
 	explicit_bzero(text, sizeof(text));
@@ -61,25 +64,42 @@ void qt_secret_drop(const struct qt_conf *conf, const struct qt_op *o)
 {
 	struct qt_err ignored = {0};
 	auto_close int dir = open_dir(conf, &ignored);
+	char name[96];
 
-	if (dir >= 0)
-		(void)unlinkat(dir, o->id.s, 0);
+	if (dir >= 0 && qt_op_file_name(name, sizeof(name), o))
+		(void)unlinkat(dir, name, 0); /* or else the sweep */
 }
 
-void qt_secret_sweep(const struct qt_conf *conf)
+static int sweep_one(struct qt_life *l, int dir, const char *name, struct qt_err *e)
 {
-	struct qt_err ignored = {0};
-	int fd = open_dir(conf, &ignored);
+	int over = qt_op_file_over(l, name, e);
+	struct stat st;
+
+	if (over < 0) {
+		if (e->code != QT_E_OPERATION_NOT_FOUND)
+			return -1; /* nobody knows */
+		qt_err_reset(e);
+		/* Its worker may be just about to submit it; one that died there never will. */
+		over = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > SUBMIT_S;
+	}
+	if (over)
+		(void)unlinkat(dir, name, 0);
+	return 0;
+}
+
+int qt_secret_sweep(struct qt_life *l, struct qt_err *e)
+{
+	int fd = open_dir(l->conf, e), r = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *de;
-	struct stat st;
 
 	if (!d) {
 		qt_close(fd);
-		return;
+		return fd < 0 ? -1 : qt_fail_sys(e, errno, "list the secrets");
 	}
-	while ((de = readdir(d)))
-		if (de->d_name[0] != '.' && fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime > KEEP_S)
-			(void)unlinkat(fd, de->d_name, 0);
+	while (r == 0 && (de = readdir(d)))
+		if (de->d_name[0] != '.')
+			r = sweep_one(l, fd, de->d_name, e);
 	(void)closedir(d);
+	return r;
 }

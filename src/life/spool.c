@@ -23,9 +23,26 @@ static int open_dir(const struct qt_conf *conf, struct qt_err *e)
 	return fd >= 0 ? fd : qt_fail_sys(e, errno, "open the spool");
 }
 
-static bool name_of(char *out, size_t size, const struct qt_op *o)
+bool qt_op_file_name(char *out, size_t size, const struct qt_op *o)
 {
 	return qt_fmt(out, size, "%s.%s", o->tenant.s, o->id.s);
+}
+
+int qt_op_file_over(struct qt_life *l, const char *name, struct qt_err *e)
+{
+	const char *dot = strchr(name, '.');
+	char first[QT_ID_MAX + 1];
+	struct qt_id tenant;
+	struct qt_op op;
+	int r;
+
+	if (!dot || !qt_fmt(first, sizeof(first), "%.*s", (int)(dot - name), name) || !qt_id_parse(&tenant, NULL, first))
+		return qt_fail(e, QT_E_OPERATION_NOT_FOUND, "this is not the name of an operation's file");
+	if (qt_store_op_get(l->store, &tenant, dot + 1, &op, e) < 0)
+		return -1;
+	r = qt_op_final(op.status);
+	qt_op_done(&op);
+	return r;
 }
 
 static void close_list(DIR **d)
@@ -92,7 +109,7 @@ int qt_spool_keep(const struct qt_conf *conf, int fd, const struct qt_op *o, str
 	if (dir < 0)
 		return -1;
 	(void)qt_fmt(self, sizeof(self), "/proc/self/fd/%d", fd);
-	if (!name_of(name, sizeof(name), o) || linkat(AT_FDCWD, self, dir, name, AT_SYMLINK_FOLLOW) < 0)
+	if (!qt_op_file_name(name, sizeof(name), o) || linkat(AT_FDCWD, self, dir, name, AT_SYMLINK_FOLLOW) < 0)
 		return qt_fail_sys(e, errno, "name a file in the spool");
 	return 0;
 }
@@ -105,7 +122,7 @@ int qt_spool_open(const struct qt_conf *conf, const struct qt_op *o, struct qt_e
 
 	if (dir < 0)
 		return -1;
-	fd = name_of(name, sizeof(name), o) ? openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+	fd = qt_op_file_name(name, sizeof(name), o) ? openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
 	if (fd < 0 && errno == ENOENT)
 		return qt_fail(e, QT_E_FILE_NOT_FOUND, "the archive is not there any more");
 	return fd >= 0 ? fd : qt_fail_sys(e, errno, "open a file of the spool");
@@ -117,7 +134,7 @@ void qt_spool_drop(const struct qt_conf *conf, const struct qt_op *o)
 	auto_close int dir = open_dir(conf, &e);
 	char name[96];
 
-	if (dir >= 0 && name_of(name, sizeof(name), o))
+	if (dir >= 0 && qt_op_file_name(name, sizeof(name), o))
 		(void)unlinkat(dir, name, 0); /* or else the sweep */
 }
 
@@ -130,14 +147,11 @@ struct sweep {
 static int sweep_one(int dir, const char *name, void *arg)
 {
 	auto_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	struct sweep *s = arg;
-	struct qt_id tenant;
-	struct qt_err e = {0};
-	struct qt_op op;
-	struct stat st;
 	const char *dot = strchr(name, '.');
-	char first[QT_ID_MAX + 1] = "";
-	bool final = true;
+	struct sweep *s = arg;
+	struct qt_err e = {0};
+	struct stat st;
+	int over;
 
 	if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0)
 		return 0;
@@ -146,16 +160,12 @@ static int sweep_one(int dir, const char *name, void *arg)
 			(void)unlinkat(dir, name, 0);
 		return 0;
 	}
-	if (dot && dot - name < (ptrdiff_t)sizeof(first))
-		memcpy(first, name, (size_t)(dot - name));
-	if (dot && qt_id_parse(&tenant, NULL, first) && qt_store_op_get(s->l->store, &tenant, dot + 1, &op, &e) == 0) {
-		final = qt_op_final(op.status);
-		qt_op_done(&op);
-	} else if (e.code != QT_OK && e.code != QT_E_OPERATION_NOT_FOUND) {
+	over = qt_op_file_over(s->l, name, &e);
+	if (over < 0 && e.code != QT_E_OPERATION_NOT_FOUND) {
 		*s->e = e;
 		return -1; /* nobody knows */
 	}
-	if (final)
+	if (over != 0)
 		(void)unlinkat(dir, name, 0);
 	return 0;
 }

@@ -11,6 +11,11 @@
 
 #include "life.h"
 
+/* A file of the operation O, here or elsewhere: TENANT.OPERATION. False: the name is too long. */
+bool qt_op_file_name(char *out, size_t size, const struct qt_op *o);
+/* The operation whose file is called NAME is over: 1; it is not: 0. OPERATION_NOT_FOUND: nobody has submitted it, or it is long over. */
+int qt_op_file_over(struct qt_life *l, const char *name, struct qt_err *e);
+
 #define QT_SPOOL_MAX	    64 /* files, on this node */
 #define QT_SPOOL_TENANT_MAX 16 /* of them, one tenant's */
 

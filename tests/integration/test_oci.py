@@ -753,6 +753,24 @@ def test_a_pull_is_cancelled(stack, api, evil, pull):
     nothing_is_left(stack, before, beside)
 
 
+def test_credentials_go_with_a_pull_that_nobody_began(stack, api):
+    """By whoever ends it; where that was somebody else, or a worker that died behind it, by the agent when it comes."""
+    secrets, body = f"{stack.run}/secrets", {"reference": "127.0.0.1:1/nothing:1", "registry_username": "quilt", "registry_password": "s3cret"}
+    stack.stop("agent")
+    try:
+        ops = [api.post("/api/oci/images/pull?execution=async", body) for _ in range(2)]
+        assert {r.status for r in ops} == {202}, ops
+        names = [f"{api.tenant_id}.{r['operation_id']}" for r in ops]
+        assert sorted(os.listdir(secrets)) == sorted(names)
+        r = api.delete(ops[0]["status_url"])
+        assert r.status == 200 and r["status"] == "cancelled", r
+        assert os.listdir(secrets) == names[1:]
+        stack.redis("HSET", f"quilt:{{{api.tenant_id}}}:op:{ops[1]['operation_id']}", "status", "timed_out")
+    finally:
+        stack.start("agent")
+    wait_for(lambda: not os.listdir(secrets), what="the agent has swept")
+
+
 def test_a_pull_outlives_the_agent(orphan):
     api, reference, receipt = orphan
     op = api.operation(receipt)

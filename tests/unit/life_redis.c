@@ -241,6 +241,11 @@ int qt_store_op_get(struct qt_store *s, const struct qt_id *tenant, const char *
 	return qt_fail(e, QT_E_OPERATION_NOT_FOUND, "there is no such operation");
 }
 
+int qt_store_op_cancel(struct qt_store *s, const struct qt_id *tenant, const char *id, struct qt_op *ret, struct qt_err *e)
+{
+	return qt_store_op_get(s, tenant, id, ret, e);
+}
+
 int qt_store_op_progress(struct qt_store *s, const struct qt_op_entry *x, struct qt_err *e)
 {
 	(void)s;
