@@ -41,6 +41,7 @@ struct agent {
 	pthread_cond_t work;			 /* the queue or the slots have changed */
 	struct qt_op_entry queue[AGENT_QUEUE];	 /* claimed, oldest first */
 	unsigned n_queue, n_idle;		 /* slots that wait for it */
+	int64_t renewed_at;			 /* when all leases last were, monotonic */
 };
 
 /* For the mender: ID is to be looked at in DELAY_MS; everything, at once. */
@@ -54,6 +55,10 @@ void agent_pause(struct agent *a, int ms);
  * none. *RET is the caller's. */
 bool agent_take(struct agent *a, unsigned i, struct qt_op_entry *ret);
 void agent_let_go(struct agent *a, unsigned i); /* slot I is free again */
+
+/* beat.c: were all leases that this agent holds renewed within the last MS? And do it: -1, with some of them as they were, while the store is away. */
+bool agent_renewed(struct agent *a, int ms);
+int agent_renew(struct agent *a, struct qt_store *s, struct qt_err *e);
 
 /* A condition that lasts is logged when it begins and when it ends, not each time it is met. */
 struct agent_trouble {

@@ -145,17 +145,35 @@ static unsigned leases(struct agent *a, struct qt_op_entry *v)
 	return n;
 }
 
-static void renew(struct agent *a, struct qt_store *s)
+bool agent_renewed(struct agent *a, int ms)
 {
-	static struct qt_op_entry v[AGENT_SLOTS + AGENT_QUEUE]; /* of this one thread */
-	unsigned n = leases(a, v);
+	bool is;
 
+	(void)pthread_mutex_lock(&a->lock);
+	is = qt_mono_ms() - a->renewed_at < ms;
+	(void)pthread_mutex_unlock(&a->lock);
+	return is;
+}
+
+int agent_renew(struct agent *a, struct qt_store *s, struct qt_err *e)
+{
+	auto_free struct qt_op_entry *v = calloc(AGENT_SLOTS + AGENT_QUEUE, sizeof(*v));
+	int64_t begun = qt_mono_ms();
+	unsigned n = v ? leases(a, v) : 0;
+
+	if (!v)
+		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	for (unsigned i = 0; i < n; i++) {
-		struct qt_err e = {0};
-
-		if (qt_store_op_renew(s, &v[i], AGENT_LEASE_MS, &e) < 0 && e.code != QT_E_CONFLICT)
-			return; /* Redis is away: the leases run out, and are taken anew */
+		if (qt_store_op_renew(s, &v[i], AGENT_LEASE_MS, e) == 0)
+			continue;
+		if (e->code != QT_E_CONFLICT)
+			return -1;
+		qt_err_reset(e); /* it ended meanwhile */
 	}
+	(void)pthread_mutex_lock(&a->lock);
+	a->renewed_at = begun;
+	(void)pthread_mutex_unlock(&a->lock);
+	return 0;
 }
 
 /* Usage of what runs, once a period: Redis's record of each container says whether that was, so trying again and again is well. */
@@ -175,7 +193,7 @@ void *agent_beat_main(void *arg)
 {
 	struct agent *a = arg;
 	struct agent_trouble away = {.what = "the store does not take the heartbeat"};
-	int64_t next_beat = 0, next_renew = 0, sampled = -1;
+	int64_t next_beat = 0, sampled = -1;
 	struct qt_err e = {0};
 	struct qt_life l;
 	struct copy copy;
@@ -187,10 +205,9 @@ void *agent_beat_main(void *arg)
 		agent_pause(a, BEAT_MS);
 	}
 	while (copy.text && !atomic_load(&a->stopping)) {
-		if (qt_left_ms(next_renew) == 0) {
-			renew(a, l.store);
-			next_renew = qt_mono_ms() + RENEW_MS;
-		}
+		qt_err_reset(&e);
+		if (!agent_renewed(a, RENEW_MS))
+			(void)agent_renew(a, l.store, &e); /* the heartbeat tells why not */
 		if (qt_left_ms(next_beat) == 0) {
 			qt_err_reset(&e);
 			/* First of all the one that a store takes which is full. */

@@ -127,6 +127,21 @@ static bool room(struct agent *a, bool *now)
 	return is;
 }
 
+/* Is it under way here, or does it wait here? Then it is not abandoned, even if Redis was away for so long that its lease has run out. */
+static bool is_ours(void *arg, const char *op)
+{
+	struct agent *a = arg;
+	bool is = false;
+
+	(void)pthread_mutex_lock(&a->lock);
+	for (unsigned i = 0; i < AGENT_SLOTS; i++)
+		is |= a->slots[i].busy && qt_streq(a->slots[i].lease.op.id.s, op);
+	for (unsigned i = 0; i < a->n_queue; i++)
+		is |= qt_streq(a->queue[i].op.id.s, op);
+	(void)pthread_mutex_unlock(&a->lock);
+	return is;
+}
+
 static void put(struct agent *a, const struct qt_op_entry *x)
 {
 	(void)pthread_mutex_lock(&a->lock);
@@ -139,6 +154,7 @@ void *agent_take_main(void *arg)
 {
 	struct agent_trouble away = {.what = "operations cannot be fetched"};
 	struct agent *a = arg;
+	const struct qt_op_held ours = {is_ours, a};
 	bool orphaned = false;
 	struct qt_store *s;
 	struct qt_err e = {0};
@@ -163,8 +179,11 @@ void *agent_take_main(void *arg)
 		if (!orphaned)
 			r = qt_store_op_orphan(s, a->conf.node, a->conf.node, &e);
 		orphaned |= r == 0;
+		/* Before Redis is asked for what nobody has: after it was away, that would be all of ours. */
+		if (r == 0 && !agent_renewed(a, AGENT_LEASE_MS / 2))
+			r = agent_renew(a, s, &e);
 		if (r == 0)
-			r = qt_store_op_next(s, a->conf.node, a->conf.node, WAIT_MS, AGENT_LEASE_MS, now, &x, &e);
+			r = qt_store_op_next(s, a->conf.node, a->conf.node, WAIT_MS, AGENT_LEASE_MS, now, &ours, &x, &e);
 		if (r < 0) {
 			agent_trouble(&away, &e);
 			agent_pause(a, AWAY_GAP_MS);

@@ -79,7 +79,8 @@ int qt_op_vanished(struct qt_life *l, const struct qt_err *e);
 /* Before the first step that changes anything, and between any two after which it could still be undone: may it go on? -1: undo, and
  * return that error. The deadline has passed (TIMEOUT), a client cancelled it or another agent has it (CONFLICT), or the store is away. */
 int qt_op_go_on(struct qt_life *l, const struct qt_op *o, struct qt_err *e);
-/* Only: did a client cancel it? An executor that heeds it undoes and fails with any error; the operation is then "cancelled". */
+/* Only: did a client cancel it, or has another agent it by now? An executor that heeds it fails with any error; if it was cancelled, it undoes before, and the operation
+ * is "cancelled"; if it is lost, all is the other's. */
 bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o);
 /* PCT (0 to 100) and MESSAGE (a literal or short text for clients) into the record; an event of it. */
 void qt_op_progress(struct qt_life *l, struct qt_op *o, unsigned pct, const char *message);

@@ -19,7 +19,7 @@ static bool heard(void *arg, unsigned percent)
 
 	if (percent >= t->o->progress_pct + STEP_PCT)
 		qt_op_progress(t->l, t->o, percent, "unpacking");
-	return !t->l->op_cancelled;
+	return !t->l->op_cancelled && !t->l->op_lost;
 }
 
 static int unpack(struct qt_life *l, struct qt_op *o, const struct qt_id *tree, int fd, struct qt_err *e)

@@ -86,7 +86,7 @@ static int make(struct qt_life *l, const struct qt_op *o, const struct qt_id *id
 		r = qt_op_go_on(l, o, e);
 		if (r == 0) {
 			r = bring_up(l, o, &c, e);
-			*stop = r < 0 && (e->code == QT_E_STORE_UNAVAILABLE || l->op_cancelled);
+			*stop = r < 0 && (e->code == QT_E_STORE_UNAVAILABLE || l->op_cancelled || l->op_lost);
 			if (r < 0 && !*stop)
 				qt_life_undo_create(l, &c);
 		}

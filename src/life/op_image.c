@@ -49,9 +49,9 @@ static bool heard(void *arg, unsigned percent)
 
 	if (pct >= p->o->progress_pct + STEP_PCT)
 		qt_op_progress(p->l, p->o, pct, p->doing);
-	else if (!p->l->op_cancelled)
+	else
 		(void)qt_op_cancelled(p->l, p->o);
-	return !p->l->op_cancelled;
+	return !p->l->op_cancelled && !p->l->op_lost;
 }
 
 /* --- the directory ------------------------------------------------------------------------------------------ */
@@ -117,13 +117,29 @@ int qt_img_pull_sweep(const struct qt_conf *conf, struct qt_err *e)
 	return 0;
 }
 
+/* The directory is called after the operation: who has that by now works in it. Of one that is over, or that Redis has lost, nobody does. */
+static bool is_anothers(const struct pull *p)
+{
+	struct qt_err e = {0};
+	struct qt_op now;
+	bool final;
+
+	if (!p->l->op_lost)
+		return false;
+	if (qt_store_op_get(p->l->store, &p->o->tenant, p->o->id.s, &now, &e) < 0)
+		return e.code != QT_E_OPERATION_NOT_FOUND;
+	final = qt_op_final(now.status);
+	qt_op_done(&now);
+	return !final;
+}
+
 static void done(struct pull *p)
 {
-	if (p->dir_fd >= 0) {
+	if (p->dir_fd >= 0 && !is_anothers(p)) {
 		empty(p->dir_fd);
 		(void)rmdir(p->dir);
-		qt_close(p->dir_fd);
 	}
+	qt_close(p->dir_fd);
 	json_decref(p->got);
 	json_decref(p->config);
 	qt_img_done(&p->img);

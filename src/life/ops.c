@@ -74,28 +74,32 @@ static const struct kind {
 	[QT_OPT_VOL_DELETE] = {qt_op_vol_delete, "volume is removed", false},
 };
 
+/* What Redis answered, who asks of the newest token only. */
+static void hear(struct qt_life *l, int r, const struct qt_err *e)
+{
+	l->op_cancelled |= r == 1;
+	l->op_lost |= r < 0 && e->code == QT_E_CONFLICT;
+}
+
 bool qt_op_cancelled(struct qt_life *l, const struct qt_op *o)
 {
-	struct qt_err e = {0};
+	struct qt_err ignored = {0};
 
 	(void)o;
-	if (!l->op_cancelled && l->entry)
-		l->op_cancelled = qt_store_op_asked(l->store, l->entry, &e) == 1;
-	return l->op_cancelled;
+	if (!l->op_cancelled && !l->op_lost && l->entry)
+		hear(l, qt_store_op_asked(l->store, l->entry, &ignored), &ignored);
+	return l->op_cancelled || l->op_lost;
 }
 
 int qt_op_go_on(struct qt_life *l, const struct qt_op *o, struct qt_err *e)
 {
 	int r = l->entry ? qt_store_op_asked(l->store, l->entry, e) : 0;
 
-	if (r < 0) {
-		l->op_lost = e->code == QT_E_CONFLICT;
+	hear(l, r, e);
+	if (r < 0)
 		return -1;
-	}
-	if (r == 1) {
-		l->op_cancelled = true;
+	if (r == 1)
 		return qt_fail(e, QT_E_CONFLICT, "the operation was cancelled");
-	}
 	if (o->deadline_ms > 0 && qt_now_ms() > o->deadline_ms)
 		return qt_fail(e, QT_E_TIMEOUT, "the operation was not done within %u s", qt_op_type_deadline_s(o->type));
 	return 0;
@@ -107,8 +111,8 @@ void qt_op_progress(struct qt_life *l, struct qt_op *o, unsigned pct, const char
 
 	o->progress_pct = pct > 100 ? 100 : pct;
 	(void)qt_fmt(o->message, sizeof(o->message), "%.*s", (int)qt_utf8_span(message, strnlen(message, sizeof(o->message) - 1)), message);
-	if (l->entry && qt_store_op_progress(l->store, l->entry, &ignored) == 1)
-		l->op_cancelled = true;
+	if (l->entry)
+		hear(l, qt_store_op_progress(l->store, l->entry, &ignored), &ignored);
 }
 
 static bool is_patient(struct qt_life *l)
@@ -189,7 +193,7 @@ static int run_patiently(struct qt_life *l, struct qt_op *o, struct qt_err *why)
 		/* A try that was cut off may have taken a reservation with it: then the first reason is the one to tell. */
 		if (why->code == QT_OK || now.code != QT_E_CONTAINER_NOT_FOUND)
 			*why = now;
-		if (!l->op_again && (now.code != QT_E_RUNTIME_UNAVAILABLE || !is_patient(l)))
+		if (l->op_lost || (!l->op_again && (now.code != QT_E_RUNTIME_UNAVAILABLE || !is_patient(l))))
 			return -1;
 		l->op_anew = true;
 		(void)nanosleep(&gap, NULL);

@@ -164,7 +164,7 @@ static int claim(struct qt_store *s, const char *node, const struct place *p, co
 	return 1;
 }
 
-int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, bool now,
+int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, bool now, const struct qt_op_held *held,
 		     struct qt_op_entry *ret, struct qt_err *e)
 {
 	struct qt_key stream = qt_key_node_ops(node);
@@ -180,6 +180,8 @@ int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer,
 			return -1;
 		r = find(s, stream.s, consumer, wait_ms, lease_ms, &p, e);
 	}
+	if (r > 0 && held && held->is(held->arg, p.op))
+		return 0;
 	return r > 0 ? claim(s, node, &p, consumer, lease_ms, now, ret, e) : r;
 }
 

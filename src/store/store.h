@@ -194,14 +194,18 @@ int qt_store_op_cancel(struct qt_store *s, const struct qt_id *tenant, const cha
 
 /* The agent's side. Next: waits up to WAIT_MS for an entry of the node's stream (new, or left by a dead consumer for LEASE_MS), 1 and *RET with
  * its stream entry and a fencing token (the claim): running when it begins NOW, else queued; 0 if there is none, or none for us: final, or held by
- * another. */
+ * another, or by ourselves: HELD says so of what we have, whose lease may be over (NULL: we have nothing). */
+struct qt_op_held {
+	bool (*is)(void *arg, const char *op);
+	void *arg;
+};
 struct qt_op_entry {
 	struct qt_op op;
 	char entry[40];	/* the stream's id */
 	uint64_t token; /* of the lease */
 	bool begun;
 };
-int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, bool now,
+int qt_store_op_next(struct qt_store *s, const char *node, const char *consumer, int wait_ms, int lease_ms, bool now, const struct qt_op_held *held,
 		     struct qt_op_entry *ret, struct qt_err *e);
 /* The node's agent has begun, and knows that it is alone: what an earlier one held is found by the next qt_store_op_next(), whatever is left of its lease. */
 int qt_store_op_orphan(struct qt_store *s, const char *node, const char *consumer, struct qt_err *e);

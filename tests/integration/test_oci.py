@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tarfile
 import threading
+import time
 
 import pytest
 
@@ -751,6 +752,55 @@ def test_a_pull_is_cancelled(stack, api, evil, pull):
     assert answers[0].status == 409 and answers[0]["error_code"] == "CONFLICT", answers
     assert api.get(f"/api/operations/{op['operation_id']}")["status"] == "cancelled"
     nothing_is_left(stack, before, beside)
+
+
+def test_a_pull_outlives_redis_for_longer_than_its_lease(stack, api, evil, pull):
+    """It needs no Redis to fetch. When that is back, its agent finds an operation that nobody has any more, and it is its own."""
+    image = Image([tar(member("held", os.urandom(3000)))], packing="")
+    reference = evil.serve("tests/lease", "1", image)
+    held, before = Held(evil, image, "tests/lease", 0.5), on_the_way(stack)
+    receipt = api.post("/api/oci/images/pull?execution=async", {"reference": reference})
+    wait_for(lambda: held.began, what="the pull is under way")
+    stack.stop("redis")
+    over = time.monotonic() + 9  # a lease is 8 s, and there is nothing that could renew it
+    wait_for(lambda: time.monotonic() > over, what="the lease is over")
+    stack.start("redis")
+    # What comes next is taken after what nobody has.
+    assert api.operation(api.post("/api/oci/images/pull?execution=async", {"reference": "127.0.0.1:1/nothing:1"}))["status"] == "failed"
+    assert stack.redis("HGET", f"quilt:{{{api.tenant_id}}}:op:{receipt['operation_id']}", "attempts") == "1"
+    assert held.began == 1
+    held.go.release()
+    op = api.operation(receipt)
+    assert op["status"] == "succeeded" and op["result"]["image"]["reference"] == reference, op
+    wait_for(lambda: not on_the_way(stack) - before, what="its directory is gone")
+    assert pull(reference).status == 200  # deleted after the test
+
+
+def test_a_pull_in_other_hands_is_let_go(stack, api, evil, pull):
+    """Its executor ends when it hears that a newer claim counts, and leaves the directory to that; when there is none, it takes it away."""
+    image = Image([tar(member("held", os.urandom(3000)))], packing="")
+    reference = evil.serve("tests/hands", "1", image)
+    held = Held(evil, image, "tests/hands", 0.5)
+
+    def let_go(*command):
+        began = held.began
+        receipt = api.post("/api/oci/images/pull?execution=async", {"reference": reference})
+        key = f"quilt:{{{api.tenant_id}}}:op:{receipt['operation_id']}"
+        wait_for(lambda: held.began > began, what="the pull is under way")
+        stack.redis(command[0], key, *command[1:])
+        wait_for(lambda: f"{receipt['operation_id']} is put off" in stack.log_text("agent"), what="the executor has heard")
+        return receipt, key
+
+    receipt, _ = let_go("DEL")
+    assert receipt["operation_id"] not in on_the_way(stack)
+    receipt, key = let_go("HINCRBY", "token", "1")
+    assert receipt["operation_id"] in on_the_way(stack)
+    wait_for(lambda: held.began == 3, what="it is taken up when the lease is over")
+    held.go.release()
+    assert api.operation(receipt)["status"] == "succeeded"
+    assert stack.redis("HGET", key, "attempts") == "2"
+    wait_for(lambda: receipt["operation_id"] not in on_the_way(stack), what="its directory is gone")
+    assert pull(reference).status == 200  # deleted after the test
 
 
 def test_credentials_go_with_a_pull_that_nobody_began(stack, api):

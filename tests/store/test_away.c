@@ -255,7 +255,7 @@ static void ask_everything(const char *path)
 		if (qt_store_op_get(s, &tenant, "op_1", &o, &e) == 0)
 			qt_op_done(&o);
 		qt_err_reset(&e);
-		if (qt_store_op_next(s, "n", "c", 10, 10, true, &x, &e) == 1)
+		if (qt_store_op_next(s, "n", "c", 10, 10, true, NULL, &x, &e) == 1)
 			qt_op_done(&x.op);
 		qt_err_reset(&e);
 		json_decref(qt_store_export(s, &e));

@@ -92,14 +92,14 @@ static void test_whole(void **state)
 	must_not(qt_store_op_get(worker, &tenant, "op_unknown", &g, e), QT_E_OPERATION_NOT_FOUND);
 	must_not(qt_store_op_get(worker, &tenant, "op_1\r\n*", &g, e), QT_E_OPERATION_NOT_FOUND);
 
-	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 10000, LONG_MS, true, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 10000, LONG_MS, true, NULL, &x, e)), 1);
 	assert_string_equal(x.op.id.s, o.id.s);
 	assert_int_equal(x.op.status, QT_OP_RUNNING);
 	assert_int_equal(x.op.attempts, 1);
 	assert_true(x.op.started_ms >= o.created_ms && x.token > 0);
 	assert_true(json_equal(x.op.args, o.args));
 	expect_event(&x.op);
-	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 0, LONG_MS, true, &x, e)), 0);
+	assert_int_equal(must(qt_store_op_next(agent, "n1", "a", 0, LONG_MS, true, NULL, &x, e)), 0);
 	must(qt_store_op_renew(agent, &x, LONG_MS, e));
 	must_not(qt_store_op_finish(agent, &x, e), QT_E_INTERNAL_ERROR); /* running is no end */
 
@@ -135,7 +135,7 @@ static void test_views(void **state)
 		json_array_append_new(o.items, json_pack("{s:i, s:s}", "index", 0, "name", "a"));
 		must(qt_store_op_submit(worker, &o, e));
 		expect_event(&o);
-		assert_int_equal(must(qt_store_op_next(agent, "n6", "a", 10000, LONG_MS, true, &x, e)), 1);
+		assert_int_equal(must(qt_store_op_next(agent, "n6", "a", 10000, LONG_MS, true, NULL, &x, e)), 1);
 		x.op.progress_pct = 40;
 		(void)qt_copy(x.op.message, sizeof(x.op.message), "under way");
 		assert_int_equal(must(qt_store_op_progress(agent, &x, e)), 0);
@@ -184,7 +184,7 @@ static void test_queued(void **state)
 	(void)state;
 	new_op(&o, "n7");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n7", "a", 10000, LONG_MS, false, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n7", "a", 10000, LONG_MS, false, NULL, &x, e)), 1);
 	assert_int_equal(x.op.status, QT_OP_QUEUED);
 	assert_int_equal(x.op.attempts, 0);
 	expect_event(&x.op);
@@ -222,7 +222,7 @@ static void test_cancel(void **state)
 								 "accepted", "container_id", b.id.s, "error"));
 		must(qt_store_op_submit(worker, &o, e));
 		if (queued)
-			assert_int_equal(must(qt_store_op_next(agent, "n8", "a", 10000, LONG_MS, false, &x, e)), 1);
+			assert_int_equal(must(qt_store_op_next(agent, "n8", "a", 10000, LONG_MS, false, NULL, &x, e)), 1);
 		must(qt_store_op_cancel(worker, &tenant, o.id.s, &g, e));
 		assert_int_equal(g.status, QT_OP_CANCELLED);
 		assert_true(g.completed_ms > 0);
@@ -233,7 +233,7 @@ static void test_cancel(void **state)
 		if (queued)
 			must_not(qt_store_op_begin(agent, &x, e), QT_E_CONFLICT);
 		else
-			assert_int_equal(must(qt_store_op_next(agent, "n8", "a", 10000, LONG_MS, true, &x, e)), 0);
+			assert_int_equal(must(qt_store_op_next(agent, "n8", "a", 10000, LONG_MS, true, NULL, &x, e)), 0);
 		assert_int_equal(admin_int("XLEN quilt:node:n8:ops"), 0);
 		must_not(qt_store_op_cancel(worker, &tenant, o.id.s, &g, e), QT_E_INVALID_STATE);
 		must_not(qt_store_op_cancel(worker, &(struct qt_id){"ten_x"}, o.id.s, &g, e), QT_E_OPERATION_NOT_FOUND);
@@ -255,13 +255,13 @@ static void test_cancel_running(void **state)
 	(void)state;
 	new_op(&o, "n9");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n9", "a", 10000, 50, true, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n9", "a", 10000, 50, true, NULL, &x, e)), 1);
 	must(qt_store_op_cancel(worker, &tenant, o.id.s, &g, e));
 	assert_int_equal(g.status, QT_OP_RUNNING);
 	assert_true(g.cancel_ms > 0);
 	assert_int_equal(must(qt_store_op_asked(agent, &x, e)), 1);
 	for (int64_t deadline = qt_mono_ms() + 60000; r == 0 && qt_mono_ms() < deadline;)
-		r = must(qt_store_op_next(other, "n9", "heir", 10, 50, false, &heir, e));
+		r = must(qt_store_op_next(other, "n9", "heir", 10, 50, false, NULL, &heir, e));
 	assert_int_equal(r, 1);
 	assert_int_equal(heir.op.status, QT_OP_RUNNING);
 	must(qt_store_op_begin(other, &heir, e));
@@ -352,10 +352,10 @@ static void test_overdue(void **state)
 	waits.type = QT_OPT_CTR_CREATE;
 	waits.container = c.id;
 	must(qt_store_op_submit(worker, &begun, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n11", "a", 10000, 1, true, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n11", "a", 10000, 1, true, NULL, &x, e)), 1);
 	qt_op_done(&x.op);
 	must(qt_store_op_submit(worker, &held, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n11", "a", 10000, LONG_MS, true, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n11", "a", 10000, LONG_MS, true, NULL, &x, e)), 1);
 	qt_op_done(&x.op);
 	must(qt_store_op_submit(worker, &waits, e));
 	for (int64_t until = qt_now_ms() + 5; qt_now_ms() < until;)
@@ -389,9 +389,9 @@ static void test_lease(void **state)
 	(void)state;
 	new_op(&o, "n2");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n2", "dead", 10000, 50, true, &dead, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n2", "dead", 10000, 50, true, NULL, &dead, e)), 1);
 	for (int64_t deadline = qt_mono_ms() + 60000; r == 0 && qt_mono_ms() < deadline;)
-		r = must(qt_store_op_next(other, "n2", "heir", 10, 50, true, &x, e));
+		r = must(qt_store_op_next(other, "n2", "heir", 10, 50, true, NULL, &x, e));
 	assert_int_equal(r, 1);
 	assert_string_equal(x.op.id.s, o.id.s);
 	assert_int_equal(x.op.attempts, 2);
@@ -403,6 +403,42 @@ static void test_lease(void **state)
 	must(qt_store_op_finish(other, &x, e));
 	qt_op_done(&x.op);
 	qt_op_done(&dead.op);
+}
+
+static bool is_ours(void *arg, const char *op)
+{
+	const struct qt_op_entry *x = arg;
+
+	assert_string_equal(op, x->op.id.s);
+	((struct qt_op_entry *)arg)->begun = true;
+	return true;
+}
+
+/* One whose lease is over is nobody's, but its holder, who could not renew it, does not take it from himself. */
+static void test_ones_own_is_not_abandoned(void **state)
+{
+	auto_op struct qt_op o;
+	struct qt_op_entry mine = {0}, x = {0};
+	const struct qt_op_held held = {is_ours, &mine};
+	int r = 0;
+
+	(void)state;
+	new_op(&o, "n13");
+	must(qt_store_op_submit(worker, &o, e));
+	assert_int_equal(must(qt_store_op_next(agent, "n13", "a", 10000, 50, false, NULL, &mine, e)), 1);
+	for (int64_t deadline = qt_mono_ms() + 60000; !mine.begun && qt_mono_ms() < deadline;)
+		assert_int_equal(must(qt_store_op_next(agent, "n13", "a", 10, 50, true, &held, &x, e)), 0);
+	mine.begun = false;
+	must(qt_store_op_renew(agent, &mine, 50, e));
+	for (int64_t deadline = qt_mono_ms() + 60000; r == 0 && qt_mono_ms() < deadline;)
+		r = must(qt_store_op_next(agent, "n13", "a", 10, 50, true, NULL, &x, e));
+	assert_int_equal(r, 1);
+	assert_string_equal(x.op.id.s, o.id.s);
+	must_not(qt_store_op_begin(agent, &mine, e), QT_E_CONFLICT);
+	x.op.status = QT_OP_FAILED;
+	must(qt_store_op_finish(agent, &x, e));
+	qt_op_done(&x.op);
+	qt_op_done(&mine.op);
 }
 
 /* The same when the heir knows that it is alone: at once, whatever is left of the lease. What nobody held is no different for it. */
@@ -420,12 +456,12 @@ static void test_orphans(void **state)
 	}
 	must(qt_store_op_orphan(agent, "n12", "a", e)); /* nobody read of it yet */
 	for (size_t i = 0; i < QT_LEN(held); i++)
-		assert_int_equal(must(qt_store_op_next(agent, "n12", "a", 10000, LONG_MS, true, &held[i], e)), 1);
+		assert_int_equal(must(qt_store_op_next(agent, "n12", "a", 10000, LONG_MS, true, NULL, &held[i], e)), 1);
 	held[2].op.status = QT_OP_SUCCEEDED;
 	must(qt_store_op_finish(agent, &held[2], e));
 	must(qt_store_op_orphan(heir, "n12", "a", e));
 	for (size_t i = 0; i < 3; i++) {
-		assert_int_equal(must(qt_store_op_next(heir, "n12", "a", 10000, LONG_MS, true, &x, e)), 1);
+		assert_int_equal(must(qt_store_op_next(heir, "n12", "a", 10000, LONG_MS, true, NULL, &x, e)), 1);
 		assert_string_equal(x.op.id.s, o[i < 2 ? i : 3].id.s);
 		assert_int_equal(x.op.attempts, i < 2 ? 2 : 1);
 		x.op.status = QT_OP_FAILED;
@@ -434,7 +470,7 @@ static void test_orphans(void **state)
 		must(qt_store_op_finish(heir, &x, e));
 		qt_op_done(&x.op);
 	}
-	assert_int_equal(must(qt_store_op_next(heir, "n12", "a", 0, LONG_MS, true, &x, e)), 0);
+	assert_int_equal(must(qt_store_op_next(heir, "n12", "a", 0, LONG_MS, true, NULL, &x, e)), 0);
 	for (size_t i = 0; i < QT_LEN(held); i++)
 		qt_op_done(&held[i].op);
 	for (size_t i = 0; i < QT_LEN(o); i++)
@@ -459,7 +495,7 @@ static void test_debris(void **state)
 	new_op(&o, "n3");
 	must(qt_store_op_submit(worker, &o, e));
 	for (int i = 0; i < 5 && r == 0; i++)
-		r = must(qt_store_op_next(agent, "n3", "a", 10000, LONG_MS, true, &x, e));
+		r = must(qt_store_op_next(agent, "n3", "a", 10000, LONG_MS, true, NULL, &x, e));
 	assert_int_equal(r, 1);
 	assert_string_equal(x.op.id.s, o.id.s);
 	assert_int_equal(admin_int("XLEN quilt:node:n3:ops"), 1);
@@ -475,14 +511,14 @@ static void test_flush(void **state)
 	(void)state;
 	new_op(&o, "n4");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, true, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, true, NULL, &x, e)), 1);
 	freeReplyObject(admin("FLUSHALL"));
 	x.op.status = QT_OP_SUCCEEDED;
 	must_not(qt_store_op_finish(agent, &x, e), QT_E_CONFLICT);
-	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 0, LONG_MS, true, &y, e)), 0);
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 0, LONG_MS, true, NULL, &y, e)), 0);
 	new_op(&o2, "n4");
 	must(qt_store_op_submit(worker, &o2, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, true, &y, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n4", "a", 10000, LONG_MS, true, NULL, &y, e)), 1);
 	assert_string_equal(y.op.id.s, o2.id.s);
 	qt_op_done(&x.op);
 	qt_op_done(&y.op);
@@ -527,7 +563,7 @@ static void test_fair(void **state)
 		struct qt_op_entry x = {0};
 		bool of_others;
 
-		assert_int_equal(must(qt_store_op_next(agent, "n12", "a", 10000, LONG_MS, true, &x, e)), 1);
+		assert_int_equal(must(qt_store_op_next(agent, "n12", "a", 10000, LONG_MS, true, NULL, &x, e)), 1);
 		of_others = qt_streq(x.op.tenant.s, others.s);
 		assert_int_equal(of_others, i == AHEAD);
 		assert_string_equal(x.op.id.s, of_others ? one.s : mine[next].s);
@@ -570,7 +606,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole), cmocka_unit_test(test_views), cmocka_unit_test(test_queued),
 		cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_running), cmocka_unit_test(test_list), cmocka_unit_test(test_overdue),
-		cmocka_unit_test(test_lease), cmocka_unit_test(test_orphans), cmocka_unit_test(test_debris),
+		cmocka_unit_test(test_lease), cmocka_unit_test(test_ones_own_is_not_abandoned), cmocka_unit_test(test_orphans), cmocka_unit_test(test_debris),
 		cmocka_unit_test(test_flush), cmocka_unit_test(test_fair), cmocka_unit_test(test_node),
 	};
 

@@ -101,7 +101,7 @@ static void fill(void)
 	(void)qt_copy(o.node, sizeof(o.node), "n");
 	o.id = qt_id_new("op");
 	must(qt_store_op_submit(worker, &o, e));
-	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, true, &x, e)), 1);
+	assert_int_equal(must(qt_store_op_next(agent, "n", "a", 10000, 60000, true, NULL, &x, e)), 1);
 	must(qt_store_op_log(agent, &o, "stdout", 1, "text", e));
 	/* More than have a place in the stream; their records have not all the fields. */
 	for (int i = 0; i < 16; i++) {

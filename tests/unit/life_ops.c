@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "inner.h"
 #include "life_world.h"
 #include "str.h"
 
@@ -293,6 +294,47 @@ static void test_cancelled(void **state)
 	world.cancelled = false;
 }
 
+/* Another has it by now: what is there is his, and so is what becomes of it. */
+static void test_in_other_hands(void **state)
+{
+	struct qt_op_entry x;
+	struct qt_err e = {0};
+
+	(void)state;
+	for (unsigned n = 1; n < 3; n++) {
+		new_batch(&x);
+		/* At the second question the runtime has died under the container that it was making. */
+		world.lease_lost = n;
+		world.rt_dies = 1;
+		assert_int_equal(qt_life_execute(&life, &x, &e), -1);
+		assert_int_equal(world.asked[RT_CREATE], n - 1);
+		/* The create's own try to leave nothing, but no executor's. */
+		assert_int_equal(world.asked[RT_DELETE], n - 1);
+		assert_true(world.in_redis && world.redis.deadline_ms > qt_now_ms());
+		qt_op_done(&x.op);
+		(void)teardown(state);
+		(void)setup(state);
+		qt_err_reset(&e);
+	}
+}
+
+/* Asked in passing, by who only wants to know whether to go on. */
+static void test_lost_in_passing(void **state)
+{
+	struct qt_op_entry x = {.token = 1};
+
+	(void)state;
+	life.entry = &x;
+	world.lease_lost = 2;
+	assert_false(qt_op_cancelled(&life, &x.op));
+	assert_true(qt_op_cancelled(&life, &x.op));
+	assert_true(life.op_lost && !life.op_cancelled);
+	/* For good, whatever Redis says later. */
+	world.lease_lost = 0;
+	assert_int_equal(qt_op_go_on(&life, &x.op, &(struct qt_err){0}), 0);
+	assert_true(life.op_lost && qt_op_cancelled(&life, &x.op));
+}
+
 static void test_operation_waits_for_redis(void **state)
 {
 	struct qt_op_entry x = {.token = 1};
@@ -331,6 +373,8 @@ int op_tests(void)
 		T(test_batch_given_up),
 		T(test_operations_cut_off),
 		T(test_cancelled),
+		T(test_in_other_hands),
+		T(test_lost_in_passing),
 		T(test_operation_waits_for_redis),
 	};
 

@@ -257,7 +257,9 @@ int qt_store_op_asked(struct qt_store *s, const struct qt_op_entry *x, struct qt
 {
 	(void)s;
 	(void)x;
-	(void)e;
+	if (world.lease_lost == 1)
+		return qt_fail(e, QT_E_CONFLICT, "another has it");
+	world.lease_lost -= world.lease_lost > 0;
 	return world.cancelled;
 }
 

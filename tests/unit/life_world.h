@@ -27,6 +27,7 @@ extern struct world {
 	bool lost;
 	struct qt_err late; /* what qt_store_settle() will say */
 	bool cancelled; /* a client asked for the end of the operation */
+	unsigned lease_lost; /* the n-th question for that, and all after it, hear that another has the operation; 0: none */
 } world;
 
 extern struct qt_life life;
