@@ -45,6 +45,20 @@ def free_port():
                 pass  # somebody has it
 
 
+def is_there(path):
+    """And, if it is a socket, takes connections: between its bind() and its listen() it does not."""
+    if not os.path.exists(path) or not path.endswith(".sock"):
+        return os.path.exists(path)
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        with socket.socket(socket.AF_UNIX, kind) as s:
+            try:
+                s.connect(path)
+                return True
+            except OSError:
+                continue  # of the other kind, or of nobody
+    return False
+
+
 def image_conf(pool, name):
     with open(f"{pool}/images/{name}/image.conf", encoding="ascii") as f:
         return [line.rstrip("\n").split(" = ") for line in f if not line.startswith("#")]
@@ -204,7 +218,7 @@ class Stack:
                 runs = f.read().rpartition(")")[2].split()[0] not in "ZX"
         except (OSError, ValueError):
             return False
-        return runs and all(os.path.exists(f"{self.run}/{name}") for name in READY[program]) and (program != "redis" or self.redis("PING") == "PONG")
+        return runs and all(is_there(f"{self.run}/{name}") for name in READY[program]) and (program != "redis" or self.redis("PING") == "PONG")
 
     # --- its tools --------------------------------------------------------------------------------------
 
