@@ -381,9 +381,10 @@ def waits(api, receipt, text):
     wait_for(lambda: text in logs(api, receipt["operation_id"])[1], what=f"the build says {text}")
 
 
-def test_cancel(stack, base, build, census):
+def test_cancel(stack, base, build, census, orphan):
     api, _ = base
     built(build("FROM BASE"))
+    orphan[0].operation(orphan[1], deadline=120)
     before = census()
     r = build("FROM BASE\nRUN echo it hangs; sleep 1000", wait=False)
     waits(api, r, "it hangs\n")
@@ -406,7 +407,7 @@ def test_a_build_outlives_the_runtime(stack, base, census, orphan):
     """In the middle of a step: the build goes on, with what was done; nothing is left of what was not."""
     api, reference = base
     assert api.post("/api/oci/images/pull", {"reference": reference}).status == 200
-    orphan[0].operation(orphan[1])  # what it makes is not this one's
+    orphan[0].operation(orphan[1], deadline=120)  # what it makes is not this one's
     before, unique = census(), fresh_name()
     r = begin(api, DEATHS.format(base=reference, unique=unique), member("file", b"from the context\n"))
     waits(api, r, f"it is {unique}\n")
