@@ -5,7 +5,7 @@
 #include "feed.h"
 #include "server.h"
 
-#define PARK_MS 1000 /* how long a question waits for the feed, if that does not end before */
+#define PARK_MS 1000 /* how long a question waits for the feed: for the reading that decides it, or for one that knows who asks */
 
 struct dns_ask *dns_ask_new(struct dns_server *s, const struct dns_client *c, const struct dns_query *q)
 {
@@ -47,6 +47,11 @@ void dns_ask_end(struct dns_ask *a)
 	rt_loop_later(s->loop, &a->release, release, a);
 }
 
+static uint32_t source_of(const struct dns_ask *a)
+{
+	return ntohl(a->client.from.sin_addr.s_addr);
+}
+
 /* Decided anew, and whatever that says. */
 static void decide_again(void *arg)
 {
@@ -54,7 +59,7 @@ static void decide_again(void *arg)
 	char text[DNS_TEXT_MAX];
 	struct dns_answer ans;
 
-	(void)dns_decide(&a->s->view, ntohl(a->client.from.sin_addr.s_addr), &a->q, text, &ans);
+	(void)dns_decide(&a->s->view, source_of(a), &a->q, text, &ans);
 	dns_send_answer(a->s, &a->client, &a->q, &ans);
 	dns_ask_end(a);
 }
@@ -77,7 +82,13 @@ void dns_unpark(struct dns_server *s, uint64_t ended)
 {
 	for (struct dns_ask *a = s->asks, *next; a; a = next) {
 		next = a->next;
-		if (a->ticket != 0 && a->ticket <= ended)
+		if (a->ticket == 0 || a->ticket > ended)
+			continue;
+		/* A container's command begins before its record says that it runs, by as long as the disks and whoever writes the record take. Such
+		 * questions share their readings, too, and the feed pauses between any two. */
+		if (!dns_zone_at(s->view.zone, source_of(a)))
+			a->ticket = dns_feed_want(s->feed);
+		else
 			decide_again(a);
 	}
 }

@@ -80,7 +80,7 @@ struct dns_ask {
 struct dns_ask *dns_ask_new(struct dns_server *s, const struct dns_client *c, const struct dns_query *q);
 void dns_ask_end(struct dns_ask *a);
 void dns_park(struct dns_server *s, const struct dns_client *c, const struct dns_query *q, const struct dns_answer *otherwise);
-/* The feed has ended reading number ENDED: those who waited for it are answered. */
+/* The feed has ended reading number ENDED: those who waited for it are answered, but for containers that it does not know yet: they wait for more. */
 void dns_unpark(struct dns_server *s, uint64_t ended);
 
 /* forward.c */

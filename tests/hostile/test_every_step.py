@@ -7,7 +7,6 @@ import io
 import os
 import re
 import signal
-import subprocess
 import tarfile
 
 import pytest
@@ -15,44 +14,13 @@ import pytest
 from harness.census import IMAGES_KEEP
 from harness.clean import FINAL, empty
 from harness.fixtures import fresh_name
+from harness.monitor import Monitor
 from harness.oci import Image, Registry, busybox_layer, member, tar
 from harness.stack import TOP
 from harness.usage import records
 from harness.wait import wait_for
 
 STEPS = (1, 9, 19, 32, 50)  # of all operations together, from the first one on
-
-
-class Monitor:
-    """kill() as soon as Redis has carried out so many functions of the tenant since PATTERN was seen first."""
-
-    def __init__(self, stack, tenant, pattern, steps, kill):
-        with open(f"{stack.etc}/redis-admin.secret", encoding="ascii") as f:
-            name, password = f.read().strip().split(":", 1)
-        self.process = subprocess.Popen(["redis-cli", "-s", f"{stack.run}/redis.sock", "--user", name, "MONITOR"], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, text=True, env={**os.environ, "REDISCLI_AUTH": password})
-        assert self.process.stdout.readline() == "OK\n"
-        self.tenant, self.pattern, self.steps, self.kill = tenant, re.compile(pattern), steps, kill
-        self.pool = concurrent.futures.ThreadPoolExecutor(1)
-        self.result = self.pool.submit(self.watch)
-
-    def watch(self):
-        seen = 0
-        for line in self.process.stdout:
-            if '"FCALL' in line and self.tenant in line and (seen or self.pattern.search(line)):
-                seen += "qt_op_get" not in line
-                if seen == self.steps:
-                    self.kill()
-                    return True
-        return False
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
-        self.pool.shutdown()
 
 
 def archive():

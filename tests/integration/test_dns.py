@@ -5,9 +5,11 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
 from harness.fixtures import fresh_name
+from harness.monitor import Monitor, Pause
 from harness.wait import wait_for
 
 A, SOA, TXT = 1, 6, 16
@@ -151,6 +153,28 @@ def test_a_rename_and_an_end_are_seen_at_once(api, make_container):
     wait_for(lambda: lookup(api, a["container_id"], old)[0] == [], deadline=10, what="the old name is gone")
     assert api.post(f"/api/containers/{new}/kill").status == 200
     wait_for(lambda: lookup(api, a["container_id"], new)[0] == [], deadline=10, what="the name of one that does not run is gone")
+
+
+def test_a_command_may_ask_before_its_container_is_known(stack, api, make_container):
+    """It begins before its record says that it runs: here, by what Redis waits with."""
+    b = make_container()
+
+    def held():
+        with Pause(stack) as pause, Monitor(stack, api.tenant_id, "qt_ctr_reserve", 1, lambda: pause.now(700)) as monitor:
+            began = time.monotonic()
+            c = make_container(command=["/bin/sh", "-c", f"nslookup -type=a {b['name']}; echo end; exec sleep 1000"])["container_id"]
+            took = time.monotonic() - began
+            assert monitor.result.result(60)
+
+        def said():
+            lines = [line["message"] for line in api.get(f"/api/containers/{c}/logs").json["logs"]]
+            return "end" in lines and "\n".join(lines)
+
+        text = wait_for(said, what="what the command found")
+        assert b["ip_address"] in text, text
+        return took > 0.6
+
+    assert any(held() for _ in range(10)), "the record was never late"
 
 
 def test_answers_are_whole(stack, api, other_api, make_container):

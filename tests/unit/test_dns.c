@@ -13,6 +13,8 @@
 #include "answer.h"
 #include "cleanup.h"
 #include "fdio.h"
+#include "feed.h"
+#include "server.h"
 #include "str.h"
 
 static struct qt_id T1, T2;
@@ -277,6 +279,83 @@ static void corpus(void **state)
 	assert_true(lines > 20);
 }
 
+/* --- who waits for a reading ------------------------------------------------------------------------------ */
+
+static struct dns_source sources[1];
+static uint64_t begun; /* readings of the feed */
+static unsigned answers;
+static struct dns_answer last;
+
+struct dns_source *dns_source(struct dns_server *s, const struct dns_client *c)
+{
+	(void)s, (void)c;
+	return &sources[0];
+}
+
+uint64_t dns_feed_want(struct dns_feed *f)
+{
+	(void)f;
+	return begun + 1;
+}
+
+void dns_send_answer(struct dns_server *s, const struct dns_client *c, const struct dns_query *q, const struct dns_answer *a)
+{
+	(void)c, (void)q;
+	last = *a;
+	if (++answers == 2)
+		rt_loop_stop(s->loop);
+}
+
+static void park(struct dns_server *s, uint32_t source, const char *name)
+{
+	const struct dns_client c = {.from.sin_addr.s_addr = htonl(source)};
+	char text[DNS_TEXT_MAX];
+	struct dns_answer a;
+	struct dns_query q;
+	uint8_t wire[512];
+
+	assert_int_equal(dns_query_read(&q, wire, ask(wire, name, DNS_A)), DNS_NOERROR);
+	assert_int_equal(dns_decide(&s->view, source, &q, text, &a), DNS_UNKNOWN);
+	dns_park(s, &c, &q, &a);
+}
+
+/* A name that is not there is so after one reading. Whoever is not there himself has only just begun: until he is, or for so long as may be. */
+static void who_asks_is_waited_for(void **state)
+{
+	struct dns_server s = {.view = view};
+	struct dns_zone *before, *after = zone;
+	struct qt_err e = {0};
+
+	(void)state;
+	assert_int_equal(dns_zone_new(&before, &e), 0);
+	dns_zone_seal(before);
+	assert_int_equal(rt_loop_open(&s.loop, &e), 0);
+	park(&s, 0x0a2a0001, "nobody");
+	dns_unpark(&s, begun);
+	assert_int_equal(answers, 0);
+	dns_unpark(&s, ++begun);
+	assert_true(answers == 1 && last.rcode == DNS_NXDOMAIN);
+	rt_loop_close(s.loop); /* what it was asked with is released */
+
+	answers = 0;
+	s = (struct dns_server){.view = view};
+	s.view.zone = before;
+	assert_int_equal(rt_loop_open(&s.loop, &e), 0);
+	park(&s, 0x0a2a0001, "web");
+	park(&s, 0x0a2a9999, "web");
+	for (unsigned i = 0; i < 20; i++) {
+		dns_unpark(&s, ++begun);
+		assert_true(answers == 0 && s.asks->ticket == begun + 1 && s.asks->next->ticket == begun + 1);
+	}
+	s.view.zone = after;
+	dns_unpark(&s, ++begun);
+	assert_true(answers == 1 && last.rcode == DNS_NOERROR && last.ip == 0x0a2a0001);
+	assert_int_equal(rt_loop_run(s.loop, &e), 0);
+	assert_true(answers == 2 && last.rcode == DNS_SERVFAIL && s.n_asks == 0 && sources[0].asks == 0);
+	rt_loop_close(s.loop);
+	dns_zone_free(before);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -284,6 +363,7 @@ int main(void)
 		cmocka_unit_test(empty_zone),
 		cmocka_unit_test(replies),
 		cmocka_unit_test(corpus),
+		cmocka_unit_test(who_asks_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
