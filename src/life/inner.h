@@ -96,7 +96,10 @@ struct mi_exec;
 int qt_exec_not_started(const struct mi_failed *f, const struct mi_exec *m, int *ret_exit_code, char **ret_text, struct qt_err *e);
 
 /* Before C is ended: what its jobs wrote goes into their records, since it goes with the container's memory. An init that does not answer within BUDGET_MS (of
- * all jobs together) takes it with it. */
-void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c, int budget_ms);
+ * all jobs together) takes it with it. True if the end of each that had ended before is in its record, if it has one. */
+bool qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c, int budget_ms);
+/* C's init was asked to start and keep something, and FAILED. True if that was for want of a place, and another try may find one: what is to be known of its
+ * jobs is in their records now. */
+bool qt_life_jobs_make_room(struct qt_life *l, const struct qt_ctr *c, const struct mi_failed *failed);
 
 #endif

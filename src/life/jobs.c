@@ -9,6 +9,7 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "dec.h"
 #include "fdio.h"
 #include "inner.h"
 #include "log.h"
@@ -97,12 +98,8 @@ static int start(struct qt_life *l, const struct qt_ctr *c, const struct mi_exec
 
 	if (start_once(l, c, m, &failed, e) < 0)
 		return -1;
-	/* The init gives no place away of whose job nobody knows the end. */
-	if (failed.step == MI_STEP_FORK && failed.sys == EAGAIN) {
-		qt_life_jobs_save(l, c, SAVE_BUDGET_MS);
-		if (start_once(l, c, m, &failed, e) < 0)
-			return -1;
-	}
+	if (qt_life_jobs_make_room(l, c, &failed) && start_once(l, c, m, &failed, e) < 0)
+		return -1;
 	if (failed.step == MI_STEP_NONE)
 		return 0;
 	if (qt_exec_not_started(&failed, m, &exit_code, &text, e) < 0)
@@ -197,27 +194,46 @@ static bool begins(const struct qt_ctr *c, const json_t *o)
 	return c->state == QT_ST_RUNNING && since_s >= c->started_ms / 1000 && since_s + START_BUDGET_MS / 1000 >= qt_now_ms() / 1000;
 }
 
-/* O is the stored record of a job of C; what is known better now goes into it, and an end into the store. False: the init cannot be asked now. */
+/* O anew. 1: it still says that it runs, 0: it has ended, or there is none any more; -1. */
+static int read_again(struct qt_life *l, const struct qt_ctr *c, const char *job, json_t *o, struct qt_err *e)
+{
+	auto_json json_t *now = qt_store_job_get(l->store, &c->tenant, &c->id, job, e);
+
+	if (!now && e->code == QT_E_JOB_NOT_FOUND)
+		qt_err_reset(e);
+	if (!now)
+		return e->code == QT_OK ? 0 : -1;
+	(void)json_object_update(o, now);
+	return says(o, "running") ? 1 : 0;
+}
+
+/* O is the stored record of a job of C; what is known better now goes into it, and an end into the store. False: the init cannot be asked now, or the store. */
 static bool bring_up_to_date(struct qt_life *l, const struct qt_ctr *c, json_t *o, int budget_ms)
 {
 	const char *job = json_string_value(json_object_get(o, "job_id"));
-	bool ran = says(o, "running"), known = false, answered;
+	bool ran = says(o, "running"), known = false;
 	struct qt_err e = {0};
+	int r;
 
 	if (!job || !json_is_true(json_object_get(o, "detached")))
 		return true;
 	if (c->state == QT_ST_RUNNING)
 		known = ask_init(l, c, job, o, budget_ms, &e);
-	answered = e.code == QT_OK;
-	/* An init that cannot be asked now proves nothing; one that does not know it, or is no more, does. */
-	if (ran && !known && answered && !begins(c, o)) {
+	/* An init that cannot be asked now proves nothing; one that does not know it, or is no more, does, unless somebody has written down its end meanwhile:
+	 * then the init may have given its place away. */
+	if (e.code != QT_OK)
+		return false;
+	if (ran && !known && !begins(c, o)) {
+		r = read_again(l, c, job, o, &e);
+		if (r <= 0)
+			return r == 0;
 		set_ended(o, "failed", 128 + 9, c->exited_ms > 0 ? c->exited_ms : qt_now_ms());
 		set(o, "error_message", json_string("the container was stopped while the job ran"));
 	}
-	qt_err_reset(&e);
-	if (ran && !says(o, "running") && qt_store_job_put(l->store, &c->tenant, &c->id, job, o, &e) < 0)
-		qt_log_err(QT_LOG_WARN, &e, "the end of job %s is not written down now", job);
-	return answered;
+	if (!ran || says(o, "running") || qt_store_job_put(l->store, &c->tenant, &c->id, job, o, &e) == 0)
+		return true;
+	qt_log_err(QT_LOG_WARN, &e, "the end of job %s is not written down now", job);
+	return false;
 }
 
 json_t *qt_life_job(struct qt_life *l, const struct qt_ctr *c, const char *job, bool with_output, struct qt_err *e)
@@ -251,21 +267,39 @@ json_t *qt_life_jobs(struct qt_life *l, const struct qt_ctr *c, struct qt_err *e
 	return list;
 }
 
-void qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c, int budget_ms)
+bool qt_life_jobs_save(struct qt_life *l, const struct qt_ctr *c, int budget_ms)
 {
 	int64_t deadline = qt_mono_ms() + budget_ms;
 	struct qt_err e = {0};
 	json_t *list = qt_store_job_list(l->store, &c->tenant, &c->id, true, &e), *o;
+	bool all = list != NULL;
 	size_t i;
 
 	json_array_foreach(list, i, o) {
 		const char *job = json_string_value(json_object_get(o, "job_id"));
 
-		if (!bring_up_to_date(l, c, o, qt_left_ms(deadline)))
+		all = bring_up_to_date(l, c, o, qt_left_ms(deadline));
+		if (!all)
 			break;
 		/* Its output so far; that it does not run any more is seen when somebody asks. */
 		if (job && says(o, "running"))
 			(void)qt_store_job_put(l->store, &c->tenant, &c->id, job, o, &e);
 	}
 	json_decref(list);
+	return all;
+}
+
+/* The init gives no place away of a job whose end may not be written down. Now those are that have records: one is written before its job begins. The others'
+ * are gone (operation_keep_s, the tenant's newest 1000, FLUSHALL), and nobody will ever ask for them. So it may have the places of all that had ended when it
+ * refused; of what ended since, nothing is known. */
+bool qt_life_jobs_make_room(struct qt_life *l, const struct qt_ctr *c, const struct mi_failed *failed)
+{
+	auto_close int conn = -1;
+	struct qt_err e = {0};
+
+	if (failed->step != MI_STEP_FORK || failed->sys != EAGAIN)
+		return false;
+	if (qt_life_jobs_save(l, c, SAVE_BUDGET_MS) && failed->n_ended > 0 && qt_life_connect(l, c, &conn, &e) == 0)
+		(void)mi_saved(conn, failed->n_ended, ATTACH_BUDGET_MS, &e);
+	return true;
 }

@@ -23,6 +23,13 @@ int64_t qt_session_due(const struct qt_conf *conf, const struct qt_session *x)
 	return quiet < x->expires_ms ? quiet : x->expires_ms;
 }
 
+static int start_once(struct qt_life *l, const struct qt_ctr *c, const struct mi_exec *m, pid_t *pid, struct mi_failed *failed, struct qt_err *e)
+{
+	auto_close int conn = -1, master = -1;
+
+	return qt_life_connect(l, c, &conn, e) < 0 || mi_exec_start_tty(conn, m, START_BUDGET_MS, pid, &master, failed, e) < 0 ? -1 : 0;
+}
+
 /* 0 when it runs, 1 when there is no such program, -1. */
 static int start(struct qt_life *l, const struct qt_ctr *c, struct qt_session *x, const char *shell, struct qt_err *e)
 {
@@ -30,7 +37,6 @@ static int start(struct qt_life *l, const struct qt_ctr *c, struct qt_session *x
 	auto_json json_t *command = json_pack("[s]", shell), *term = json_object();
 	struct mi_exec m = {.uid = MI_ID_DEFAULT, .gid = MI_ID_DEFAULT, .flags = MI_EXEC_KEEP | MI_EXEC_TTY, .key = x->id.s,
 			    .rows = (uint16_t)x->rows, .cols = (uint16_t)x->cols};
-	auto_close int conn = -1, master = -1;
 	struct mi_failed failed;
 	int exit_code;
 	pid_t pid;
@@ -39,8 +45,9 @@ static int start(struct qt_life *l, const struct qt_ctr *c, struct qt_session *x
 		return qt_fail(e, QT_E_UNAVAILABLE, "out of memory");
 	if (!json_object_get(c->environment, "TERM"))
 		json_object_set_new(term, "TERM", json_string("xterm-256color"));
-	if (qt_strv_argv(&m.argv, argv, command, e) < 0 || qt_strv_env(&m.env, env, c, term, e) < 0 ||
-	    qt_life_connect(l, c, &conn, e) < 0 || mi_exec_start_tty(conn, &m, START_BUDGET_MS, &pid, &master, &failed, e) < 0)
+	if (qt_strv_argv(&m.argv, argv, command, e) < 0 || qt_strv_env(&m.env, env, c, term, e) < 0 || start_once(l, c, &m, &pid, &failed, e) < 0)
+		return -1;
+	if (qt_life_jobs_make_room(l, c, &failed) && start_once(l, c, &m, &pid, &failed, e) < 0)
 		return -1;
 	if (failed.step == MI_STEP_EXEC && failed.sys == ENOENT)
 		return 1;

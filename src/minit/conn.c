@@ -87,15 +87,20 @@ static void drop(struct slot *s)
 }
 
 /* A client that does not take its answers is dropped. */
+static bool answer_msg(struct slot *s, const struct mi_msg *m, const void *more, size_t len, const int *fds, unsigned n_fds)
+{
+	if (mi_send(s->fd, m, more, len, fds, n_fds))
+		return true;
+	drop(s);
+	return false;
+}
+
 static bool answer_fds(struct slot *s, uint32_t kind, uint32_t arg, uint32_t arg2, const void *more, size_t len, const int *fds,
 		       unsigned n_fds)
 {
 	const struct mi_msg m = {.magic = MI_MAGIC, .kind = kind, .arg = arg, .arg2 = arg2};
 
-	if (mi_send(s->fd, &m, more, len, fds, n_fds))
-		return true;
-	drop(s);
-	return false;
+	return answer_msg(s, &m, more, len, fds, n_fds);
 }
 
 static bool answer(struct slot *s, uint32_t kind, uint32_t arg, uint32_t arg2, const void *more, size_t len)
@@ -308,6 +313,15 @@ static int start_kept(struct slot *s, struct mi_launch *l, const struct mi_msg *
 	return sys;
 }
 
+static void not_started(struct slot *s, int sys)
+{
+	const struct mi_msg m = {.magic = MI_MAGIC, .kind = MI_FAILED, .arg = MI_STEP_FORK, .arg2 = (uint32_t)sys,
+				 .flags = sys == EAGAIN ? mi_keep_n_ended() : 0};
+
+	s->state = DONE;
+	(void)answer_msg(s, &m, NULL, 0, NULL, 0);
+}
+
 static void on_exec(struct slot *s, const struct mi_msg *m, const struct mi_run *run, const int *fds)
 {
 	bool keep = m->flags & MI_EXEC_KEEP;
@@ -331,10 +345,8 @@ static void on_exec(struct slot *s, const struct mi_msg *m, const struct mi_run 
 	if (l.run.cwd[0] == '\0')
 		l.run.cwd = mi.cwd;
 	sys = mi.stopping ? ESHUTDOWN : keep ? start_kept(s, &l, m) : start(s, &l);
-	if (sys != 0) {
-		s->state = DONE;
-		(void)answer(s, MI_FAILED, MI_STEP_FORK, (uint32_t)sys, NULL, 0);
-	}
+	if (sys != 0)
+		not_started(s, sys);
 }
 
 static void on_attach(struct slot *s, const char *key)
@@ -431,6 +443,10 @@ static void obey(struct slot *s, const struct mi_msg *m, const struct mi_run *ru
 		break;
 	case MI_DIAL:
 		on_dial(s, run->cwd);
+		break;
+	case MI_SAVED:
+		mi_keep_saved(m->arg);
+		(void)answer(s, MI_GONE, 0, 0, NULL, 0);
 		break;
 	}
 }

@@ -66,7 +66,7 @@ int mi_check_request(const void *msg, size_t len, unsigned fds, struct mi_run *r
 
 	if (len < sizeof(*m) || len > MI_MSG_MAX || m->magic != MI_MAGIC)
 		return EPROTO;
-	if (m->kind < MI_PING || m->kind > MI_DIAL)
+	if (m->kind < MI_PING || m->kind > MI_SAVED)
 		return ENOSYS;
 	if (fds != fds_of(m))
 		return EPROTO;

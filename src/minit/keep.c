@@ -23,8 +23,11 @@ static struct keep {
 	int master;	    /* of a terminal, else -1 */
 	int pipe[2], mem[2]; /* stdout, stderr; of a terminal, mem[0] is a struct mi_scroll */
 	uint64_t due_ms;    /* monotonic; 0: never */
-	bool termed, heard; /* heard: somebody was told of its end */
+	uint32_t nth;	    /* the so manieth to end, from 1 on */
+	bool termed, saved; /* saved: nobody need be told of its end any more */
 } keeps[MI_KEEPS_MAX];
+
+static uint32_t n_ended; /* of all that there ever were */
 
 static void close_one(int *fd)
 {
@@ -58,7 +61,7 @@ int mi_keep_oldest(void)
 	for (unsigned i = 0; i < MI_KEEPS_MAX; i++) {
 		if (!keeps[i].key[0])
 			return (int)i;
-		if (keeps[i].told.ended && (keeps[i].heard || keeps[i].told.tty) && (best < 0 || keeps[i].told.ended_ms < keeps[best].told.ended_ms))
+		if (keeps[i].told.ended && (keeps[i].saved || keeps[i].told.tty) && (best < 0 || keeps[i].told.ended_ms < keeps[best].told.ended_ms))
 			best = (int)i;
 	}
 	return best;
@@ -209,6 +212,7 @@ void mi_keep_ended(int place, int code, int sig)
 			continue;
 		mi_unwatch_close(&k->pipe[i]);
 	}
+	k->nth = ++n_ended;
 	k->told.ended = 1;
 	k->told.exit_code = code;
 	k->told.signal = (uint32_t)sig;
@@ -220,11 +224,22 @@ void mi_keep_tell(int place, struct mi_kept *ret, int fds[2], unsigned *ret_n_fd
 {
 	struct keep *k = &keeps[place];
 
-	k->heard = k->told.ended;
 	*ret = k->told;
 	*ret_n_fds = 2;
 	fds[0] = k->told.tty ? k->master : k->mem[0];
 	fds[1] = k->told.tty ? k->mem[0] : k->mem[1];
+}
+
+uint32_t mi_keep_n_ended(void)
+{
+	return n_ended;
+}
+
+void mi_keep_saved(uint32_t n)
+{
+	for (unsigned i = 0; i < MI_KEEPS_MAX; i++)
+		if (keeps[i].key[0] && keeps[i].told.ended && (int32_t)(n - keeps[i].nth) >= 0)
+			keeps[i].saved = true;
 }
 
 int mi_keep_due(int most, void (*signal)(int place, int sig))

@@ -61,9 +61,12 @@ void mi_keep_started(int place, pid_t pid);
 void mi_keep_ended(int place, int code, int sig);
 bool mi_keep_has_ended(int place);
 bool mi_keep_is_tty(int place);
-/* A place that is free, or of one that ended, the oldest; -1 if all run, or are jobs of whose end nobody was told yet. */
+/* A place that is free, or of one that ended, the oldest; -1 if all run, or are jobs of whose end somebody may have to be told. */
 int mi_keep_oldest(void);
 void mi_keep_tell(int place, struct mi_kept *ret, int fds[2], unsigned *ret_n_fds); /* borrowed */
+uint32_t mi_keep_n_ended(void); /* of all that there ever were */
+/* Of the first N that ended, nobody need be told any more. */
+void mi_keep_saved(uint32_t n);
 void mi_keep_read(unsigned slot); /* MI_SRC_KEEP: place * 2 + stream */
 /* Ms until one of them runs out of time, at most MOST (-1: no bound); and what is due now is sent its signal by SIGNAL. */
 int mi_keep_due(int most, void (*signal)(int place, int sig));

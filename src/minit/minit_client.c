@@ -274,7 +274,7 @@ int mi_exec_start_tty(int fd, const struct mi_exec *x, int budget_ms, pid_t *ret
 	if (want.n_fds != (started && tty ? 1U : 0U))
 		return broke(&want, e);
 	*ret_pid = started ? (pid_t)m.arg : 0;
-	*failed = started ? (struct mi_failed){0} : (struct mi_failed){m.arg, (int)m.arg2};
+	*failed = started ? (struct mi_failed){0} : (struct mi_failed){m.arg, (int)m.arg2, m.flags};
 	return 0;
 }
 
@@ -326,6 +326,17 @@ int mi_forget(int fd, const char *key, int budget_ms, struct qt_err *e)
 		return -1;
 	/* This connection may be about the very one that is forgotten. */
 	if (m.kind == MI_EXITED && answer_of(fd, &m, &x, deadline, e) < 0)
+		return -1;
+	return m.kind == MI_GONE ? 0 : broke(&x, e);
+}
+
+int mi_saved(int fd, uint32_t n_ended, int budget_ms, struct qt_err *e)
+{
+	struct mi_msg m = {.magic = MI_MAGIC, .kind = MI_SAVED, .arg = n_ended};
+	int64_t deadline = qt_mono_ms() + budget_ms;
+	struct expect x = {0};
+
+	if (send_msg(fd, &m, sizeof(m), NULL, 0, deadline, e) < 0 || answer_of(fd, &m, &x, deadline, e) < 0)
 		return -1;
 	return m.kind == MI_GONE ? 0 : broke(&x, e);
 }

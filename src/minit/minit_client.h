@@ -32,6 +32,7 @@ struct mi_exec {
 struct mi_failed {
 	uint32_t step;
 	int sys;
+	uint32_t n_ended; /* with EAGAIN: how many kept execs have ended so far, for mi_saved(); 0: the init does not understand that */
 };
 
 /* 0 when minit answered: *RET_PID as the container sees it, or FAILED with a step that is not 0, and *RET_PID 0. -1: VALIDATION_ERROR if
@@ -47,6 +48,8 @@ int mi_exec_start_tty(int fd, const struct mi_exec *x, int budget_ms, pid_t *ret
 int mi_attach(int fd, const char *key, int budget_ms, struct mi_kept *ret, int ret_fds[2], struct qt_err *e);
 /* Killed, if it runs, and forgotten. */
 int mi_forget(int fd, const char *key, int budget_ms, struct qt_err *e);
+/* Of the first N_ENDED that ended, all that anybody will want to know is written down: their places may be given away. */
+int mi_saved(int fd, uint32_t n_ended, int budget_ms, struct qt_err *e);
 
 /* Connect, inside the container, to the stream socket PATH (absolute, shorter than MI_DIAL_MAX): 1 and *RET, the caller's, a connected socket of AF_UNIX to be read
  * and written without blocking (MSG_DONTWAIT: its flags are shared with the container's init); 0: nobody listens there. */

@@ -12,7 +12,7 @@
  * keeps the connection after MI_EXITED and MI_FAILED: closing it is the client's part.
  *
  * An exec with MI_EXEC_KEEP has a key and outlives its connection: minit holds what it writes, or its terminal, until another connection
- * asks by the key (MI_ATTACH), and drops it on MI_FORGET or, once it ended, when its place is needed.
+ * asks by the key (MI_ATTACH), and drops it on MI_FORGET or, once it ended, when its place is needed: a job's only after MI_SAVED.
  */
 #ifndef QT_MINIT_PROTO_H
 #define QT_MINIT_PROTO_H
@@ -27,7 +27,7 @@
 #define MI_CWD_MAX   4096U /* its NUL included */
 #define MI_DIAL_MAX  108U  /* the same of a socket's path: what sockaddr_un holds */
 #define MI_ID_MAX    65535U
-#define MI_KEEPS_MAX 64U  /* kept at once, those that ended included; MI_FAILED with EAGAIN when all of them run, or are jobs that nobody attached to since their end */
+#define MI_KEEPS_MAX 64U  /* kept at once, those that ended included; MI_FAILED with EAGAIN when all of them run, or are jobs that ended and are not saved (MI_SAVED) */
 #define MI_KEY_MAX   64U  /* its NUL included */
 #define MI_KEEP_BYTES (1U << 20) /* of each output of a kept exec; the rest is read and dropped */
 
@@ -82,16 +82,19 @@ enum mi_kind {
 	MI_FORGET, /* with a key: kill it if it runs, and forget it. MI_GONE, also if there is none */
 	MI_DIAL,   /* connect to a listening stream socket of the container; cwd is its path. MI_DIALED, or MI_FAILED with connect()'s errno: ENOENT and
 		    * ECONNREFUSED say that nobody listens there */
+	MI_SAVED,  /* arg: a count that MI_FAILED told. Of all that had ended then, whatever anybody will want to know is written down: their places may be given
+		    * away. MI_GONE */
 	/* answers */
 	MI_PONG = 64, /* a struct mi_pong follows */
 	MI_STARTED,   /* the program runs; arg: the pid as the container sees it, and the number of its process group and session. With a
 		       * terminal: one descriptor, its master */
-	MI_FAILED,    /* arg: enum mi_step; arg2: errno. Nothing runs. */
+	MI_FAILED,    /* arg: enum mi_step; arg2: errno. Nothing runs. Of an exec with EAGAIN, flags: how many kept ones have ended so far; 0 from an init of before there was
+		       * MI_SAVED, which it does not understand */
 	MI_EXITED,    /* arg: exit code, 128 + n for signal n; arg2: the signal or 0 */
 	MI_ERROR,     /* arg2: errno; the request was not understood or not possible; the connection ends */
 	MI_KEPT,      /* a struct mi_kept follows, and two descriptors: a terminal's master and its struct mi_scroll (of an init of before there was one: the
 		       * master alone), or memfds of stdout and stderr */
-	MI_GONE,
+	MI_GONE,      /* MI_FORGET and MI_SAVED are obeyed */
 	MI_DIALED, /* with one descriptor: the connection, which does not block */
 };
 
@@ -103,7 +106,7 @@ struct mi_msg {
 	/* of MI_EXEC; 0 otherwise: the texts behind, in this order. cwd_len 0: the config's working directory. The key, with its NUL, is also
 	 * that of MI_ATTACH and MI_FORGET, and cwd the path of MI_DIAL */
 	uint32_t argv_len, env_len, cwd_len, key_len;
-	uint32_t flags; /* MI_EXEC_* */
+	uint32_t flags; /* MI_EXEC_*; of MI_FAILED, see there */
 	uint32_t uid, gid; /* MI_ID_DEFAULT: those of the config */
 };
 

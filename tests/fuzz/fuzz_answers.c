@@ -112,6 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		n = mi_forget(s[0], "key", 0, &e);
 		FUZZ_MUST(n == 0 || e.code == QT_E_EXEC_NOT_READY);
 		break;
+	case 6:
+		n = mi_saved(s[0], 1, 0, &e);
+		FUZZ_MUST(n == 0 || e.code == QT_E_EXEC_NOT_READY);
+		break;
 	default:
 		n = mi_exec_wait(s[0], 0, &code, &sig, &e);
 		FUZZ_MUST(n == 1 ? code >= 0 && code < 256 && sig >= 0 && sig <= 64 : e.code == QT_E_UNAVAILABLE);

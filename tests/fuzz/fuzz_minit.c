@@ -25,7 +25,7 @@ static void message(bool config, unsigned fds, const uint8_t *data, size_t size)
 		FUZZ_MUST(strlen(run.cwd) < MI_CWD_MAX && (run.cwd[0] == '/' || (!config && run.cwd[0] == '\0')));
 	}
 	if (rc == 0 && !config) {
-		FUZZ_MUST(m->kind >= MI_PING && m->kind <= MI_FORGET);
+		FUZZ_MUST(m->kind >= MI_PING && m->kind <= MI_SAVED);
 		FUZZ_MUST(strlen(run.key) < MI_KEY_MAX);
 		FUZZ_MUST(m->kind != MI_SIGNAL || (m->arg >= 1 && m->arg <= 64));
 		FUZZ_MUST((m->kind != MI_ATTACH && m->kind != MI_FORGET) || run.key[0]);

@@ -74,6 +74,56 @@ def test_more_jobs_than_an_init_holds(busy):
         assert (job["stdout"], job["exit_code"], job["error_message"]) == (f"job {i}\n", i % 3, None), job
 
 
+def test_many_who_start_jobs_lose_none_of_the_others(busy):
+    """What ends while somebody makes room is not given away with what had ended before."""
+    api, c = busy
+
+    def start(i):
+        def taken():
+            r = api.post(f"/api/containers/{c}/exec", {"command": ["/bin/sh", "-c", f"echo job {i}; exit {i % 3}"], "detach": True})
+            assert r.status in (202, 503), r  # others may be quicker, and have all the room that was made
+            return r["status_url"] if r.status == 202 else None
+        return wait_for(taken, what="a place")
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        urls = list(pool.map(start, range(300)))
+    for i, url in enumerate(urls):
+        job = ended(api, url)
+        assert (job["stdout"], job["exit_code"], job["error_message"]) == (f"job {i}\n", i % 3, None), job
+
+
+def test_jobs_without_records_hold_no_places(stack, api, make_container):
+    """Their records went with their time, or with what Redis lost, before anybody asked: an init full of them takes others, and one that has a record loses nothing."""
+    c = make_container()["container_id"]
+    keys = f"quilt:{{{api.tenant_id}}}"
+    idle = len(api.get(f"/api/containers/{c}/processes")["processes"])
+
+    def fill():
+        urls = [detach(api, c, "/bin/sh", "-c", "until [ -e /tmp/go ]; do sleep 0.1; done; echo job $0; exit 3", str(i)) for i in range(64)]
+        assert api.exec(c, "touch", "/tmp/go")["exit_code"] == 0
+        wait_for(lambda: len(api.get(f"/api/containers/{c}/processes")["processes"]) == idle, what="all have ended")
+        assert api.exec(c, "rm", "/tmp/go")["exit_code"] == 0
+        return urls
+
+    def lose(urls):
+        ids = [url.rsplit("/", 1)[1] for url in urls]
+        assert stack.redis("DEL", *(f"{keys}:job:{i}" for i in ids)) == str(len(ids))
+        assert stack.redis("SREM", f"{keys}:jobs-running:{c}", *ids) == str(len(ids))
+        assert stack.redis("ZREM", f"{keys}:jobs:{c}", *ids) == str(len(ids))
+        assert stack.redis("ZREM", f"{keys}:jobs", *(f"{c}/{i}" for i in ids)) == str(len(ids))
+
+    urls = fill()
+    lose(urls[:20] + urls[21:])
+    assert ended(api, detach(api, c, "echo", "more"))["stdout"] == "more\n"
+    kept = api.get(urls[20]).json
+    assert (kept["status"], kept["stdout"], kept["exit_code"], kept["error_message"]) == ("failed", "job 20\n", 3, None), kept
+    # A terminal needs a place as well.
+    lose(fill())
+    r = api.post("/api/terminal/sessions", {"container_id": c})
+    assert r.status == 201, r
+    assert api.delete(f"/api/terminal/sessions/{r['session_id']}").status == 200
+
+
 def test_a_job_that_begins_is_not_taken_for_one_that_is_gone(busy):
     """Whoever looks while it is being started."""
     api, c = busy

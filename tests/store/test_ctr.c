@@ -574,6 +574,26 @@ static void test_samples(void **state)
 	must(qt_store_ctr_remove(worker, &t.id, &idle.id, e));
 }
 
+/* Somebody saw it run, and says so when it has ended already. */
+static void job_ends_once(const struct qt_tenant *t, const struct qt_ctr *c)
+{
+	json_t *runs = json_pack("{s:s, s:s}", "status", "running", "stdout", "so f"), *got;
+	json_t *ended = json_pack("{s:s, s:s}", "status", "completed", "stdout", "so far");
+	struct qt_id job = qt_id_new("job");
+
+	must(qt_store_job_put(worker, &t->id, &c->id, job.s, runs, e));
+	must(qt_store_job_put(worker, &t->id, &c->id, job.s, runs, e));
+	assert_int_equal(admin_int("SISMEMBER quilt:{%s}:jobs-running:%s %s", t->id.s, c->id.s, job.s), 1);
+	must(qt_store_job_put(worker, &t->id, &c->id, job.s, ended, e));
+	must(qt_store_job_put(worker, &t->id, &c->id, job.s, runs, e));
+	assert_int_equal(admin_int("SISMEMBER quilt:{%s}:jobs-running:%s %s", t->id.s, c->id.s, job.s), 0);
+	got = qt_store_job_get(worker, &t->id, &c->id, job.s, &(struct qt_err){0});
+	assert_true(json_equal(got, ended));
+	json_decref(got);
+	json_decref(runs);
+	json_decref(ended);
+}
+
 static void test_jobs(void **state)
 {
 	struct qt_tenant t = new_tenant("jobs", NULL);
@@ -615,6 +635,7 @@ static void test_jobs(void **state)
 	assert_true(r->len <= 32768 && r->len > 4096);
 	assert_non_null(strstr(r->str, "\"output_truncated\":true"));
 	freeReplyObject(r);
+	job_ends_once(&t, &c);
 	must(qt_store_ctr_remove(worker, &t.id, &c.id, e));
 	assert_int_equal(admin_int("KEYS quilt:{%s}:job*", t.id.s), 0);
 	json_decref(record);

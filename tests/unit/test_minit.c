@@ -458,6 +458,8 @@ static void bad_peers_are_dropped(void **state)
 	} rows[] = {
 		{0, 0, 0, sizeof(struct mi_msg), 0, ENOSYS},
 		{MI_PONG, 0, 0, sizeof(struct mi_msg), 0, ENOSYS},
+		{MI_SAVED, 1, 0, sizeof(struct mi_msg) + 1, 0, EPROTO},
+		{MI_SAVED + 1, 0, 0, sizeof(struct mi_msg), 0, ENOSYS},
 		{MI_PING, 0, 0, sizeof(struct mi_msg) - 1, 0, EPROTO},
 		{MI_PING, 0, 0, sizeof(struct mi_msg) + 1, 0, EPROTO},
 		{MI_PING, 0, 0, sizeof(struct mi_msg), 1, EPROTO},

@@ -23,13 +23,14 @@ static void kept_start(const struct rig *r, int *conn, const char *argv, const c
 	assert_int_equal(kept_try(r, conn, argv, key, time_ms).step, MI_STEP_NONE);
 }
 
-static int kept_refused(const struct rig *r, const char *argv, const char *key)
+/* How many have ended. */
+static uint32_t kept_no_room(const struct rig *r)
 {
 	auto_close int conn = -1;
-	struct mi_failed failed = kept_try(r, &conn, argv, key, 0);
+	struct mi_failed failed = kept_try(r, &conn, "true", "more", 0);
 
-	assert_int_equal(failed.step, MI_STEP_FORK);
-	return failed.sys;
+	assert_true(failed.step == MI_STEP_FORK && failed.sys == EAGAIN);
+	return failed.n_ended;
 }
 
 /* Waits until the kept exec ended. */
@@ -59,13 +60,25 @@ static struct mi_kept kept_end(const struct rig *r, const char *key, char *out, 
 	return k;
 }
 
+static void kept_many(const struct rig *r, const char *name, const char *argv, unsigned n)
+{
+	char key[32];
+	int conn;
+
+	for (unsigned i = 0; i < n; i++) {
+		(void)snprintf(key, sizeof(key), "%s_%u", name, i);
+		kept_start(r, &conn, argv, key, 0);
+		(void)close(conn);
+	}
+}
+
 static void kept_execs_outlive_their_connection(void **state)
 {
 	struct qt_err e = {0};
 	struct mi_kept k;
 	struct rig r;
 	int conn, fds[2];
-	char b[256], key[32];
+	char b[256];
 
 	(void)state;
 	rig_start(&r, "", NULL);
@@ -103,29 +116,55 @@ static void kept_execs_outlive_their_connection(void **state)
 	rig_until_execs(&r, 0);
 	(void)close(conn);
 
-	/* The places of those that ended, and of whose end somebody heard, are given to new ones. */
-	for (unsigned i = 0; i < 2 * MI_KEEPS_MAX; i++) {
-		(void)snprintf(key, sizeof(key), "job_%u", i);
-		kept_start(&r, &conn, "true", key, 0);
-		(void)kept_end(&r, key, b, sizeof(b));
-		(void)close(conn);
-	}
+	assert_int_equal(rig_stop(&r), 0);
+	rig_done(&r);
+}
+
+static void kept_saved(const struct rig *r, uint32_t n_ended)
+{
+	auto_close int conn = rig_connect(r);
+	struct qt_err e = {0};
+
+	assert_int_equal(mi_saved(conn, n_ended, PATIENCE_MS, &e), 0);
+}
+
+/* The places of those that ended are given to new ones when somebody says that no more need be known of them: he speaks of what had ended when there was no
+ * room, not of what ended since. That somebody was told of an end is no such word: he may not have written it down. */
+static void those_that_are_saved_make_room(void **state)
+{
+	struct qt_err e = {0};
+	struct mi_kept k;
+	uint32_t n_ended;
+	struct rig r;
+	int conn, fds[2], code, sig;
+	char b[256];
+
+	(void)state;
+	rig_start(&r, "", NULL);
+	kept_many(&r, "old", "true", MI_KEEPS_MAX - 1);
+	kept_start(&r, &conn, "sleep 1000", "late", 0);
+	rig_until_execs(&r, 1);
+	n_ended = kept_no_room(&r);
+	assert_int_equal(n_ended, MI_KEEPS_MAX - 1);
+	assert_int_equal(mi_signal(conn, SIGKILL, &e), 0);
+	assert_int_equal(mi_exec_wait(conn, qt_mono_ms() + PATIENCE_MS, &code, &sig, &e), 1);
+	(void)close(conn);
+	(void)kept_end(&r, "old_0", b, sizeof(b));
+	assert_int_equal(kept_no_room(&r), MI_KEEPS_MAX);
+	kept_saved(&r, n_ended);
+	kept_many(&r, "run", "sleep 1000", MI_KEEPS_MAX - 1);
+	n_ended = kept_no_room(&r);
 	conn = rig_connect(&r);
-	assert_int_equal(mi_attach(conn, "job_a", PATIENCE_MS, &k, fds, &e), 0);
+	assert_int_equal(mi_attach(conn, "old_0", PATIENCE_MS, &k, fds, &e), 0);
 	(void)close(conn);
-	/* Not those of others, however long ago that was. */
-	for (unsigned i = 0; i < MI_KEEPS_MAX; i++) {
-		(void)snprintf(key, sizeof(key), "new_%u", i);
-		kept_start(&r, &conn, "true", key, 0);
-		(void)close(conn);
-	}
-	rig_until_execs(&r, 0);
-	assert_int_equal(kept_refused(&r, "true", "more"), EAGAIN);
-	(void)kept_end(&r, "new_7", b, sizeof(b));
-	kept_start(&r, &conn, "true", "more", 0);
+	kept_saved(&r, n_ended);
+	kept_saved(&r, 0);
+	assert_int_equal(kept_end(&r, "late", b, sizeof(b)).exit_code, 128 + SIGKILL);
+	kept_start(&r, &conn, "sleep 1000", "run_last", 0);
 	(void)close(conn);
-	assert_int_equal(kept_refused(&r, "true", "more_2"), EAGAIN);
-	(void)kept_end(&r, "new_0", b, sizeof(b));
+	/* None of those that run. */
+	kept_saved(&r, kept_no_room(&r));
+	(void)kept_no_room(&r);
 	assert_int_equal(rig_stop(&r), 0);
 	rig_done(&r);
 }
@@ -253,6 +292,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kept_execs_outlive_their_connection),
+		cmocka_unit_test(those_that_are_saved_make_room),
 		cmocka_unit_test(sockets_are_dialled),
 		cmocka_unit_test(terminals_are_kept),
 	};

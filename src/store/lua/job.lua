@@ -22,6 +22,11 @@ redis.register_function('qt_job_put', function(keys, args)
   if redis.call('EXISTS', K.ctr(t, ctr)) == 0 then
     return fail('QT_NO_CTR', ctr)
   end
+  -- Whoever says that it runs may have looked before somebody else wrote down its end.
+  local before = args[6] == '1' and redis.call('GET', K.job(t, id))
+  if before and cjson.decode(before).status ~= 'running' then
+    return 'OK'
+  end
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.jobs(t), '-inf', int(now - tonumber(args[5]) * 1000), 'LIMIT', 0, 64)) do
     redis.call('ZREM', K.jobs(t), member)
     job_forget(t, member)
