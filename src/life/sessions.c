@@ -93,6 +93,11 @@ int qt_life_session_open(struct qt_life *l, const struct qt_ctr *c, struct qt_se
 	return -1;
 }
 
+static int not_found(struct qt_err *e)
+{
+	return qt_fail(e, QT_E_SESSION_NOT_FOUND, "there is no such terminal session");
+}
+
 /* Does what X was a part of still run? */
 static int alive(struct qt_life *l, const struct qt_session *x, struct qt_err *e)
 {
@@ -113,7 +118,7 @@ static int alive(struct qt_life *l, const struct qt_session *x, struct qt_err *e
 	if (ok)
 		return 0;
 	(void)qt_store_session_remove(l->store, &x->tenant, &x->id, &ignored);
-	return qt_fail(e, QT_E_SESSION_NOT_FOUND, "there is no such terminal session");
+	return not_found(e);
 }
 
 int qt_life_session_get(struct qt_life *l, const struct qt_id *tenant, const char *id, struct qt_session *ret, struct qt_err *e)
@@ -183,25 +188,67 @@ void qt_terminal_done(struct qt_terminal *t)
 	qt_reset_fd(&t->scroll, -1);
 }
 
-int qt_life_session_attach(struct qt_life *l, const struct qt_session *x, struct qt_terminal *ret, struct qt_err *e)
+/* 1: the container's init has it, and KEPT and RET, the caller's, say how. 0: it has not, or is no more. */
+static int find(struct qt_life *l, const struct qt_session *x, struct mi_kept *kept, struct qt_terminal *ret, struct qt_err *e)
 {
 	auto_close int conn = -1;
 	int fds[2] = {-1, -1}, r;
-	struct mi_kept kept;
 
+	*ret = QT_TERMINAL_NONE;
 	r = connect_to(l, x, &conn, e);
 	if (r == 0)
-		r = mi_attach(conn, x->id.s, ATTACH_BUDGET_MS, &kept, fds, e);
-	if (r > 0 && kept.tty) {
+		r = mi_attach(conn, x->id.s, ATTACH_BUDGET_MS, kept, fds, e);
+	if (r > 0 && kept->tty) {
 		*ret = (struct qt_terminal){qt_take_fd(&conn), fds[0], fds[1]};
-		return 0;
+		return 1;
 	}
 	qt_close(fds[0]);
 	qt_close(fds[1]);
 	if (r < 0 && !over(e))
 		return -1;
 	qt_err_reset(e);
-	return qt_fail(e, QT_E_SESSION_NOT_FOUND, "there is no such terminal session");
+	return 0;
+}
+
+int qt_life_session_attach(struct qt_life *l, const struct qt_session *x, struct qt_terminal *ret, struct qt_err *e)
+{
+	struct qt_err ignored = {0};
+	struct mi_kept kept;
+	int r = find(l, x, &kept, ret, e);
+
+	if (r > 0 && !kept.ended)
+		return 0;
+	/* Its shell ended, and nobody was there to hear it: nobody will be told again. */
+	if (r > 0)
+		(void)qt_life_session_end(l, x, &ignored);
+	qt_terminal_done(ret);
+	return r < 0 ? -1 : not_found(e);
+}
+
+static int runs(struct qt_life *l, const struct qt_session *x, struct qt_err *e)
+{
+	struct qt_terminal ends;
+	struct mi_kept kept;
+	int r = find(l, x, &kept, &ends, e);
+
+	qt_terminal_done(&ends);
+	return r > 0 && kept.ended ? 0 : r;
+}
+
+/* Whoever ends a session has the init forget it first, and takes its record away after that: so one that the init has was not ended. It may be while this puts
+ * the record: then whoever ended it may have looked for it before it was there. */
+int qt_life_session_restore(struct qt_life *l, const struct qt_session *x, struct qt_err *e)
+{
+	struct qt_err unknown = {0};
+	int r = alive(l, x, e) < 0 ? -1 : runs(l, x, e);
+
+	if (r <= 0)
+		return r < 0 ? -1 : not_found(e);
+	if (qt_store_session_put(l->store, x, UINT32_MAX, qt_session_due(l->conf, x), e) < 0)
+		return -1;
+	if (runs(l, x, &unknown) != 0)
+		return 0;
+	return qt_store_session_remove(l->store, &x->tenant, &x->id, e) < 0 ? -1 : not_found(e);
 }
 
 int qt_life_session_resize(struct qt_life *l, struct qt_session *x, uint32_t cols, uint32_t rows, struct qt_err *e)

@@ -24,6 +24,9 @@ void qt_terminal_done(struct qt_terminal *t);
 int qt_life_session_resize(struct qt_life *l, struct qt_session *x, uint32_t cols, uint32_t rows, struct qt_err *e);
 /* Kill what runs, and forget it. Not an error if all of that has happened already. */
 int qt_life_session_end(struct qt_life *l, const struct qt_session *x, struct qt_err *e);
+/* The record of X, which quilt-stream has hold of, is not there: it is put again, if it was lost (FLUSHALL). SESSION_NOT_FOUND: the session has ended, or its container
+ * has no record itself, yet. */
+int qt_life_session_restore(struct qt_life *l, const struct qt_session *x, struct qt_err *e);
 /* When it is due to end, as X is now. */
 int64_t qt_session_due(const struct qt_conf *conf, const struct qt_session *x);
 

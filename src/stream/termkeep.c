@@ -1,5 +1,5 @@
-/* The records of terminals in Redis, and what is done now and then: sessions that are over are ended; and once, at our start, all sessions of the node are taken up
- * again, so that what runs in them goes on whether anybody is attached or not. */
+/* The records of terminals in Redis, and what is done now and then: sessions that are over are ended; and all sessions of the node are taken up, at our start and
+ * from time to time, so that what runs in them goes on whether anybody is attached or not, and so that somebody knows of them if Redis loses their records. */
 #include <string.h>
 
 #include "cleanup.h"
@@ -9,26 +9,44 @@
 #include "terminal_in.h"
 #include "ticket.h"
 
-#define TOUCH_MS   20000 /* how often the record hears of activity */
+#define TOUCH_MS   20000 /* how often the record hears of activity, or is looked for; and how often those are looked for that we do not have */
 #define SWEEP_MS   2000
 #define SWEEP_MOST 1000 /* sessions that are over, looked at in one turn */
-#define TAKE_MOST  10000 /* sessions of a node that are taken up; the others when somebody attaches */
+#define TAKE_MOST  10000 /* sessions of a node that are looked for; the others are taken up when somebody attaches */
 
 /* --- the record ------------------------------------------------------------------------------------------ */
 
+enum what { LOOK, TOUCH, END };
 struct record_job {
 	struct sq_job job;
 	struct qt_session x;
-	bool end;
+	enum what what;
+	bool lost; /* and not there again */
 };
+
+static int keep_record(struct qt_life *l, const struct record_job *r, struct qt_err *e)
+{
+	struct qt_session seen;
+	int rc = r->what == TOUCH ? qt_store_session_touch(l->store, &r->x, qt_session_due(l->conf, &r->x), e)
+				  : qt_store_session_get(l->store, &r->x.tenant, r->x.id.s, &seen, e);
+
+	if (rc == 0 || e->code != QT_E_SESSION_NOT_FOUND)
+		return rc;
+	qt_err_reset(e);
+	rc = qt_life_session_restore(l, &r->x, e);
+	if (rc == 0)
+		qt_log(QT_LOG_INFO, "session %s: its record was lost, and is there again", r->x.id.s);
+	return rc;
+}
 
 static void record_work(struct sq_job *j, struct qt_life *l)
 {
 	struct record_job *r = lws_container_of(j, struct record_job, job);
 	struct qt_err e = {0};
-	int rc = r->end ? qt_life_session_end(l, &r->x, &e) : qt_store_session_touch(l->store, &r->x, qt_session_due(l->conf, &r->x), &e);
+	int rc = r->what == END ? qt_life_session_end(l, &r->x, &e) : keep_record(l, r, &e);
 
-	if (rc < 0 && e.code != QT_E_SESSION_NOT_FOUND)
+	r->lost = rc < 0 && e.code == QT_E_SESSION_NOT_FOUND;
+	if (rc < 0 && !r->lost)
 		qt_log_err(QT_LOG_WARN, &e, "session %s: its record is not up to date", r->x.id.s);
 }
 
@@ -37,34 +55,40 @@ static void record_done(struct sq_job *j)
 	struct record_job *r = lws_container_of(j, struct record_job, job);
 	struct sq_terminal *t = sq_terminal_find(&r->x.id);
 
-	if (t)
+	if (t) {
 		t->touching = false;
+		if (r->lost) /* its container's record comes first: soon, from the agent */
+			t->touched = 0;
+	}
 	free(r);
 }
 
-/* One at a time for a session, so that an older state never comes last. */
-void sq_terminal_record(struct sq_terminal *t, bool end)
+static void submit(struct sq_terminal *t, enum what what)
 {
-	struct record_job *r;
+	struct record_job *r = calloc(1, sizeof(*r));
 
-	t->dirty = true;
-	if (t->touching && !end)
-		return;
-	r = calloc(1, sizeof(*r));
 	if (!r)
 		return;
 	t->x.attached = t->n_clients;
-	*r = (struct record_job){.job = {.work = record_work, .done = record_done, .tenant = t->x.tenant}, .x = t->x, .end = end};
+	*r = (struct record_job){.job = {.work = record_work, .done = record_done, .tenant = t->x.tenant}, .x = t->x, .what = what};
 	t->dirty = false;
 	t->touching = true;
 	t->touched = qt_mono_ms();
 	sq_job_submit(t->sq, &r->job);
 }
 
+/* One at a time for a session, so that an older state never comes last. */
+void sq_terminal_record(struct sq_terminal *t, bool end)
+{
+	t->dirty = true;
+	if (!t->touching || end)
+		submit(t, end ? END : TOUCH);
+}
+
 static void record_if_due(struct sq_terminal *t)
 {
-	if (t->dirty && !t->touching && qt_mono_ms() - t->touched >= TOUCH_MS)
-		sq_terminal_record(t, false);
+	if (!t->touching && qt_mono_ms() - t->touched >= TOUCH_MS)
+		submit(t, t->dirty ? TOUCH : LOOK);
 }
 
 /* --- taking up ------------------------------------------------------------------------------------------- */
@@ -76,6 +100,7 @@ struct take_job {
 	struct qt_session x;
 	struct qt_terminal ends;
 };
+static unsigned taking;
 
 static void take_work(struct sq_job *j, struct qt_life *l)
 {
@@ -84,7 +109,7 @@ static void take_work(struct sq_job *j, struct qt_life *l)
 
 	if ((qt_life_session_get(l, &j->tenant, k->id.s, &k->x, &e) < 0 || qt_life_session_attach(l, &k->x, &k->ends, &e) < 0) &&
 	    e.code != QT_E_SESSION_NOT_FOUND)
-		qt_log_err(QT_LOG_WARN, &e, "session %s stands still until somebody attaches", k->id.s);
+		qt_log_err(QT_LOG_WARN, &e, "session %s cannot be taken up yet", k->id.s);
 }
 
 static void take_done(struct sq_job *j)
@@ -95,6 +120,7 @@ static void take_done(struct sq_job *j)
 		(void)sq_terminal_of(k->sq, &k->x, &k->ends);
 	qt_terminal_done(&k->ends);
 	free(k);
+	taking--;
 }
 
 static void take(struct sq *sq, const struct qt_session_name *name)
@@ -104,6 +130,7 @@ static void take(struct sq *sq, const struct qt_session_name *name)
 	if (!k)
 		return;
 	*k = (struct take_job){.job = {.work = take_work, .done = take_done, .tenant = name->tenant}, .sq = sq, .id = name->id, .ends = QT_TERMINAL_NONE};
+	taking++;
 	sq_job_submit(sq, &k->job);
 }
 
@@ -114,8 +141,26 @@ struct end_job {
 	struct sq_job job;
 	struct end_job *next, **self; /* of those under way */
 	struct qt_id id;
+	bool held; /* X is it as we know it; else Redis says that it is over */
+	struct qt_session x;
 };
 static struct end_job *ending;
+
+/* What is to be ended, or false. Of a session that we hold the record may be lost, or say that somebody had to do with it elsewhere (who resized it). */
+static bool is_over(struct end_job *k, struct qt_life *l, struct qt_session *ret)
+{
+	struct qt_err e = {0};
+	int rc = qt_store_session_get(l->store, &k->job.tenant, k->id.s, ret, &e);
+
+	if (!k->held)
+		return rc == 0;
+	if (rc == 0)
+		k->x.last_ms = ret->last_ms > k->x.last_ms ? ret->last_ms : k->x.last_ms;
+	else if (e.code != QT_E_SESSION_NOT_FOUND)
+		return false;
+	*ret = k->x;
+	return qt_session_due(l->conf, ret) <= qt_now_ms();
+}
 
 static void end_work(struct sq_job *j, struct qt_life *l)
 {
@@ -123,7 +168,7 @@ static void end_work(struct sq_job *j, struct qt_life *l)
 	struct qt_err e = {0};
 	struct qt_session x;
 
-	if (qt_store_session_get(l->store, &j->tenant, k->id.s, &x, &e) < 0)
+	if (!is_over(k, l, &x))
 		return;
 	qt_log(QT_LOG_INFO, "session %s is over: %s", x.id.s, x.expires_ms <= qt_now_ms() ? "its time is up" : "nothing was typed or written for long");
 	if (qt_life_session_end(l, &x, &e) < 0)
@@ -133,42 +178,58 @@ static void end_work(struct sq_job *j, struct qt_life *l)
 static void end_done(struct sq_job *j)
 {
 	struct end_job *k = lws_container_of(j, struct end_job, job);
+	struct sq_terminal *t = sq_terminal_find(&k->id);
 
+	if (t && k->held && t->x.last_ms < k->x.last_ms)
+		t->x.last_ms = k->x.last_ms;
 	*k->self = k->next;
 	if (k->next)
 		k->next->self = k->self;
 	free(k);
 }
 
-/* The record hears of activity now and then only: something was typed or written since. */
-static bool goes_on(struct sq *sq, const struct qt_id *id)
-{
-	struct sq_terminal *t = sq_terminal_find(id);
-
-	if (!t || qt_session_due(&sq->conf, &t->x) <= qt_now_ms())
-		return false;
-	sq_terminal_record(t, false);
-	return true;
-}
-
-static void end(struct sq *sq, const struct qt_session_name *name)
+/* T: NULL if it is not held here. */
+static void end(struct sq *sq, const struct qt_id *tenant, const struct qt_id *id, const struct sq_terminal *t)
 {
 	struct end_job *k = ending;
 
-	if (goes_on(sq, &name->id))
-		return;
-	while (k && !qt_streq(k->id.s, name->id.s))
+	while (k && !qt_streq(k->id.s, id->s))
 		k = k->next;
 	if (k)
 		return;
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return;
-	*k = (struct end_job){.job = {.work = end_work, .done = end_done, .tenant = name->tenant}, .next = ending, .self = &ending, .id = name->id};
+	*k = (struct end_job){.job = {.work = end_work, .done = end_done, .tenant = *tenant}, .next = ending, .self = &ending, .id = *id, .held = t != NULL};
+	if (t)
+		k->x = t->x;
 	if (k->next)
 		k->next->self = &k->next;
 	ending = k;
 	sq_job_submit(sq, &k->job);
+}
+
+static bool is_due(const struct sq_terminal *t)
+{
+	return qt_session_due(&t->sq->conf, &t->x) <= qt_now_ms();
+}
+
+/* Whatever Redis says, or does not say any more. */
+static void end_if_due(struct sq_terminal *t)
+{
+	if (is_due(t))
+		end(t->sq, &t->x.tenant, &t->x.id, t);
+}
+
+/* The record hears of activity now and then only: something may have been typed or written since. */
+static void end_as_listed(struct sq *sq, const struct qt_session_name *name)
+{
+	struct sq_terminal *t = sq_terminal_find(&name->id);
+
+	if (t && !is_due(t))
+		sq_terminal_record(t, false);
+	else
+		end(sq, &name->tenant, &name->id, t);
 }
 
 /* --- now and then ---------------------------------------------------------------------------------------- */
@@ -180,8 +241,9 @@ struct names {
 static struct sweep {
 	struct sq_job job;
 	struct sq *sq;
-	struct names here, over; /* all sessions, at our start; those that are over */
-	bool began;
+	struct names here, over; /* all sessions; those that are over */
+	bool began, look, found; /* all are looked for in this turn; and they were found */
+	int64_t look_at;
 } sweep;
 static lws_sorted_usec_list_t timer;
 
@@ -204,7 +266,8 @@ static void sweep_work(struct sq_job *j, struct qt_life *l)
 
 	/* Whoever was attached to an earlier life of ours is not any more. */
 	if (!s->began)
-		s->began = qt_store_sessions_reset(l->store, l->conf->node, &e) == 0 && find(l, INT64_MAX, TAKE_MOST, &s->here);
+		s->began = qt_store_sessions_reset(l->store, l->conf->node, &e) == 0;
+	s->found = s->began && s->look && find(l, INT64_MAX, TAKE_MOST, &s->here);
 	(void)find(l, qt_now_ms(), SWEEP_MOST, &s->over);
 }
 
@@ -213,6 +276,9 @@ static void on_timer(lws_sorted_usec_list_t *sul)
 	(void)sul;
 	sq_tickets_sweep(qt_mono_ms());
 	sq_terminal_each(record_if_due);
+	sq_terminal_each(end_if_due);
+	/* Not before each of those of last time has had its answer: they may belong to inits that stand still. */
+	sweep.look = taking == 0 && qt_mono_ms() >= sweep.look_at;
 	sq_job_submit(sweep.sq, &sweep.job);
 }
 
@@ -223,10 +289,12 @@ static void sweep_done(struct sq_job *j)
 	for (int i = 0; i < s->here.n; i++)
 		take(s->sq, &s->here.v[i]);
 	for (int i = 0; i < s->over.n; i++)
-		end(s->sq, &s->over.v[i]);
+		end_as_listed(s->sq, &s->over.v[i]);
 	free(s->here.v);
 	free(s->over.v);
 	s->here = s->over = (struct names){0};
+	if (s->found)
+		s->look_at = qt_mono_ms() + TOUCH_MS;
 	lws_sul_schedule(s->sq->lws, 0, &timer, on_timer, SWEEP_MS * LWS_US_PER_MS);
 }
 

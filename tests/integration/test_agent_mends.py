@@ -287,6 +287,44 @@ def test_flushall_keeps_volumes(lonely, lonely_api):
         assert api.delete(f"/api/volumes/{name}?execution=sync").status == 200
 
 
+def test_flushall_keeps_terminals(lonely, lonely_api):
+    """Whoever holds them puts their records back: those of clients, those that were left, those to which nobody came yet. Those that were deleted stay away."""
+    from harness.terminal import Terminal
+
+    api = lonely_api
+    cid = api.post("/api/containers", {"name": "c", "image": "busybox"})["container_id"]
+    watched, left, fresh, deleted = (api.post("/api/terminal/sessions", {"container_id": cid})["session_id"] for _ in range(4))
+    lonely.wait_for_copy(api)
+
+    def held():
+        fds = f"/proc/{lonely.pid('stream')}/fd"
+        return sum("ptmx" in os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds))
+
+    def seen():
+        r = api.get("/api/terminal/sessions")
+        keys = ("session_id", "container_id", "shell", "pid", "cols", "rows", "created_at", "expires_at")
+        return r.status == 200 and [[s[k] for k in keys] for s in r.json["sessions"]]
+
+    assert api.delete(f"/api/terminal/sessions/{deleted}").status == 200
+    wait_for(lambda: held() == 3, what="all are taken up")
+    with Terminal(api, f"session_id={left}") as t:
+        t.run("X=left; echo a''a", "aa")
+    with Terminal(api, f"session_id={watched}") as t:
+        t.run("X=watched; echo a''a", "aa")
+        before = seen()
+        assert len(before) == 3
+        assert lonely.redis("FLUSHALL") == "OK"
+        wait_for(lambda: seen() == before, what="all are listed again")
+        t.run("echo $X-", "watched-")
+    with Terminal(api, f"session_id={left}") as t:
+        t.run("echo $X-", "left-")
+    for s in watched, left, fresh:
+        assert api.delete(f"/api/terminal/sessions/{s}").status == 200
+    assert api.get(f"/api/terminal/sessions/{deleted}").status == 404
+    assert api.get("/api/terminal/sessions").json == {"sessions": []}
+    assert api.delete(f"/api/containers/{cid}").status == 200
+
+
 def test_gpus_after_flushall(lonely, lonely_api):
     """Who has which GPU comes back with the containers, and nobody gets it in between."""
     api, tenant = lonely_api, lonely_api.tenant_id

@@ -396,6 +396,58 @@ def test_a_session_in_use_ends_with_its_time_alone(brief):
     assert int(client.exec(cid, "date", "+%s")["stdout"]) >= session["expires_at"]
 
 
+def test_redis_forgets_and_they_end_all_the_same(brief):
+    """Nobody lists them any more, and nobody puts their container back: their time is over for quilt-stream, who holds them."""
+    client, cid = brief
+    stack = client.stack
+    alone, watched = (client.post("/api/terminal/sessions", {"container_id": cid})["session_id"] for _ in range(2))
+    stack.wait_for_copy(client)
+    with Terminal(client, f"session_id={alone}") as t:
+        t.message(READY)
+    with Terminal(client, f"session_id={watched}") as t:
+        t.message(READY)
+        stack.stop("agent")
+        try:
+            assert stack.redis("FLUSHALL") == "OK"
+            assert t.until_closed() == 1000 and t.messages[-1]["type"] == EXIT, t.messages
+        finally:
+            stack.start("agent")
+    wait_for(lambda: client.exec(cid, "ls", "/dev/pts")["stdout"].split() == ["ptmx"], what="the end of their shells")
+
+
+def test_a_shell_that_ends_while_nobody_looks(stack, api, session):
+    """quilt-stream was away, and is told nothing: the session is over all the same, and so is what it would hold."""
+    def held():
+        return sum("ptmx" in os.readlink(f"/proc/{stack.pid('stream')}/fd/{fd}") for fd in os.listdir(f"/proc/{stack.pid('stream')}/fd"))
+
+    with Terminal(api, f"session_id={sid(session)}") as t:
+        t.run("echo a''a", "aa")
+    stack.stop("stream")
+    try:
+        assert api.exec(session["container_id"], "kill", "-9", str(session["pid"]))["exit_code"] == 0
+        wait_for(lambda: api.exec(session["container_id"], "test", "-e", f"/proc/{session['pid']}")["exit_code"] == 1, what="its end")
+    finally:
+        stack.start("stream")
+    wait_for(lambda: api.get(f"/api/terminal/sessions/{sid(session)}").status == 404, what="its record goes")
+    wait_for(lambda: held() == 0, what="nothing of it is held")
+
+
+def test_deleted_sessions_stay_deleted(stack, api, container):
+    """Also those of which the record hears at the same moment."""
+    for _ in range(25):
+        s = api.post("/api/terminal/sessions", {"container_id": container["container_id"]})["session_id"]
+        with Terminal(api, f"session_id={s}") as t:
+            t.message(READY)
+            for i in range(10):
+                t.say(type="resize", cols=80 + i, rows=24)
+            t.say(type="ping", ts=1)
+            t.message(PONG)  # all of them were read
+            assert api.delete(f"/api/terminal/sessions/{s}").json == {"success": True}
+            assert t.until_closed() == 1000
+    assert api.get("/api/terminal/sessions").json == {"sessions": []}
+    assert stack.redis("ZCARD", f"quilt:node:{stack.settings['node']}:sessions") == "0"
+
+
 def test_inits_that_stand_still_are_nothing_to_others(stack, api, make_tenant, make_container):
     """More requests than quilt-stream has threads wait for three containers whose inits are stopped; another tenant is served before they are answered, but for
     those few that their tenants may have under way at once. And another tenant's session that is over ends, though theirs before it cannot."""
