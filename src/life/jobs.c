@@ -203,6 +203,7 @@ static int read_again(struct qt_life *l, const struct qt_ctr *c, const char *job
 		qt_err_reset(e);
 	if (!now)
 		return e->code == QT_OK ? 0 : -1;
+	(void)json_object_del(now, "job_id"); /* JOB may be O's own */
 	(void)json_object_update(o, now);
 	return says(o, "running") ? 1 : 0;
 }
