@@ -119,7 +119,7 @@ void rig_set(struct rig *r, const char *line)
 	shell("sed -i '/^%.*s=/d' %s/conf; echo '%s' >> %s/conf", (int)strcspn(line, "="), line, r->dir, line, r->dir);
 }
 
-static unsigned count_dir(const struct rig *r, const char *name)
+unsigned rig_count(const struct rig *r, const char *name)
 {
 	char path[512];
 	unsigned n = 0;
@@ -434,20 +434,20 @@ static const char *wrong(struct rig *r, unsigned n, unsigned running, unsigned *
 		const char *what;
 		unsigned is, want;
 	} all[] = {
-		{"journal", count_dir(r, "state/journal"), n},
-		{"journal.bad", count_dir(r, "state/journal.bad"), 0},
-		{"files", count_dir(r, "state/ctr"), n},
-		{"trees", count_dir(r, "pool/ctr"), n},
-		{"snapshots", count_dir(r, "pool/snap"), r->snapshots},
-		{"volumes", count_dir(r, "pool/vol"), r->volumes},
-		{"images", count_dir(r, "pool/img"), r->images},
-		{"layers", count_dir(r, "pool/layers"), r->layers},
-		{"blobs", count_dir(r, "pool/oci/blobs/sha256"), r->blobs},
-		{"objects", count_dir(r, "state/objects"), r->snapshots + r->volumes + r->images},
-		{"objects.bad", count_dir(r, "state/objects.bad"), 0},
-		{"new", count_dir(r, "pool/new"), 0},
-		{"trash", count_dir(r, "pool/trash"), 0},
-		{"sockets", count_dir(r, "run/c"), running},
+		{"journal", rig_count(r, "state/journal"), n},
+		{"journal.bad", rig_count(r, "state/journal.bad"), 0},
+		{"files", rig_count(r, "state/ctr"), n},
+		{"trees", rig_count(r, "pool/ctr"), n},
+		{"snapshots", rig_count(r, "pool/snap"), r->snapshots},
+		{"volumes", rig_count(r, "pool/vol"), r->volumes},
+		{"images", rig_count(r, "pool/img"), r->images},
+		{"layers", rig_count(r, "pool/layers"), r->layers},
+		{"blobs", rig_count(r, "pool/oci/blobs/sha256"), r->blobs},
+		{"objects", rig_count(r, "state/objects"), r->snapshots + r->volumes + r->images},
+		{"objects.bad", rig_count(r, "state/objects.bad"), 0},
+		{"new", rig_count(r, "pool/new"), 0},
+		{"trash", rig_count(r, "pool/trash"), 0},
+		{"sockets", rig_count(r, "run/c"), running},
 		{"cgroups", count_cgroups(r, false), running},
 		{"links", count_links(r), running},
 		{"mounts", count_mounts(r), 1},

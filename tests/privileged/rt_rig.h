@@ -32,6 +32,8 @@ void rig_kill(struct rig *r); /* -9 */
 void rig_term(struct rig *r); /* and it must end with 0 */
 void rig_died(struct rig *r); /* wait until it has been killed by its fail point */
 void rig_shutdown(struct rig *r);
+/* So many names a directory of its (below r->dir) has, spares' left out; 0 if there is none. */
+unsigned rig_count(const struct rig *r, const char *name);
 /* After a failure: kill it, and forget every container. */
 void rig_reset(struct rig *r);
 
